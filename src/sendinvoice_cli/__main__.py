@@ -1,0 +1,5 @@
+"""``python -m sendinvoice_cli`` is the command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""Invoices that answer an invoice_request.
+
+Source: BOLT 12, "Invoices".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import MalformedError
+from . import fields, signature, string, tlv
+from .blinded_path import BlindedPath
+from .invoice_request import InvoiceRequest
+from .tlv import Record
+
+#: Seconds an invoice lives that does not say how long.
+DEFAULT_RELATIVE_EXPIRY = 7200
+
+#: invoice_features with MPP/optional (bit 17): the payer may pay in parts.
+MPP_OPTIONAL = (1 << 17).to_bytes(3, "big")
+
+
+@dataclass(frozen=True)
+class BlindedPayinfo:
+    """What using one payment path costs (BOLT 12, ``blinded_payinfo``).
+
+    :param fee_base_msat: of the whole path, as are the others.
+    :param cltv_expiry_delta: blocks.
+    :param features: big-endian bitmap, the path's allowed_features.
+    """
+
+    fee_base_msat: int
+    fee_proportional_millionths: int
+    cltv_expiry_delta: int
+    htlc_minimum_msat: int
+    htlc_maximum_msat: int
+    features: bytes = b""
+
+    def encode(self) -> bytes:
+        """The payinfo on the wire: 28 bytes and the features."""
+        return (
+            self.fee_base_msat.to_bytes(4, "big")
+            + self.fee_proportional_millionths.to_bytes(4, "big")
+            + self.cltv_expiry_delta.to_bytes(2, "big")
+            + self.htlc_minimum_msat.to_bytes(8, "big")
+            + self.htlc_maximum_msat.to_bytes(8, "big")
+            + len(self.features).to_bytes(2, "big")
+            + self.features
+        )
+
+
+@dataclass(frozen=True)
+class PaymentPath:
+    """One way to pay: a blinded path to the receiver, and what it costs."""
+
+    path: BlindedPath
+    payinfo: BlindedPayinfo
+
+
+def build_unsigned(
+    request: InvoiceRequest,
+    *,
+    amount_msat: int,
+    payment_hash: bytes,
+    node_id: bytes,
+    created_at: int,
+    relative_expiry: int,
+    payment_paths: Sequence[PaymentPath] = (),
+) -> tuple[Record, ...]:
+    """Make the invoice that answers ``request``, all of it but the signature.
+
+    :param payment_hash: 32 bytes, SHA256 of the preimage.
+    :param node_id: 33-byte id of the receiver, who signs.
+    :param created_at: UNIX seconds.
+    :param relative_expiry: seconds from then.
+    :param payment_paths: most preferred first. Without any, invoice_paths is
+        left out and lightningd's ``createinvoice`` adds one.
+    """
+    own = {
+        fields.INVOICE_CREATED_AT: tlv.encode_tu(created_at),
+        fields.INVOICE_PAYMENT_HASH: payment_hash,
+        fields.INVOICE_AMOUNT: tlv.encode_tu(amount_msat),
+        fields.INVOICE_FEATURES: MPP_OPTIONAL,
+        fields.INVOICE_NODE_ID: node_id,
+    }
+    if relative_expiry != DEFAULT_RELATIVE_EXPIRY:
+        own[fields.INVOICE_RELATIVE_EXPIRY] = tlv.encode_tu(relative_expiry)
+    if payment_paths:
+        own[fields.INVOICE_PATHS] = b"".join(each.path.encode() for each in payment_paths)
+        own[fields.INVOICE_BLINDEDPAY] = b"".join(each.payinfo.encode() for each in payment_paths)
+    added = (Record(type_, value) for type_, value in own.items())
+    return tuple(sorted((*request.signed_fields(), *added)))
+
+
+def encode(records: Sequence[Record]) -> str:
+    """The ``lni1…`` string of an invoice, signed or not."""
+    return string.encode("lni", tlv.encode_stream(records))
+
+
+def decode(text: str) -> tuple[Record, ...]:
+    """The records of an ``lni1…`` string.
+
+    :raises MalformedError: the string or its TLV stream breaks a rule.
+    """
+    return tlv.decode_stream(string.decode(text, "lni"))
+
+
+def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
+    """Check that a signed invoice is the one asked for.
+
+    Every field of ``unsigned`` must be there as it was; added may be the
+    signature, and payment paths where there were none. The signature must be
+    that of invoice_node_id.
+
+    :raises MalformedError: names the field that is not right.
+    """
+    signed = dict(records)
+    asked = dict(unsigned)
+    for type_, value in asked.items():
+        if signed.get(type_) != value:
+            raise MalformedError(f"{fields.field_name(type_)}: is not what was asked for")
+    allowed = {fields.SIGNATURE, fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY}
+    for type_ in signed.keys() - asked.keys() - allowed:
+        raise MalformedError(f"{fields.field_name(type_)}: was not asked for")
+    for type_ in allowed:
+        if type_ not in signed:
+            raise MalformedError(f"{fields.field_name(type_)}: missing")
+        fields.decode_field(type_, signed[type_])
+    if not signature.verify(
+        "invoice", records, signed[fields.INVOICE_NODE_ID], signed[fields.SIGNATURE]
+    ):
+        raise MalformedError("signature: is not that of invoice_node_id")
+
+
+def answers(records: Sequence[Record], request: InvoiceRequest) -> bool:
+    """Whether an invoice was made for this request.
+
+    It is when the fields of the ranges they share are equal, byte for byte.
+    """
+    return _request_fields(records) == _request_fields(request.records)
+
+
+def _request_fields(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if fields.is_request_field(record.type)]

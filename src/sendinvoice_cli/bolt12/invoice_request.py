@@ -1,0 +1,165 @@
+"""invoice_requests that answer no offer: a refund, a withdrawal, a payout.
+
+Source: BOLT 12, "Invoice Requests".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import RequestExpiredError, UnanswerableRequestError
+from . import fields, signature, string, tlv
+from .blinded_path import BlindedPath
+from .tlv import Record
+
+#: More than all bitcoin there will ever be, in msat: 21 million BTC.
+MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
+
+
+@dataclass(frozen=True)
+class InvoiceRequest:
+    """A request that can be answered, as far as that shows without a node or a clock.
+
+    :param records: every TLV record, known or not, as it came.
+    :param metadata: invreq_metadata.
+    :param payer_id: 33-byte point.
+    :param chain: 32-byte genesis block hash; None stands for bitcoin.
+    :param amount_msat: what the payer offers; None only with offer_amount_* below.
+    :param offer_amount: amount per item, in ``currency`` or, if that is None, msat.
+    :param quantity: how many items the payer wants, None when it does not say.
+    :param quantity_max: greatest quantity that may be chosen; 0 = no limit; None = no choice.
+    :param expires_at: UNIX seconds, None for never.
+    :param paths: ways to the payer, in the order in which to try them.
+    :param is_signed: whether it carries a (valid) signature.
+    """
+
+    records: tuple[Record, ...]
+    metadata: bytes
+    payer_id: bytes
+    chain: bytes | None
+    amount_msat: int | None
+    offer_amount: int | None
+    currency: str | None
+    quantity: int | None
+    quantity_max: int | None
+    description: str | None
+    issuer: str | None
+    payer_note: str | None
+    expires_at: int | None
+    paths: tuple[BlindedPath, ...]
+    is_signed: bool
+
+    def signed_fields(self) -> tuple[Record, ...]:
+        """All records but signatures: what an invoice must copy."""
+        return tuple(record for record in self.records if not signature.is_signature(record))
+
+
+def decode(text: str) -> InvoiceRequest:
+    """Read an ``lnr1…`` string and check all of it that needs neither node nor clock.
+
+    :raises MalformedError: the string, the TLV stream or a field breaks its rules.
+    :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
+    """
+    records = tlv.decode_stream(string.decode(text, "lnr"))
+    values = {
+        record.type: fields.decode_field(record.type, record.value)
+        for record in records
+        if _check_type(record.type)
+    }
+    _check_rules(values)
+    _check_signature(records, values)
+    return InvoiceRequest(
+        records=records,
+        metadata=values[fields.INVREQ_METADATA],
+        payer_id=values[fields.INVREQ_PAYER_ID],
+        chain=values.get(fields.INVREQ_CHAIN),
+        amount_msat=values.get(fields.INVREQ_AMOUNT),
+        offer_amount=values.get(fields.OFFER_AMOUNT),
+        currency=values.get(fields.OFFER_CURRENCY),
+        quantity=values.get(fields.INVREQ_QUANTITY),
+        quantity_max=values.get(fields.OFFER_QUANTITY_MAX),
+        description=values.get(fields.OFFER_DESCRIPTION),
+        issuer=values.get(fields.OFFER_ISSUER),
+        payer_note=values.get(fields.INVREQ_PAYER_NOTE),
+        expires_at=values.get(fields.OFFER_ABSOLUTE_EXPIRY),
+        paths=values.get(fields.INVREQ_PATHS, ()),
+        is_signed=fields.SIGNATURE in values,
+    )
+
+
+def check_expiry(request: InvoiceRequest, now: float) -> None:
+    """Refuse a request whose offer_absolute_expiry has passed.
+
+    :param now: UNIX seconds.
+    :raises RequestExpiredError: it has.
+    """
+    if request.expires_at is not None and now > request.expires_at:
+        raise RequestExpiredError(
+            f"the invoice_request expired {_age(int(now) - request.expires_at)} ago",
+            hint="ask the payer for a new one",
+        )
+
+
+def _age(seconds: int) -> str:
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{max(seconds, 1)} second{'' if seconds <= 1 else 's'}"
+
+
+def _check_type(type_: int) -> bool:
+    """Whether a type is known; an unknown one is refused where BOLT 12 says so."""
+    if type_ in fields.RECURRENCE:
+        raise UnanswerableRequestError(
+            f"{fields.field_name(type_)}: recurring payments are not supported"
+        )
+    if type_ in fields.FIELDS and (fields.is_request_field(type_) or type_ == fields.SIGNATURE):
+        return True
+    if not fields.is_request_field(type_) and type_ not in signature.SIGNATURE_TYPES:
+        raise UnanswerableRequestError(
+            f"{fields.field_name(type_)}: not a field that an invoice_request may have"
+        )
+    if type_ % 2 == 0:
+        raise UnanswerableRequestError(
+            f"{fields.field_name(type_)}: an unknown field that must be understood (even type)"
+        )
+    return False
+
+
+def _check_rules(values: dict[int, Any]) -> None:
+    for required in (fields.INVREQ_METADATA, fields.INVREQ_PAYER_ID):
+        if required not in values:
+            raise UnanswerableRequestError(f"{fields.field_name(required)}: missing")
+    for of_offer in (fields.OFFER_ISSUER_ID, fields.OFFER_PATHS):
+        if of_offer in values:
+            raise UnanswerableRequestError(
+                f"{fields.field_name(of_offer)}: this request answers an offer; "
+                "the node that made the offer answers it by itself"
+            )
+    for forbidden in (fields.OFFER_CHAINS, fields.OFFER_FEATURES):
+        if forbidden in values:
+            raise UnanswerableRequestError(
+                f"{fields.field_name(forbidden)}: not allowed in a request that answers no offer"
+            )
+    bit = fields.unknown_feature(values.get(fields.INVREQ_FEATURES, b""))
+    if bit is not None:
+        raise UnanswerableRequestError(f"invreq_features: requires unknown feature {bit}")
+    for amount in (fields.INVREQ_AMOUNT, fields.OFFER_AMOUNT):
+        if values.get(amount) == 0:
+            raise UnanswerableRequestError(f"{fields.field_name(amount)}: is zero")
+    if values.get(fields.INVREQ_AMOUNT, 0) > MAX_AMOUNT_MSAT:
+        raise UnanswerableRequestError("invreq_amount: more than all bitcoin there will ever be")
+    if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
+        raise UnanswerableRequestError("invreq_amount: missing")
+    if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:
+        raise UnanswerableRequestError("offer_currency: stands without an offer_amount")
+
+
+def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> None:
+    sig = values.get(fields.SIGNATURE)
+    if sig is None:
+        return
+    if not signature.verify("invoice_request", records, values[fields.INVREQ_PAYER_ID], sig):
+        raise UnanswerableRequestError("signature: is not that of invreq_payer_id")

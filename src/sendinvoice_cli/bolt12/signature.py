@@ -1,0 +1,79 @@
+"""BOLT 12's merkle tree over TLV records, and BIP-340 signatures of its root.
+
+Source: BOLT 12, "Signature Calculation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from coincurve import PrivateKey, PublicKeyXOnly
+
+from .tlv import Record, encode_bigsize
+
+#: Types of signature records, which sign all others (inclusive).
+SIGNATURE_TYPES = range(240, 1001)
+
+
+def is_signature(record: Record) -> bool:
+    """Whether a record is a signature element, which no signature covers."""
+    return record.type in SIGNATURE_TYPES
+
+
+def tagged_hash(tag: bytes, message: bytes) -> bytes:
+    """BIP-340's SHA256(SHA256(tag) ‖ SHA256(tag) ‖ message), 32 bytes."""
+    tag_hash = sha256(tag).digest()
+    return sha256(tag_hash + tag_hash + message).digest()
+
+
+def merkle_root(records: Sequence[Record]) -> bytes:
+    """The 32-byte root over all records that are not signatures.
+
+    :raises ValueError: there is no such record.
+    """
+    signed = [record for record in records if not is_signature(record)]
+    if not signed:
+        raise ValueError("nothing to sign")
+    nonce_tag = b"LnNonce" + signed[0].encode()
+    nodes = [
+        _branch(
+            tagged_hash(b"LnLeaf", record.encode()),
+            tagged_hash(nonce_tag, encode_bigsize(record.type)),
+        )
+        for record in signed
+    ]
+    while len(nodes) > 1:
+        pairs = [_branch(nodes[at], nodes[at + 1]) for at in range(0, len(nodes) - 1, 2)]
+        nodes = pairs + nodes[len(pairs) * 2 :]
+    return nodes[0]
+
+
+def signature_hash(message_name: str, field_name: str, root: bytes) -> bytes:
+    """What is signed: 32 bytes, from e.g. ``invoice``, ``signature`` and the merkle root."""
+    return tagged_hash(f"lightning{message_name}{field_name}".encode(), root)
+
+
+def verify(message_name: str, records: Sequence[Record], public_key: bytes, sig: bytes) -> bool:
+    """Check the ``signature`` field of a message.
+
+    :param message_name: ``invoice_request`` or ``invoice``.
+    :param records: the whole message; its signature records are left out.
+    :param public_key: 33-byte compressed point.
+    :param sig: 64-byte BIP-340 signature.
+    """
+    digest = signature_hash(message_name, "signature", merkle_root(records))
+    return bool(PublicKeyXOnly(public_key[1:]).verify(sig, digest))
+
+
+def sign(message_name: str, records: Sequence[Record], private_key: bytes) -> bytes:
+    """Make the ``signature`` field of a message: 64 bytes.
+
+    :param private_key: 32 bytes.
+    """
+    digest = signature_hash(message_name, "signature", merkle_root(records))
+    return bytes(PrivateKey(private_key).sign_schnorr(digest))
+
+
+def _branch(one: bytes, other: bytes) -> bytes:
+    return tagged_hash(b"LnBranch", one + other if one < other else other + one)

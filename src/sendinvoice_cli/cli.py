@@ -1,0 +1,283 @@
+"""The command: turns argv into a request, and an outcome into an exit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from . import __version__
+from .errors import (
+    ExitStatus,
+    InterruptedBySignalError,
+    SendInvoiceError,
+    TerminatedBySignalError,
+    UsageError,
+)
+from .render import lines
+
+if TYPE_CHECKING:
+    from .render.progress import PlainProgress, TerminalProgress
+
+#: lnr1… strings longer than that are refused; so much is read from stdin at most.
+_MAX_STDIN = 64 * 1024 + 1
+
+_SHORT_NETWORKS = {
+    "mainnet": "bitcoin",
+    "testnet": "testnet",
+    "testnet4": "testnet4",
+    "signet": "signet",
+    "regtest": "regtest",
+}
+
+
+def _parsed_by(
+    function: str,
+) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """A click callback that reads a value by one of request.py's functions."""
+
+    def parse(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+        from . import request
+
+        return None if value is None else getattr(request, function)(value)
+
+    return parse
+
+
+_amount = _parsed_by("parse_amount")
+_timeout = _parsed_by("parse_timeout")
+_quantity = _parsed_by("parse_quantity")
+
+
+@click.command(
+    name="sendinvoice",
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "SENDINVOICE",
+        "max_content_width": 100,
+    },
+)
+@click.argument("invreq")
+@click.argument("label")
+@click.argument("amount_msat", callback=_amount, required=False)
+@click.argument("timeout", callback=_timeout, required=False)
+@click.argument("quantity", callback=_quantity, required=False)
+@click.option(
+    "--amount-msat",
+    "amount_msat_option",
+    callback=_amount,
+    metavar="AMOUNT",
+    help="The same as AMOUNT_MSAT.",
+)
+@click.option(
+    "--timeout",
+    "timeout_option",
+    callback=_timeout,
+    metavar="SECONDS",
+    help="The same as TIMEOUT.",
+)
+@click.option(
+    "--quantity",
+    "quantity_option",
+    callback=_quantity,
+    metavar="NUMBER",
+    help="The same as QUANTITY.",
+)
+@click.option(
+    "--lightning-dir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="lightningd's directory.  [default: ~/.lightning]",
+)
+@click.option("--network", metavar="NAME", help="lightningd's network.  [default: bitcoin]")
+@click.option("--mainnet", is_flag=True, help="Short for --network=bitcoin.")
+@click.option("--testnet", is_flag=True, help="Short for --network=testnet.")
+@click.option("--testnet4", is_flag=True, help="Short for --network=testnet4.")
+@click.option("--signet", is_flag=True, help="Short for --network=signet.")
+@click.option("--regtest", is_flag=True, help="Short for --network=regtest.")
+@click.option(
+    "--rpc-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="lightningd's socket; an absolute path wins.  [default: lightning-rpc]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check everything and show what would be sent, and along which path. Changes nothing.",
+)
+@click.option(
+    "--renew",
+    is_flag=True,
+    help="Replace LABEL's expired, unpaid invoice for this request by a fresh one.",
+)
+@click.option("--no-connect", is_flag=True, help="Never open a new connection to a node.")
+@click.option(
+    "--no-replies",
+    is_flag=True,
+    help="Do not start the reply helper in lightningd. Refusals then show as timeouts.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show each step, and the calls made.")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="When to use colour.",
+)
+@click.version_option(__version__, prog_name="sendinvoice", message="%(prog)s %(version)s")
+def command(**params: Any) -> ExitStatus:
+    """Answer a BOLT 12 invoice_request (a refund, a withdrawal, a payout) with an invoice.
+
+    INVREQ is the request (lnr1…; - reads it from stdin). It is answered through
+    your own Core Lightning node: an invoice named LABEL is created and sent to
+    the payer, and the command waits until it is paid.
+
+    AMOUNT_MSAT is what to ask for, such as 1000, 1000msat, 1sat or
+    0.00000001btc; by default what the request offers. TIMEOUT is how many seconds
+    to wait (90), and how long the invoice lives. QUANTITY is needed when the
+    request leaves its quantity open.
+
+    Running the same command again never makes a second invoice: it goes on with
+    the first.
+    """
+    return _run(params)
+
+
+def _run(params: dict[str, Any]) -> ExitStatus:
+    from .request import DEFAULT_TIMEOUT, Request
+
+    color = _color(params["color"])
+    request = Request(
+        invreq=_read_invreq(params["invreq"]),
+        label=params["label"],
+        amount_msat=_once(params, "amount_msat", "AMOUNT_MSAT", "--amount-msat"),
+        timeout=_once(params, "timeout", "TIMEOUT", "--timeout") or DEFAULT_TIMEOUT,
+        quantity=_once(params, "quantity", "QUANTITY", "--quantity"),
+        dry_run=params["dry_run"],
+        renew=params["renew"],
+        no_connect=params["no_connect"],
+        no_replies=params["no_replies"],
+    )
+    rpc_file = _rpc_file(params)
+
+    from . import send
+    from .node.client import Client
+
+    client = Client(rpc_file, _call_printer() if params["verbose"] else None)
+    progress = _progress(params, color)
+    try:
+        outcome = send.send(request, client, progress)
+    finally:
+        progress.close()
+    result = outcome.as_json()
+    if params["as_json"]:
+        from .render.json_lines import print_json
+
+        print_json(result)
+    elif not params["quiet"]:
+        from .render.table import print_result
+
+        print_result(result, progress.route, color=color)
+    if outcome.error is not None:
+        lines.print_error(outcome.error.message, outcome.error.hint)
+    return outcome.exit_status
+
+
+def _once(params: dict[str, Any], name: str, positional: str, option: str) -> int | None:
+    """A parameter that may be given in two ways, but not in both."""
+    by_position: int | None = params[name]
+    by_name: int | None = params[f"{name}_option"]
+    if by_position is not None and by_name is not None:
+        raise UsageError(f"{positional} and {option} are the same; give one of them")
+    return by_position if by_position is not None else by_name
+
+
+def _read_invreq(argument: str) -> str:
+    if argument != "-":
+        return argument
+    return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace").strip()
+
+
+def _rpc_file(params: dict[str, Any]) -> Path:
+    from .node import socket_path
+
+    named = [_SHORT_NETWORKS[name] for name in _SHORT_NETWORKS if params[name]]
+    if params["network"] is not None:
+        named.append(params["network"])
+    if len(set(named)) > 1:
+        raise UsageError(f"several networks are named: {', '.join(sorted(set(named)))}")
+    network = named[0] if named else None
+    if network is not None and network not in socket_path.NETWORKS:
+        raise UsageError(
+            f"{network!r} is not a network", hint=f"one of {', '.join(socket_path.NETWORKS)}"
+        )
+    return socket_path.find(params["lightning_dir"], network, params["rpc_file"])
+
+
+def _color(choice: str) -> bool | None:
+    """True or False as told by --color or NO_COLOR, None to leave it to the terminal."""
+    if choice != "auto":
+        return choice == "always"
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _progress(params: dict[str, Any], color: bool | None) -> PlainProgress | TerminalProgress:
+    from .render.progress import PlainProgress, TerminalProgress
+
+    for_people = not (params["as_json"] or params["quiet"])
+    if for_people and sys.stderr.isatty():
+        return TerminalProgress(color=color)
+    return PlainProgress(verbose=params["verbose"], quiet=params["quiet"], with_route=for_people)
+
+
+def _call_printer() -> Callable[[str, float, str | None], None]:
+    def print_call(method: str, seconds: float, failure: str | None) -> None:
+        end = f" failed: {failure}" if failure else ""
+        lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")
+
+    return print_call
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+    """Interrupt the work once; a second signal ends the process at once."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if number == signal.SIGTERM:
+        raise TerminatedBySignalError("terminated")
+    raise InterruptedBySignalError("interrupted")
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    signal.signal(signal.SIGINT, _on_signal)
+    signal.signal(signal.SIGTERM, _on_signal)
+    try:
+        status = command.main(args=args, prog_name="sendinvoice", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as error:
+        error.show()
+        return ExitStatus.USAGE
+    except click.ClickException as error:
+        error.show()
+        return ExitStatus.ERROR
+    except SendInvoiceError as error:
+        lines.print_error(error.message, error.hint)
+        return error.exit_status
+    except click.Abort:
+        return ExitStatus.INTERRUPTED
+    return ExitStatus(status or 0)
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    sys.exit(run())

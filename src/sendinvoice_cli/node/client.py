@@ -1,0 +1,125 @@
+"""Calls to lightningd over its JSON-RPC socket.
+
+This module and the reply helper are all that knows pyln.client, and this one
+hides its traps: a missing socket is a bare FileNotFoundError, a dropped
+connection an RpcError whose ``.error`` is a string, and an RpcError's text and
+the debug log hold the parameters of the call, the preimage among them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import LightningdError, SendInvoiceError, UnreachableError
+
+_json_default = json.JSONEncoder.default
+
+from pyln.client import LightningRpc, RpcError  # noqa: E402
+
+# Importing pyln.client replaces this for the whole process; nothing here needs it.
+json.JSONEncoder.default = _json_default  # type: ignore[method-assign]
+
+_silent = logging.getLogger(__name__)
+_silent.disabled = True
+
+
+class ConnectionLostError(UnreachableError):
+    """The connection broke inside a call: it may have been carried out, or not."""
+
+
+class Client:
+    """One lightningd, by its socket. May be used from several threads.
+
+    :param rpc_file: path of the socket.
+    :param on_call: told of each finished call: its name, the seconds it took,
+        and how it failed (None for success).
+    """
+
+    def __init__(
+        self, rpc_file: Path, on_call: Callable[[str, float, str | None], None] | None = None
+    ) -> None:
+        self.rpc_file = rpc_file
+        self._rpc = LightningRpc(str(rpc_file), logger=_silent)
+        self._on_call = on_call
+
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        reply_filter: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Make one call and wait for its answer.
+
+        :param params: by name; None values are left out.
+        :param reply_filter: which fields of the answer to send, as lightningd's
+            ``filter``: the rest stays where it is.
+        :raises UnreachableError: no connection.
+        :raises ConnectionLostError: the connection broke before the answer came.
+        :raises LightningdError: lightningd answered with an error, or with nonsense.
+        """
+        started = time.monotonic()
+        result, error = self._attempt(method, dict(params or {}), reply_filter)
+        if self._on_call is not None:
+            self._on_call(method, time.monotonic() - started, error.message if error else None)
+        # Raised here, outside of the except clauses, so that pyln's exception
+        # with the parameters inside is not dragged along as its context.
+        if error is not None:
+            raise error
+        return result
+
+    def _attempt(
+        self, method: str, params: dict[str, Any], reply_filter: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any], SendInvoiceError | None]:
+        error: SendInvoiceError
+        try:
+            result = self._rpc.call(method, params, filter=reply_filter)
+        except RpcError as failure:
+            error = self._rpc_error(method, failure.error)
+        except ConnectionError as failure:
+            error = (
+                self._unreachable(failure)
+                if isinstance(failure, ConnectionRefusedError)
+                else self._lost(method)
+            )
+        except OSError as failure:
+            error = self._unreachable(failure)
+        except (ValueError, TypeError, AttributeError):
+            error = LightningdError(f"{method}: lightningd's answer is not JSON-RPC")
+        else:
+            if isinstance(result, dict):
+                return result, None
+            error = LightningdError(f"{method}: lightningd's answer is not an object")
+        return {}, error
+
+    def _rpc_error(self, method: str, error: object) -> SendInvoiceError:
+        if isinstance(error, str):
+            return self._lost(method)
+        if not isinstance(error, dict):
+            return LightningdError(f"{method}: lightningd's error is not an object")
+        code = error.get("code")
+        data = error.get("data")
+        return LightningdError(
+            f"{method}: {error.get('message')}",
+            data=data if isinstance(data, dict) else None,
+            rpc_code=code if isinstance(code, int) else None,
+        )
+
+    def _lost(self, method: str) -> SendInvoiceError:
+        return ConnectionLostError(
+            f"the connection to lightningd broke during {method}",
+            hint=f"is lightningd still running? its socket is {self.rpc_file}",
+        )
+
+    def _unreachable(self, failure: OSError) -> SendInvoiceError:
+        if isinstance(failure, PermissionError):
+            hint = "run it as lightningd's user, or give your user access to that file"
+        else:
+            hint = "is lightningd running? --lightning-dir and --network say where to look"
+        reason = failure.strerror or str(failure)
+        return UnreachableError(f"cannot reach lightningd at {self.rpc_file}: {reason}", hint=hint)

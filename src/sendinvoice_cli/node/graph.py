@@ -1,0 +1,206 @@
+"""Finding nodes that hand an onion message on, by small questions to lightningd.
+
+Onion messages need connected peers hop by hop, all with
+option_onion_messages: no capacity, no fees, no channel of ours. So this is a
+search of its own, from both ends towards the middle. It never reads the whole
+graph, and asks about a node only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from typing import Any
+
+from ..bolt12.blinded_path import ShortChannelIdDirection, format_scid
+from .client import Client
+from .info import ONION_MESSAGES, offers_feature
+
+_PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True}]}
+_NODE_FIELDS = {"nodes": [{"nodeid": True, "alias": True, "features": True}]}
+_CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": True}]}
+
+
+class Graph:
+    """What lightningd knows of the network around two nodes, remembered as it is asked.
+
+    Node ids are 33 bytes.
+    """
+
+    def __init__(self, client: Client, own_id: bytes) -> None:
+        self._client = client
+        self.own_id = own_id
+        self._nodes: dict[bytes, dict[str, Any]] = {}
+        self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
+
+    @cached_property
+    def peers(self) -> dict[bytes, bool]:
+        """Connected peers, and whether each takes onion messages (``listpeers``)."""
+        answer = self._client.call("listpeers", reply_filter=_PEER_FIELDS)
+        return {
+            bytes.fromhex(peer["id"]): offers_feature(peer.get("features", ""), ONION_MESSAGES)
+            for peer in answer["peers"]
+            if peer["connected"]
+        }
+
+    @property
+    def message_peers(self) -> list[bytes]:
+        """Connected peers that take onion messages."""
+        return [peer for peer, takes_messages in self.peers.items() if takes_messages]
+
+    def add_peer(self, node: bytes, features: str) -> None:
+        """Remember a peer that has just been connected.
+
+        :param features: its init features, big-endian bitmap in hex.
+        """
+        self.peers[node] = offers_feature(features, ONION_MESSAGES)
+
+    def is_public(self, node: bytes) -> bool:
+        """Whether a node has a public channel (``listnodes``)."""
+        return bool(self._node(node))
+
+    def alias(self, node: bytes) -> str | None:
+        """The name a node gives itself (``listnodes``), None when there is none."""
+        return self._node(node).get("alias")
+
+    def takes_messages(self, node: bytes) -> bool:
+        """Whether a node takes onion messages, as a peer or by its announcement."""
+        if node in self.peers:
+            return self.peers[node]
+        return offers_feature(self._node(node).get("features", ""), ONION_MESSAGES)
+
+    def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
+        """The node at one end of a channel, public or ours; None for an unknown one."""
+        scid = format_scid(end.scid)
+        answer = self._client.call("listchannels", {"short_channel_id": scid})
+        for half in answer["channels"]:
+            # One direction tells both ends: node 0 is the source of direction 0.
+            at_source = half["direction"] == end.direction
+            return bytes.fromhex(half["source" if at_source else "destination"])
+        for channel in self._client.call("listpeerchannels")["channels"]:
+            if scid in (
+                channel.get("short_channel_id"),
+                channel.get("alias", {}).get("local"),
+                channel.get("alias", {}).get("remote"),
+            ):
+                ends = sorted((self.own_id, bytes.fromhex(channel["peer_id"])))
+                return ends[end.direction]
+        return None
+
+    def find_path(
+        self,
+        target: bytes,
+        *,
+        avoid: Collection[bytes] = (),
+        with_disabled: bool = False,
+    ) -> tuple[bytes, ...] | None:
+        """A shortest path of nodes that hand a message on, from us to ``target``.
+
+        :param avoid: nodes it may not lead through.
+        :param with_disabled: follow channels whose owner calls them disabled, too.
+        :returns: node ids with ours first and ``target`` last, None when there is none.
+        """
+        if target == self.own_id:
+            return (target,)
+        if target in self.peers:
+            return (self.own_id, target) if self.peers[target] else None
+        if not self.takes_messages(target):
+            return None
+        search = _Search(self, target, frozenset(avoid) | {self.own_id}, with_disabled)
+        middle = search.run()
+        return None if middle is None else (self.own_id, *middle)
+
+    def senders_to(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:
+        """Nodes with a channel towards ``node``."""
+        return self._around(node, False, with_disabled)
+
+    def receivers_from(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:
+        """Nodes with a channel from ``node``."""
+        return self._around(node, True, with_disabled)
+
+    def _around(self, node: bytes, outwards: bool, with_disabled: bool) -> frozenset[bytes]:
+        key = (node, outwards, with_disabled)
+        if key not in self._neighbours:
+            near, far = ("source", "destination") if outwards else ("destination", "source")
+            answer = self._client.call(
+                "listchannels", {near: node.hex()}, reply_filter=_CHANNEL_FIELDS
+            )
+            for any_state in (False, True):
+                self._neighbours[node, outwards, any_state] = frozenset(
+                    bytes.fromhex(half[far])
+                    for half in answer["channels"]
+                    if any_state or half["active"]
+                )
+        return self._neighbours[key]
+
+    def _node(self, node: bytes) -> dict[str, Any]:
+        if node not in self._nodes:
+            answer = self._client.call("listnodes", {"id": node.hex()}, reply_filter=_NODE_FIELDS)
+            self._nodes[node] = answer["nodes"][0] if answer["nodes"] else {}
+        return self._nodes[node]
+
+
+class _Search:
+    """Breadth-first search from both ends, always widening the smaller frontier."""
+
+    def __init__(
+        self, graph: Graph, target: bytes, avoid: frozenset[bytes], with_disabled: bool
+    ) -> None:
+        self._graph = graph
+        self._target = target
+        self._avoid = avoid
+        self._with_disabled = with_disabled
+        peers = [peer for peer in graph.message_peers if peer not in avoid]
+        # Who each node was reached from: None at the two ends.
+        self._from_us: dict[bytes, bytes | None] = dict.fromkeys(peers)
+        self._to_target: dict[bytes, bytes | None] = {target: None}
+
+    def run(self) -> tuple[bytes, ...] | None:
+        """The nodes between us and the target, the target included."""
+        near = list(self._from_us)
+        far = [self._target]
+        while near and far:
+            if len(far) <= len(near):
+                meeting, far = self._widen(far, self._to_target, self._from_us, outwards=False)
+            else:
+                meeting, near = self._widen(near, self._from_us, self._to_target, outwards=True)
+            if meeting is not None:
+                return self._join(meeting)
+        return None
+
+    def _widen(
+        self,
+        frontier: Iterable[bytes],
+        seen: dict[bytes, bytes | None],
+        other_side: dict[bytes, bytes | None],
+        *,
+        outwards: bool,
+    ) -> tuple[bytes | None, list[bytes]]:
+        around = self._graph.receivers_from if outwards else self._graph.senders_to
+        wider: list[bytes] = []
+        for node in frontier:
+            # Nodes enter the frontier unchecked, since most are never looked
+            # at; the two ends are known to take messages.
+            if not self._graph.takes_messages(node):
+                continue
+            for neighbour in around(node, self._with_disabled):
+                if neighbour in seen or neighbour in self._avoid:
+                    continue
+                seen[neighbour] = node
+                if neighbour in other_side and self._graph.takes_messages(neighbour):
+                    return neighbour, wider
+                wider.append(neighbour)
+        return None, wider
+
+    def _join(self, meeting: bytes) -> tuple[bytes, ...]:
+        before = []
+        node = self._from_us[meeting]
+        while node is not None:
+            before.append(node)
+            node = self._from_us[node]
+        after = []
+        node = self._to_target[meeting]
+        while node is not None:
+            after.append(node)
+            node = self._to_target[node]
+        return (*reversed(before), meeting, *after)

@@ -1,0 +1,128 @@
+"""What kind of node lightningd is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ..errors import LightningdError, UnanswerableRequestError
+from .client import Client
+
+#: Feature bit of option_onion_messages (BOLT 9); 38 requires, 39 offers it.
+ONION_MESSAGES = 38
+
+#: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
+CHAIN_HASHES = {
+    "bitcoin": "6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000",
+    "testnet": "43497fd7f826957108f4a30fd9cec3aeba79972084e90ead01ea330900000000",
+    "testnet4": "43f08bdab050e35b567c864b91f47f50ae725ae2de53bcfbbaf284da00000000",
+    "signet": "f61eee3b63a380a477a063af32b2bbc97c9ff9f01f2c4225e973988108000000",
+    "regtest": "06226e46111a0b59caaf126043eb5bbf28c34f3a5e332a1fc7b2b73cf188910f",
+    "liquid": "1466275836220db2944ca059a3a10ef6fd2ea684b0688d2c379296888a206003",
+    "liquid-regtest": "9f87eb580b9e5f11dc211e9fb66abb3699999044f8fe146801162393364286c6",
+}
+_NETWORKS = {bytes.fromhex(chain_hash): name for name, chain_hash in CHAIN_HASHES.items()}
+
+
+class OnionApi(Enum):
+    """The three ways to have lightningd send an onion message."""
+
+    #: v23.08 to v24.05: ``sendonionmessage first_id blinding hops``.
+    SEND_HOPS = "sendonionmessage"
+    #: v24.08: ``injectonionmessage blinding hops``.
+    INJECT_HOPS = "injectonionmessage with hops"
+    #: v24.11 and later: ``injectonionmessage path_key message``.
+    INJECT_ONION = "injectonionmessage"
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """Our own node.
+
+    :param id: 33-byte node id.
+    :param network: lightningd's name of it, such as ``regtest``.
+    :param blockheight: height of the chain, in blocks.
+    """
+
+    id: bytes
+    alias: str
+    network: str
+    version: str
+    blockheight: int
+    onion_api: OnionApi
+
+
+def read(client: Client) -> NodeInfo:
+    """Ask lightningd what it is (``getinfo``, ``help``).
+
+    :raises LightningdError: it cannot send onion messages.
+    """
+    answer = client.call("getinfo")
+    try:
+        version = str(answer["version"])
+        features = answer.get("our_features", {}).get("node", "")
+        if not offers_feature(features, ONION_MESSAGES):
+            raise LightningdError(
+                f"lightningd {version} has onion messages turned off",
+                hint="start it with --experimental-onion-messages (before v24.08)",
+            )
+        return NodeInfo(
+            id=bytes.fromhex(answer["id"]),
+            alias=str(answer.get("alias", "")),
+            network=str(answer["network"]),
+            version=version,
+            blockheight=int(answer["blockheight"]),
+            onion_api=_onion_api(client, version),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise LightningdError("getinfo: lightningd's answer makes no sense") from None
+
+
+def offers_feature(features: str, bit: int) -> bool:
+    """Whether either bit of a feature pair is set.
+
+    :param features: big-endian bitmap in hex.
+    :param bit: the even one of the pair.
+    """
+    return int(features or "0", 16) >> bit & 3 != 0
+
+
+def check_chain(chain: bytes | None, info: NodeInfo) -> None:
+    """Refuse a request for another network than the node's.
+
+    :param chain: the request's invreq_chain, None for bitcoin.
+    :raises UnanswerableRequestError: it is another one.
+    """
+    asked = _NETWORKS.get(chain) if chain is not None else "bitcoin"
+    if asked == info.network:
+        return
+    if asked is None and chain is not None and info.network not in CHAIN_HASHES:
+        # Neither side is in the table. createinvoice compares the two itself,
+        # and refuses before it stores anything.
+        return
+    name = asked or f"the unknown chain {chain.hex() if chain else ''}"
+    raise UnanswerableRequestError(
+        f"invreq_chain: the request is for {name}, this node is on {info.network}",
+        hint=f"use a node of that network: --network {asked}" if asked else None,
+    )
+
+
+def _onion_api(client: Client, version: str) -> OnionApi:
+    """Read off the parameters that ``help`` names: they changed twice under two names."""
+    usage = _usage(client, "injectonionmessage")
+    if usage is not None:
+        return OnionApi.INJECT_ONION if "path_key" in usage else OnionApi.INJECT_HOPS
+    if _usage(client, "sendonionmessage") is not None:
+        return OnionApi.SEND_HOPS
+    raise LightningdError(
+        f"lightningd {version} has no call that sends onion messages",
+        hint="v23.08 and later have one",
+    )
+
+
+def _usage(client: Client, command: str) -> str | None:
+    try:
+        answer = client.call("help", {"command": command})
+    except LightningdError:
+        return None
+    return str(answer["help"][0]["command"])

@@ -1,0 +1,153 @@
+"""Hearing what payers answer, through the reply helper inside lightningd."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..bolt12 import invoice_error
+from ..bolt12.invoice_error import InvoiceError
+from ..errors import LightningdError, MalformedError, UnreachableError
+from .client import Client
+from .reply_plugin import EXPECT, REPLIES
+
+HELPER = "sendinvoice-reply-helper"
+_DISTRIBUTION = "sendinvoice"
+
+#: What a payer said that cannot be read.
+UNREADABLE = InvoiceError("(the payer's answer is malformed)")
+
+
+class HelperUnavailableError(Exception):
+    """lightningd cannot run the reply helper; the text says why."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: to which copy of the invoice, by its 32-byte path_id, and what it says."""
+
+    path_id: bytes
+    error: InvoiceError
+
+
+class ReplySession:
+    """The replies to the messages of one command.
+
+    :param until: UNIX seconds after which nobody waits any more.
+    """
+
+    def __init__(self, client: Client, until: float) -> None:
+        self._client = client
+        self._until = until
+        self._id = secrets.token_hex(16)
+        self._path_ids: list[bytes] = []
+
+    def start(self) -> None:
+        """Have the helper ready, and all that is expected known to it.
+
+        Needed before the first message, and again after the helper was lost.
+
+        :raises HelperUnavailableError: lightningd cannot run it.
+        :raises UnreachableError: lightningd is gone.
+        """
+        self._register(self._path_ids)
+
+    def expect(self, path_id: bytes) -> None:
+        """Let a reply with this path_id (32 bytes) be one of ours.
+
+        :raises HelperUnavailableError: lightningd cannot run the helper.
+        :raises UnreachableError: lightningd is gone.
+        """
+        self._path_ids.append(path_id)
+        self._register([path_id])
+
+    def listen(self) -> Iterator[Reply]:
+        """Yield replies as they come. Ends when nothing more can come.
+
+        :raises HelperUnavailableError: the helper is gone.
+        :raises UnreachableError: lightningd is gone.
+        """
+        received = 0
+        while True:
+            try:
+                answer = self._client.call(REPLIES, {"session": self._id, "received": received})
+            except LightningdError as failure:
+                raise HelperUnavailableError(failure.message) from None
+            batch = answer.get("replies", [])
+            if not batch:
+                return
+            received += len(batch)
+            for each in batch:
+                yield Reply(bytes.fromhex(each["pathsecret"]), _read(each["invoice_error"]))
+
+    def _register(self, path_ids: list[bytes]) -> None:
+        params = {
+            "session": self._id,
+            "pathsecrets": [path_id.hex() for path_id in path_ids],
+            "until": self._until,
+        }
+        try:
+            self._client.call(EXPECT, params)
+        except LightningdError:
+            # It was never started, has left, or is just being stopped, which
+            # lightningd tells in as many ways.
+            _start_helper(self._client)
+            params["pathsecrets"] = [path_id.hex() for path_id in self._path_ids]
+            try:
+                self._client.call(EXPECT, params)
+            except LightningdError as again:
+                raise HelperUnavailableError(again.message) from None
+
+
+def _read(hex_error: str) -> InvoiceError:
+    try:
+        return invoice_error.decode(bytes.fromhex(hex_error))
+    except (MalformedError, ValueError):
+        return UNREADABLE
+
+
+def _start_helper(client: Client) -> None:
+    path = helper_path()
+    try:
+        client.call("plugin", {"subcommand": "start", "plugin": str(path)})
+    except UnreachableError:
+        raise
+    except LightningdError as failure:
+        # Another command may have been faster; then it runs, and that is
+        # seen by the next call.
+        if "already registered" in failure.message:
+            return
+        raise HelperUnavailableError(f"lightningd cannot run {path}: {failure.message}") from None
+
+
+def helper_path() -> Path:
+    """The helper's executable, absolute and inside this installation.
+
+    :raises HelperUnavailableError: not installed, or anybody could write it.
+    """
+    path = Path(sys.prefix) / "bin" / HELPER
+    if not path.is_file():
+        path = _installed_path()
+    path = path.absolute()
+    for checked in (path, path.parent):
+        if os.stat(checked).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+            raise HelperUnavailableError(f"{checked} can be written by anybody")
+    return path
+
+
+def _installed_path() -> Path:
+    from importlib import metadata
+
+    try:
+        files = metadata.files(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == HELPER:
+            return Path(os.path.normpath(str(file.locate())))
+    raise HelperUnavailableError(f"{HELPER} is not installed")

@@ -1,0 +1,226 @@
+"""The reply helper: the plugin that lightningd runs so that payers' refusals are heard.
+
+Only a plugin sees onion messages (hook ``onion_message_recv_secret``). This
+one keeps those that come along a reply path of ours, known by their 32-byte
+path_id, and hands them to the command that waits. Everything else it passes
+on. Commands share one helper; it leaves when no one has asked for a while.
+
+RPC methods:
+
+``sendinvoice-expect session pathsecrets until``
+    replies with these path_ids (hex) belong to ``session`` until then (UNIX seconds).
+``sendinvoice-replies session received``
+    waits until the session has more than ``received`` replies, and returns
+    those behind that number: ``{"replies": [{"pathsecret", "invoice_error"}]}``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+EXPECT = "sendinvoice-expect"
+REPLIES = "sendinvoice-replies"
+
+#: A session that is not known (any more), most often because the helper was started anew.
+UNKNOWN_SESSION = -32001
+
+#: Seconds without a session after which the helper leaves.
+IDLE_SECONDS = 600
+#: Seconds between looks at the clock.
+_TICK_SECONDS = 15
+
+MAX_SESSIONS = 1000
+MAX_SECRETS = 100_000
+#: Longest invoice_error kept, in bytes of hex. An onion message holds less.
+MAX_REPLY_SIZE = 2 * 32768
+#: Bytes of replies kept over all sessions.
+MAX_REPLIES_SIZE = 16 * 1024 * 1024
+
+#: What the hook answers: lightningd asks the next plugin, or takes it as dealt with.
+CONTINUE = {"result": "continue"}
+RESOLVED = {"result": "resolve"}
+
+Respond = Callable[[dict[str, Any]], None]
+
+
+class RefusedError(Exception):
+    """A call that cannot be carried out; its text is for the caller."""
+
+
+@dataclass
+class _Session:
+    until: float
+    secrets: set[str] = field(default_factory=set)
+    replies: list[dict[str, str]] = field(default_factory=list)
+    #: A held call, and how many replies its caller has already.
+    respond: Respond | None = None
+    received: int = 0
+
+    def size(self) -> int:
+        return sum(len(reply["invoice_error"]) for reply in self.replies)
+
+    def answer(self) -> None:
+        """Answer the held call, with what is new."""
+        if self.respond is not None:
+            respond, self.respond = self.respond, None
+            respond({"replies": self.replies[self.received :]})
+
+
+class Registry:
+    """Who waits for which reply. Bounded in every direction; all times in UNIX seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[str, _Session] = {}
+        self._by_secret: dict[str, _Session] = {}
+        self._idle_since = now
+
+    def expect(self, session: str, pathsecrets: Sequence[str], until: float) -> None:
+        """Let replies with these path_ids belong to ``session``.
+
+        :raises RefusedError: malformed, or too much is expected already.
+        """
+        if not _is_hex(session, 16) or not all(_is_hex(each, 32) for each in pathsecrets):
+            raise RefusedError("session is 16 bytes, pathsecrets are of 32 bytes, in hex")
+        with self._lock:
+            found = self._sessions.get(session)
+            new = [each for each in pathsecrets if each not in self._by_secret]
+            if len(self._by_secret) + len(new) > MAX_SECRETS or (
+                found is None and len(self._sessions) >= MAX_SESSIONS
+            ):
+                raise RefusedError("too many replies are waited for already")
+            if found is None:
+                found = self._sessions[session] = _Session(until)
+            found.until = until
+            for secret in new:
+                found.secrets.add(secret)
+                self._by_secret[secret] = found
+
+    def replies(self, session: str, received: int, respond: Respond) -> None:
+        """Call ``respond`` once the session has more than ``received`` replies, or ends.
+
+        :raises RefusedError: no such session.
+        """
+        with self._lock:
+            found = self._sessions.get(session)
+            if found is None:
+                raise RefusedError("no such session")
+            found.answer()
+            found.respond, found.received = respond, received
+            if len(found.replies) > received:
+                found.answer()
+
+    def on_message(self, message: Mapping[str, Any]) -> bool:
+        """Take an onion message when it is a reply that is waited for.
+
+        :returns: whether it was; any other is for somebody else.
+        """
+        secret = message.get("pathsecret")
+        with self._lock:
+            session = self._by_secret.get(secret) if isinstance(secret, str) else None
+            if session is None or not isinstance(secret, str):
+                return False
+            error = message.get("invoice_error")
+            if (
+                isinstance(error, str)
+                and len(error) <= MAX_REPLY_SIZE
+                and secret in session.secrets
+                and self._size() + len(error) <= MAX_REPLIES_SIZE
+            ):
+                # One reply for each message sent: a repeated one says nothing new.
+                session.secrets.discard(secret)
+                session.replies.append({"pathsecret": secret, "invoice_error": error})
+                session.answer()
+            return True
+
+    def expire(self, now: float) -> None:
+        """End the sessions whose time is over."""
+        with self._lock:
+            over = [name for name, each in self._sessions.items() if each.until <= now]
+            for name in over:
+                session = self._sessions.pop(name)
+                session.answer()
+            if over:
+                self._by_secret = {
+                    secret: each for secret, each in self._by_secret.items() if each.until > now
+                }
+            if self._sessions:
+                self._idle_since = now
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nobody has waited for a reply for IDLE_SECONDS."""
+        with self._lock:
+            return not self._sessions and now - self._idle_since >= IDLE_SECONDS
+
+    def _size(self) -> int:
+        return sum(session.size() for session in self._sessions.values())
+
+
+def _is_hex(text: object, size: int) -> bool:
+    return (
+        isinstance(text, str)
+        and len(text) == size * 2
+        and all(character in "0123456789abcdef" for character in text)
+    )
+
+
+def main() -> None:
+    """Run as a plugin of lightningd."""
+    from pyln.client import Plugin, RpcException
+    from pyln.client.plugin import hook_fallbacks
+
+    # lightningd does not survive a hook that answers with an error.
+    hook_fallbacks["onion_message_recv_secret"] = CONTINUE
+
+    plugin = Plugin(dynamic=True)
+    registry = Registry(time.time())
+
+    def expect(session: str, pathsecrets: list[str], until: float, **_: object) -> dict[str, Any]:
+        """Used by sendinvoice."""
+        try:
+            registry.expect(session, pathsecrets, float(until))
+        except RefusedError as refusal:
+            raise RpcException(str(refusal), -32602) from None
+        return {}
+
+    def replies(request: Any, session: str, received: int, **_: object) -> None:
+        """Used by sendinvoice."""
+        try:
+            registry.replies(session, int(received), request.set_result)
+        except RefusedError as refusal:
+            request.set_exception(RpcException(str(refusal), UNKNOWN_SESSION))
+
+    def on_message(onion_message: Mapping[str, Any], **_: object) -> dict[str, str]:
+        return RESOLVED if registry.on_message(onion_message) else CONTINUE
+
+    plugin.add_method(EXPECT, expect)
+    plugin.add_method(REPLIES, replies, background=True)
+    plugin.add_hook("onion_message_recv_secret", on_message)
+
+    def keep_house() -> None:
+        while True:
+            time.sleep(_TICK_SECONDS)
+            registry.expire(time.time())
+            if registry.is_idle(time.time()):
+                _leave(plugin)
+
+    threading.Thread(target=keep_house, daemon=True).start()
+    plugin.run()
+
+
+def _leave(plugin: Any) -> None:
+    """Have lightningd end this plugin, so that nothing is asked of it any more."""
+    try:
+        plugin.rpc.call("plugin", {"subcommand": "stop", "plugin": os.path.abspath(sys.argv[0])})
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

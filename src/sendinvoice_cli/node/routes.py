@@ -1,0 +1,177 @@
+"""Ways to the payer: which node to head for, and how to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from ..bolt12.blinded_path import BlindedPath, IntroductionNode
+from ..bolt12.invoice_request import InvoiceRequest
+from ..errors import LightningdError, UnreachableError
+from .client import Client
+from .graph import Graph
+from .info import NodeInfo, OnionApi
+
+_NO_CONNECT = "fetchinvoice-noconnect"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to the payer.
+
+    :param nodes: 33-byte ids, ours first; the last is the payer or, with
+        ``their_path``, its introduction node.
+    :param their_path: the entry of invreq_paths it leads into, None when the
+        request has none.
+    :param would_connect: the last node is not connected yet, and would have to be.
+    """
+
+    nodes: tuple[bytes, ...]
+    their_path: BlindedPath | None = None
+    would_connect: bool = False
+
+    @property
+    def reply_nodes(self) -> tuple[bytes, ...]:
+        """The nodes of the way back, ours last.
+
+        The payer's own path begins where others reach it, so it reaches that
+        node, too. Without one, the way back begins at the payer's neighbour,
+        which is a peer of the payer's and therefore known to it.
+        """
+        back = tuple(reversed(self.nodes))
+        if self.their_path is not None or len(back) == 1:
+            return back
+        return back[1:]
+
+
+@dataclass(frozen=True)
+class DeadEnd:
+    """A target that could not be reached: its name, and why."""
+
+    target: str
+    reason: str
+
+
+class Router:
+    """Looks for ways to the payer of one request.
+
+    :param allow_connect: False never opens a connection. lightningd's own
+        ``fetchinvoice-noconnect`` forbids it as well.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        info: NodeInfo,
+        request: InvoiceRequest,
+        *,
+        allow_connect: bool = True,
+    ) -> None:
+        self.graph = Graph(client, info.id)
+        #: What was tried in vain so far.
+        self.dead_ends: list[DeadEnd] = []
+        self._client = client
+        self._info = info
+        self._allow_connect = allow_connect
+        # BOLT 12: an invoice MUST go by invreq_paths if there are any.
+        self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
+            (path.introduction_node, path) for path in request.paths
+        ] or [(request.payer_id, None)]
+
+    def routes(
+        self, *, avoid: Collection[bytes] = (), first: int = 0, connect: bool = True
+    ) -> Iterator[Route]:
+        """Yield a route for each target that has one, in the request's order.
+
+        Each is looked for when it is asked for. Where there is no path, the
+        target is connected to.
+
+        :param avoid: nodes not to lead through, if it can be helped.
+        :param first: which target to begin with; the ones before it come last.
+        :param connect: False for a look only: a connection that would be
+            opened is reported as ``would_connect``.
+        :raises UnreachableError: lightningd is gone.
+        """
+        start = first % len(self._targets)
+        for introduction_node, their_path in self._targets[start:] + self._targets[:start]:
+            try:
+                route = self._route_to(introduction_node, their_path, avoid, connect)
+            except UnreachableError:
+                raise
+            except LightningdError as failure:
+                self.gave_up(introduction_node, failure.message)
+            else:
+                if route is not None:
+                    yield route
+
+    def gave_up(self, target: IntroductionNode, reason: str) -> None:
+        """Remember why a target is out."""
+        name = target.hex() if isinstance(target, bytes) else str(target)
+        self.dead_ends.append(DeadEnd(name, reason))
+
+    def _route_to(
+        self,
+        introduction_node: IntroductionNode,
+        their_path: BlindedPath | None,
+        avoid: Collection[bytes],
+        connect: bool,
+    ) -> Route | None:
+        target: bytes | None
+        if isinstance(introduction_node, bytes):
+            target = introduction_node
+        else:
+            target = self.graph.end_of_channel(introduction_node)
+            if target is None:
+                self.gave_up(introduction_node, "an unknown channel")
+                return None
+        if target == self._info.id:
+            return self._route_to_us(their_path)
+        nodes = self.graph.find_path(target, avoid=avoid) if avoid else None
+        nodes = nodes or self.graph.find_path(target)
+        if nodes:
+            return Route(nodes, their_path)
+        refusal = self._connect(target, connect)
+        if refusal is None:
+            return Route((self._info.id, target), their_path, would_connect=not connect)
+        # A disabled channel most often means a peer that is away, so such a
+        # path is worth less than a new connection, but more than none.
+        nodes = self.graph.find_path(target, with_disabled=True)
+        if nodes:
+            return Route(nodes, their_path)
+        self.gave_up(introduction_node, refusal)
+        return None
+
+    def _route_to_us(self, their_path: BlindedPath | None) -> Route | None:
+        """We are the introduction node, or the payer itself."""
+        own_id = self._info.id
+        if self._info.onion_api is not OnionApi.SEND_HOPS:
+            return Route((own_id,), their_path)
+        # That call only hands an onion to a peer. A peer can hand it back.
+        for peer in self.graph.message_peers:
+            return Route((own_id, peer, own_id), their_path)
+        self.gave_up(own_id, "our own node, and no peer to send the message around")
+        return None
+
+    def _connect(self, target: bytes, connect: bool) -> str | None:
+        """Connect to a node, or see whether we may; None, or why not."""
+        if target in self.graph.peers:
+            return "it does not take onion messages"
+        if not self._allow_connect:
+            return "no path of onion message nodes leads there, and --no-connect forbids another"
+        if self._node_forbids_connect():
+            return f"no path of onion message nodes leads there, and lightningd has {_NO_CONNECT}"
+        if not connect:
+            return None
+        try:
+            answer = self._client.call("connect", {"id": target.hex()})
+        except LightningdError as failure:
+            return f"no path of onion message nodes leads there, and {failure.message}"
+        self.graph.add_peer(target, answer.get("features", ""))
+        return None if self.graph.peers[target] else "it does not take onion messages"
+
+    def _node_forbids_connect(self) -> bool:
+        try:
+            answer = self._client.call("listconfigs", {"config": _NO_CONNECT})
+        except LightningdError:
+            return False
+        return bool(answer.get("configs", {}).get(_NO_CONNECT, {}).get("set"))

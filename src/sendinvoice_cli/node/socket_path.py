@@ -1,0 +1,82 @@
+"""Where lightningd's socket is, found the way lightning-cli finds it.
+
+Source: lightningd-config(5), and lightning-cli, which reads the same files.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from ..errors import UsageError
+
+NETWORKS = (
+    "bitcoin",
+    "testnet",
+    "testnet4",
+    "signet",
+    "regtest",
+    "liquid",
+    "liquid-regtest",
+    "litecoin",
+    "litecoin-testnet",
+)
+#: Settings that name a network by being there.
+_SHORT_NETWORKS = {
+    "mainnet": "bitcoin",
+    "testnet": "testnet",
+    "testnet4": "testnet4",
+    "signet": "signet",
+    "regtest": "regtest",
+}
+_MAX_INCLUDES = 10
+
+
+def find(
+    lightning_dir: str | None = None, network: str | None = None, rpc_file: str | None = None
+) -> Path:
+    """The path of the socket. What is None comes from lightningd's config files, or its defaults.
+
+    The defaults are ``~/.lightning``, ``bitcoin`` and ``lightning-rpc``. An
+    absolute ``rpc_file`` wins over the rest.
+
+    :raises UsageError: a config file that is there cannot be read.
+    """
+    if rpc_file is not None and os.path.isabs(rpc_file):
+        return Path(rpc_file)
+    base = Path(lightning_dir or os.path.join(os.path.expanduser("~"), ".lightning")).absolute()
+    settings = _read_config(base / "config")
+    network = network or settings.get("network", "bitcoin")
+    network_dir = base / network
+    settings.update(_read_config(network_dir / "config"))
+    return network_dir / (rpc_file or settings.get("rpc-file", "lightning-rpc"))
+
+
+def _read_config(path: Path, depth: int = 0) -> dict[str, str]:
+    """The two settings that matter, the last one winning; empty when there is no such file."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as failure:
+        # lightning-cli cannot read it either when it belongs to another user,
+        # and then the defaults are the better guess.
+        if isinstance(failure, PermissionError):
+            return {}
+        raise UsageError(f"cannot read {path}: {failure.strerror}") from None
+    settings: dict[str, str] = {}
+    for line in lines:
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            continue
+        if stripped.startswith("include ") and depth < _MAX_INCLUDES:
+            for included in sorted(glob.glob(str(path.parent / stripped[8:].strip()))):
+                settings.update(_read_config(Path(included), depth + 1))
+            continue
+        key, _, value = stripped.partition("=")
+        if key in _SHORT_NETWORKS:
+            settings["network"] = _SHORT_NETWORKS[key]
+        elif key in ("network", "rpc-file"):
+            settings[key] = value
+    return settings

@@ -1,0 +1,112 @@
+"""Blocking calls turned into events, each in a thread of its own.
+
+The threads are daemons: whoever stops waiting just leaves, and a call that
+lightningd holds open does not keep the process alive.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from ..errors import LightningdError, UnreachableError
+from . import invoices
+from .client import Client
+from .replies import HelperUnavailableError, Reply, ReplySession
+
+
+@dataclass(frozen=True)
+class InvoiceClosed:
+    """The invoice was paid, or has expired."""
+
+
+@dataclass(frozen=True)
+class HelperLost:
+    """No more replies will be heard; ``reason`` says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NodeLost:
+    """The connection to lightningd broke."""
+
+    error: UnreachableError
+
+
+Event = InvoiceClosed | Reply | HelperLost | NodeLost
+
+
+class Background:
+    """Work that goes on in a thread; its result is its end, or what it raised."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._failure: Exception | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> None:
+        """Wait for the end; raises what the work raised."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as failure:
+            self._failure = failure
+
+
+class Watch:
+    """What happens to one invoice, as a queue of events.
+
+    :param label: the invoice's.
+    """
+
+    def __init__(self, client: Client, label: str) -> None:
+        self._client = client
+        self._label = label
+        self._events: SimpleQueue[Event] = SimpleQueue()
+
+    def follow_invoice(self) -> None:
+        """Begin to wait for the invoice to be paid."""
+        self._start(self._wait_for_invoice)
+
+    def follow_replies(self, session: ReplySession) -> None:
+        """Begin to wait for replies; the session must have been started."""
+        self._start(lambda: self._wait_for_replies(session))
+
+    def next_event(self, seconds: float) -> Event | None:
+        """The next event, or None when none comes within so many seconds."""
+        try:
+            return self._events.get(timeout=max(seconds, 0))
+        except Empty:
+            return None
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except UnreachableError as error:
+                self._events.put(NodeLost(error))
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def _wait_for_invoice(self) -> None:
+        try:
+            invoices.wait_until_closed(self._client, self._label)
+        except LightningdError as failure:
+            self._events.put(NodeLost(UnreachableError(failure.message)))
+        else:
+            self._events.put(InvoiceClosed())
+
+    def _wait_for_replies(self, session: ReplySession) -> None:
+        try:
+            for reply in session.listen():
+                self._events.put(reply)
+        except HelperUnavailableError as failure:
+            self._events.put(HelperLost(str(failure)))

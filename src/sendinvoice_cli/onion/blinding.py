@@ -1,0 +1,97 @@
+"""Making blinded paths, and the shared secrets they rest on.
+
+Source: BOLT 4, "Route Blinding".
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from coincurve import PrivateKey, PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from ..bolt12 import tlv
+from ..bolt12.blinded_path import BlindedHop, BlindedPath
+from ..bolt12.tlv import Record
+
+#: Types of the fields of encrypted_data_tlv.
+PADDING = 1
+SHORT_CHANNEL_ID = 2
+NEXT_NODE_ID = 4
+PATH_ID = 6
+NEXT_PATH_KEY_OVERRIDE = 8
+PAYMENT_RELAY = 10
+PAYMENT_CONSTRAINTS = 12
+ALLOWED_FEATURES = 14
+
+_ZERO_NONCE = bytes(12)
+
+
+@dataclass(frozen=True)
+class PathNode:
+    """A node of a path before it is blinded.
+
+    :param node_id: 33-byte point.
+    :param data: its encrypted_data_tlv records, in order of type.
+    """
+
+    node_id: bytes
+    data: tuple[Record, ...]
+
+
+def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> BlindedPath:
+    """Blind a path of at least one node.
+
+    :param session_key: 32 bytes, fresh random ones by default.
+    """
+    path_key = PrivateKey(session_key) if session_key else _random_key()
+    first_path_key = path_key.public_key.format()
+    hops = []
+    for node in nodes:
+        shared_secret = path_key.ecdh(node.node_id)
+        hops.append(
+            BlindedHop(
+                blinded_node_id=blind_node_id(node.node_id, shared_secret),
+                encrypted_data=encrypt(shared_secret, tlv.encode_stream(node.data)),
+            )
+        )
+        path_key = path_key.multiply(blinding_factor(path_key.public_key.format(), shared_secret))
+    return BlindedPath(nodes[0].node_id, first_path_key, tuple(hops))
+
+
+def derive_key(name: bytes, shared_secret: bytes) -> bytes:
+    """HMAC256(name, shared_secret), 32 bytes."""
+    return hmac.digest(name, shared_secret, "sha256")
+
+
+def blind_node_id(node_id: bytes, shared_secret: bytes) -> bytes:
+    """B(i) = HMAC256("blinded_node_id", ss(i)) · N(i), a 33-byte point."""
+    return PublicKey(node_id).multiply(derive_key(b"blinded_node_id", shared_secret)).format()
+
+
+def blinding_factor(path_key: bytes, shared_secret: bytes) -> bytes:
+    """SHA256(E(i) ‖ ss(i)): what leads from one path key to the next."""
+    return sha256(path_key + shared_secret).digest()
+
+
+def encrypt(shared_secret: bytes, data: bytes) -> bytes:
+    """Make encrypted_recipient_data: ``data`` and a 16-byte tag."""
+    return ChaCha20Poly1305(derive_key(b"rho", shared_secret)).encrypt(_ZERO_NONCE, data, None)
+
+
+def decrypt(shared_secret: bytes, encrypted_data: bytes) -> bytes:
+    """Undo :func:`encrypt`.
+
+    :raises cryptography.exceptions.InvalidTag: not encrypted for this secret.
+    """
+    return ChaCha20Poly1305(derive_key(b"rho", shared_secret)).decrypt(
+        _ZERO_NONCE, encrypted_data, None
+    )
+
+
+def _random_key() -> PrivateKey:
+    return PrivateKey(secrets.token_bytes(32))

@@ -1,0 +1,114 @@
+"""Onion messages: which node is told what.
+
+Source: BOLT 4, "Onion Messages".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..bolt12 import tlv
+from ..bolt12.blinded_path import BlindedPath
+from ..bolt12.tlv import Record
+from . import blinding
+from .blinding import PathNode
+
+#: Types of the fields of onionmsg_tlv.
+REPLY_PATH = 2
+ENCRYPTED_RECIPIENT_DATA = 4
+INVOICE_REQUEST = 64
+INVOICE = 66
+INVOICE_ERROR = 68
+
+#: Size of the payloads an onion message packet holds: the common one, and the great one.
+PACKET_SIZES = (1300, 32768)
+_HMAC_SIZE = 32
+
+
+@dataclass(frozen=True)
+class OnionHop:
+    """One layer: the 33-byte blinded id it is for, and its onionmsg_tlv stream."""
+
+    blinded_node_id: bytes
+    payload: bytes
+
+    def with_length(self) -> bytes:
+        """The payload behind its bigsize length, as ``createonion`` wants it."""
+        return tlv.encode_bigsize(len(self.payload)) + self.payload
+
+
+@dataclass(frozen=True)
+class OnionMessage:
+    """A message ready to be wrapped.
+
+    :param first_node: 33-byte id of the node that unwraps the first layer.
+    :param first_path_key: 33-byte point which goes to it beside the onion.
+    """
+
+    first_node: bytes
+    first_path_key: bytes
+    hops: tuple[OnionHop, ...]
+
+    def packet_size(self) -> int | None:
+        """Bytes the payloads take in a packet: 1300 or 32768; None when too large for both."""
+        needed = sum(len(hop.with_length()) + _HMAC_SIZE for hop in self.hops)
+        return next((size for size in PACKET_SIZES if needed <= size), None)
+
+
+def outgoing(
+    nodes: Sequence[bytes],
+    content: Sequence[Record],
+    their_path: BlindedPath | None = None,
+) -> OnionMessage:
+    """Address a message.
+
+    :param nodes: 33-byte node ids. The first unwraps the first layer; the last
+        is the recipient or, with ``their_path``, its introduction node.
+    :param content: onionmsg_tlv records for the recipient, in order of type.
+    :param their_path: the recipient's own blinded path.
+    """
+    if their_path is None:
+        path = blinding.blind_path(_chain(nodes))
+    elif len(nodes) == 1:
+        path = BlindedPath(nodes[0], their_path.first_path_key, their_path.hops)
+    else:
+        # The node before the introduction node swaps in the path key that
+        # their path begins with.
+        joint = Record(blinding.NEXT_PATH_KEY_OVERRIDE, their_path.first_path_key)
+        ours = blinding.blind_path(_chain(nodes, before_last=(joint,))[:-1])
+        path = BlindedPath(nodes[0], ours.first_path_key, ours.hops + their_path.hops)
+    last = len(path.hops) - 1
+    hops = []
+    for at, hop in enumerate(path.hops):
+        data = Record(ENCRYPTED_RECIPIENT_DATA, hop.encrypted_data)
+        records = sorted((data, *content)) if at == last else (data,)
+        hops.append(OnionHop(hop.blinded_node_id, tlv.encode_stream(records)))
+    return OnionMessage(nodes[0], path.first_path_key, tuple(hops))
+
+
+def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
+    """A blinded path to us.
+
+    :param nodes: 33-byte node ids; the last is ours.
+    :param path_id: 32 secret bytes by which we know what comes along it.
+    """
+    return blinding.blind_path(_chain(nodes, last=(Record(blinding.PATH_ID, path_id),)))
+
+
+def _chain(
+    nodes: Sequence[bytes],
+    before_last: tuple[Record, ...] = (),
+    last: tuple[Record, ...] = (),
+) -> list[PathNode]:
+    """Tell every node of a path who is next, and the last two what else they need."""
+    chain = []
+    for at, node in enumerate(nodes):
+        if at == len(nodes) - 1:
+            data = last
+        else:
+            data = (Record(blinding.NEXT_NODE_ID, nodes[at + 1]),)
+            if at == len(nodes) - 2:
+                data += before_last
+        chain.append(PathNode(node, data))
+    return chain

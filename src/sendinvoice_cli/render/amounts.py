@@ -1,0 +1,37 @@
+"""Amounts and times, readable and exact."""
+
+from __future__ import annotations
+
+import time
+
+
+def format_sat(amount_msat: int) -> str:
+    """``1,500 sat``; a fraction only where there is one: ``0.001 sat``."""
+    sat, msat = divmod(amount_msat, 1000)
+    fraction = f".{msat:03}".rstrip("0") if msat else ""
+    return f"{sat:,}{fraction} sat"
+
+
+def format_amount(amount_msat: int) -> str:
+    """``1,500 sat (1,500,000 msat)``."""
+    return f"{format_sat(amount_msat)} ({amount_msat:,} msat)"
+
+
+def format_time(at: float) -> str:
+    """UNIX seconds as local time: ``2026-01-31 12:34:56 CET``."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
+    except (OverflowError, ValueError, OSError):
+        return f"{int(at)} (UNIX seconds)"
+
+
+def format_duration(seconds: float) -> str:
+    """``45s``, ``1m 30s``, ``2h 05m``, ``3d 4h``."""
+    whole = max(int(seconds), 0)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"

@@ -1,0 +1,121 @@
+"""What the user asks for: one invoice_request, and how to answer it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .bolt12.invoice_request import MAX_AMOUNT_MSAT, InvoiceRequest
+from .errors import UsageError
+
+DEFAULT_TIMEOUT = 90
+MAX_TIMEOUT = 2**32 - 1
+
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
+_UNITS_MSAT = {"msat": 1, "sat": 1000, "btc": 100_000_000_000}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One command.
+
+    :param invreq: the ``lnr1…`` string.
+    :param label: of the invoice, unique in lightningd.
+    :param amount_msat: None for what the request offers.
+    :param timeout: seconds to wait, and the invoice's relative expiry.
+    :param quantity: None when not chosen.
+    :param dry_run: look, and change nothing.
+    :param renew: replace an expired, unpaid invoice for this request under this label.
+    :param no_connect: open no new connection.
+    :param no_replies: do without the reply helper.
+    """
+
+    invreq: str
+    label: str
+    amount_msat: int | None = None
+    timeout: int = DEFAULT_TIMEOUT
+    quantity: int | None = None
+    dry_run: bool = False
+    renew: bool = False
+    no_connect: bool = False
+    no_replies: bool = False
+
+
+def parse_amount(text: str) -> int:
+    """Read an amount as lightningd does: ``1000``, ``1000msat``, ``1sat``, ``0.00000001btc``.
+
+    :returns: msat, more than 0.
+    :raises UsageError: not an amount.
+    """
+    match = _AMOUNT.fullmatch(text)
+    if match is None or (match[2] is None and "." in match[1]):
+        raise UsageError(
+            f"{text!r} is not an amount",
+            hint="amounts look like 1000, 1000msat, 1sat or 0.00000001btc; a bare number is msat",
+        )
+    msat = Decimal(match[1]) * _UNITS_MSAT[match[2] or "msat"]
+    if msat != int(msat):
+        raise UsageError(f"{text}: there is nothing smaller than 1 msat")
+    if msat == 0:
+        raise UsageError(f"{text}: the amount must be more than nothing")
+    if msat > MAX_AMOUNT_MSAT:
+        raise UsageError(f"{text}: more than all bitcoin there will ever be")
+    return int(msat)
+
+
+def parse_timeout(text: str) -> int:
+    """Read a TIMEOUT: 1 … 2^32-1 seconds.
+
+    :raises UsageError: not such a number.
+    """
+    return _parse_int(text, "TIMEOUT", MAX_TIMEOUT)
+
+
+def parse_quantity(text: str) -> int:
+    """Read a QUANTITY: 1 … 2^64-1.
+
+    :raises UsageError: not such a number.
+    """
+    return _parse_int(text, "QUANTITY", 2**64 - 1)
+
+
+def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
+    """The amount of the invoice, in msat.
+
+    :raises UsageError: QUANTITY is missing, superfluous or too large, or there
+        is no amount to be had.
+    """
+    _check_quantity(request.quantity, invreq.quantity_max)
+    if request.amount_msat is not None:
+        return request.amount_msat
+    if invreq.amount_msat is not None:
+        return invreq.amount_msat
+    if invreq.offer_amount is None or invreq.currency is not None:
+        wanted = f" (it speaks of {invreq.offer_amount} {invreq.currency})" * bool(invreq.currency)
+        raise UsageError(
+            f"the invoice_request names no amount in bitcoin{wanted}", hint="give AMOUNT_MSAT"
+        )
+    amount_msat = invreq.offer_amount * (request.quantity or 1)
+    if amount_msat > MAX_AMOUNT_MSAT:
+        raise UsageError("QUANTITY times offer_amount is more than all bitcoin there will ever be")
+    return amount_msat
+
+
+def _check_quantity(quantity: int | None, quantity_max: int | None) -> None:
+    if quantity_max is None:
+        if quantity is not None:
+            raise UsageError("QUANTITY is given, but the invoice_request leaves no choice of it")
+        return
+    limit = f" (1 to {quantity_max})" if quantity_max else ""
+    if quantity is None:
+        raise UsageError(f"the invoice_request wants a QUANTITY{limit}")
+    if quantity_max and quantity > quantity_max:
+        raise UsageError(f"QUANTITY {quantity} is more than the invoice_request allows{limit}")
+
+
+def _parse_int(text: str, name: str, maximum: int) -> int:
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
+    if not 1 <= value <= maximum:
+        raise UsageError(f"{name} must be a whole number from 1 to {maximum}, not {text!r}")
+    return value
