@@ -69,6 +69,12 @@ def format_scid(scid: int) -> str:
     return f"{scid >> 40}x{scid >> 16 & 0xFFFFFF}x{scid & 0xFFFF}"
 
 
+def parse_scid(text: str) -> int:
+    """Read a short_channel_id as lightningd writes it: ``BLOCKxTXxOUTPUT``."""
+    block, transaction, output = (int(part) for part in text.split("x"))
+    return block << 40 | transaction << 16 | output
+
+
 def check_point(point: bytes, name: str) -> bytes:
     """Return ``point`` when it is a valid compressed point of 33 bytes.
 

@@ -34,26 +34,29 @@ class Graph:
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
     @cached_property
-    def peers(self) -> dict[bytes, bool]:
-        """Connected peers, and whether each takes onion messages (``listpeers``)."""
+    def _peers(self) -> dict[bytes, str]:
+        """Connected peers and their init features (``listpeers``)."""
         answer = self._client.call("listpeers", reply_filter=_PEER_FIELDS)
         return {
-            bytes.fromhex(peer["id"]): offers_feature(peer.get("features", ""), ONION_MESSAGES)
+            bytes.fromhex(peer["id"]): peer.get("features", "")
             for peer in answer["peers"]
             if peer["connected"]
         }
 
-    @property
     def message_peers(self) -> list[bytes]:
         """Connected peers that take onion messages."""
-        return [peer for peer, takes_messages in self.peers.items() if takes_messages]
+        return [peer for peer in self._peers if self.takes_messages(peer)]
+
+    def peer_features(self, node: bytes) -> str | None:
+        """Init features of a connected peer (bitmap in hex), None for any other node."""
+        return self._peers.get(node)
 
     def add_peer(self, node: bytes, features: str) -> None:
         """Remember a peer that has just been connected.
 
         :param features: its init features, big-endian bitmap in hex.
         """
-        self.peers[node] = offers_feature(features, ONION_MESSAGES)
+        self._peers[node] = features
 
     def is_public(self, node: bytes) -> bool:
         """Whether a node has a public channel (``listnodes``)."""
@@ -65,9 +68,10 @@ class Graph:
 
     def takes_messages(self, node: bytes) -> bool:
         """Whether a node takes onion messages, as a peer or by its announcement."""
-        if node in self.peers:
-            return self.peers[node]
-        return offers_feature(self._node(node).get("features", ""), ONION_MESSAGES)
+        features = self._peers.get(node)
+        if features is None:
+            features = self._node(node).get("features", "")
+        return offers_feature(features, ONION_MESSAGES)
 
     def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
         """The node at one end of a channel, public or ours; None for an unknown one."""
@@ -102,10 +106,10 @@ class Graph:
         """
         if target == self.own_id:
             return (target,)
-        if target in self.peers:
-            return (self.own_id, target) if self.peers[target] else None
         if not self.takes_messages(target):
             return None
+        if target in self._peers:
+            return (self.own_id, target)
         search = _Search(self, target, frozenset(avoid) | {self.own_id}, with_disabled)
         middle = search.run()
         return None if middle is None else (self.own_id, *middle)
@@ -150,7 +154,7 @@ class _Search:
         self._target = target
         self._avoid = avoid
         self._with_disabled = with_disabled
-        peers = [peer for peer in graph.message_peers if peer not in avoid]
+        peers = [peer for peer in graph.message_peers() if peer not in avoid]
         # Who each node was reached from: None at the two ends.
         self._from_us: dict[bytes, bytes | None] = dict.fromkeys(peers)
         self._to_target: dict[bytes, bytes | None] = {target: None}

@@ -24,6 +24,17 @@ CHAIN_HASHES = {
 _NETWORKS = {bytes.fromhex(chain_hash): name for name, chain_hash in CHAIN_HASHES.items()}
 
 
+_CONFIG_FIELDS = {
+    "configs": {
+        "fetchinvoice-noconnect": {"set": True},
+        "cltv-final": {"value_int": True},
+        "payment-fronting-node": {"values_str": True},
+    }
+}
+#: What lightningd has when it does not say.
+_CLTV_FINAL = 18
+
+
 class OnionApi(Enum):
     """The three ways to have lightningd send an onion message."""
 
@@ -42,6 +53,10 @@ class NodeInfo:
     :param id: 33-byte node id.
     :param network: lightningd's name of it, such as ``regtest``.
     :param blockheight: height of the chain, in blocks.
+    :param no_connect: lightningd's own ``fetchinvoice-noconnect``.
+    :param cltv_final: blocks that the last hop of a payment must leave.
+    :param fronting_nodes: 33-byte ids of the neighbours that are to front our
+        payments (``payment-fronting-node``).
     """
 
     id: bytes
@@ -50,14 +65,18 @@ class NodeInfo:
     version: str
     blockheight: int
     onion_api: OnionApi
+    no_connect: bool
+    cltv_final: int
+    fronting_nodes: tuple[bytes, ...]
 
 
 def read(client: Client) -> NodeInfo:
-    """Ask lightningd what it is (``getinfo``, ``help``).
+    """Ask lightningd what it is (``getinfo``, ``help``, ``listconfigs``).
 
     :raises LightningdError: it cannot send onion messages.
     """
     answer = client.call("getinfo")
+    configs = client.call("listconfigs", reply_filter=_CONFIG_FIELDS).get("configs", {})
     try:
         version = str(answer["version"])
         features = answer.get("our_features", {}).get("node", "")
@@ -73,6 +92,12 @@ def read(client: Client) -> NodeInfo:
             version=version,
             blockheight=int(answer["blockheight"]),
             onion_api=_onion_api(client, version),
+            no_connect=bool(configs.get("fetchinvoice-noconnect", {}).get("set")),
+            cltv_final=int(configs.get("cltv-final", {}).get("value_int", _CLTV_FINAL)),
+            fronting_nodes=tuple(
+                bytes.fromhex(node)
+                for node in configs.get("payment-fronting-node", {}).get("values_str", [])
+            ),
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         raise LightningdError("getinfo: lightningd's answer makes no sense") from None

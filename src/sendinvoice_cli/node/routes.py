@@ -12,8 +12,6 @@ from .client import Client
 from .graph import Graph
 from .info import NodeInfo, OnionApi
 
-_NO_CONNECT = "fetchinvoice-noconnect"
-
 
 @dataclass(frozen=True)
 class Route:
@@ -63,15 +61,16 @@ class Router:
         self,
         client: Client,
         info: NodeInfo,
+        graph: Graph,
         request: InvoiceRequest,
         *,
         allow_connect: bool = True,
     ) -> None:
-        self.graph = Graph(client, info.id)
         #: What was tried in vain so far.
         self.dead_ends: list[DeadEnd] = []
         self._client = client
         self._info = info
+        self._graph = graph
         self._allow_connect = allow_connect
         # BOLT 12: an invoice MUST go by invreq_paths if there are any.
         self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
@@ -120,14 +119,14 @@ class Router:
         if isinstance(introduction_node, bytes):
             target = introduction_node
         else:
-            target = self.graph.end_of_channel(introduction_node)
+            target = self._graph.end_of_channel(introduction_node)
             if target is None:
                 self.gave_up(introduction_node, "an unknown channel")
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path)
-        nodes = self.graph.find_path(target, avoid=avoid) if avoid else None
-        nodes = nodes or self.graph.find_path(target)
+        nodes = self._graph.find_path(target, avoid=avoid) if avoid else None
+        nodes = nodes or self._graph.find_path(target)
         if nodes:
             return Route(nodes, their_path)
         refusal = self._connect(target, connect)
@@ -135,7 +134,7 @@ class Router:
             return Route((self._info.id, target), their_path, would_connect=not connect)
         # A disabled channel most often means a peer that is away, so such a
         # path is worth less than a new connection, but more than none.
-        nodes = self.graph.find_path(target, with_disabled=True)
+        nodes = self._graph.find_path(target, with_disabled=True)
         if nodes:
             return Route(nodes, their_path)
         self.gave_up(introduction_node, refusal)
@@ -147,31 +146,27 @@ class Router:
         if self._info.onion_api is not OnionApi.SEND_HOPS:
             return Route((own_id,), their_path)
         # That call only hands an onion to a peer. A peer can hand it back.
-        for peer in self.graph.message_peers:
+        for peer in self._graph.message_peers():
             return Route((own_id, peer, own_id), their_path)
         self.gave_up(own_id, "our own node, and no peer to send the message around")
         return None
 
     def _connect(self, target: bytes, connect: bool) -> str | None:
         """Connect to a node, or see whether we may; None, or why not."""
-        if target in self.graph.peers:
+        if self._graph.peer_features(target) is not None:
             return "it does not take onion messages"
         if not self._allow_connect:
             return "no path of onion message nodes leads there, and --no-connect forbids another"
-        if self._node_forbids_connect():
-            return f"no path of onion message nodes leads there, and lightningd has {_NO_CONNECT}"
+        if self._info.no_connect:
+            return (
+                "no path of onion message nodes leads there, and lightningd's "
+                "fetchinvoice-noconnect forbids another"
+            )
         if not connect:
             return None
         try:
             answer = self._client.call("connect", {"id": target.hex()})
         except LightningdError as failure:
             return f"no path of onion message nodes leads there, and {failure.message}"
-        self.graph.add_peer(target, answer.get("features", ""))
-        return None if self.graph.peers[target] else "it does not take onion messages"
-
-    def _node_forbids_connect(self) -> bool:
-        try:
-            answer = self._client.call("listconfigs", {"config": _NO_CONNECT})
-        except LightningdError:
-            return False
-        return bool(answer.get("configs", {}).get(_NO_CONNECT, {}).get("set"))
+        self._graph.add_peer(target, answer.get("features", ""))
+        return None if self._graph.takes_messages(target) else "it does not take onion messages"

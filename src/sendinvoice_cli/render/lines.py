@@ -11,13 +11,13 @@ _LIMIT = 4000
 
 def print_line(text: str) -> None:
     """One line on stderr, behind the command's name."""
-    print(f"sendinvoice: {printable(text, _LIMIT)}", file=sys.stderr, flush=True)
+    _write(f"sendinvoice: {printable(text, _LIMIT)}")
 
 
 def print_hint(hint: str | None) -> None:
     """What to do about the line before, if there is something."""
     if hint:
-        print(f"  hint: {printable(hint, _LIMIT)}", file=sys.stderr, flush=True)
+        _write(f"  hint: {printable(hint, _LIMIT)}")
 
 
 def print_error(message: str, hint: str | None = None) -> None:
@@ -30,3 +30,9 @@ def print_warning(message: str, hint: str | None = None) -> None:
     """What is not as it should be, and what to do."""
     print_line(f"warning: {message}")
     print_hint(hint)
+
+
+def _write(line: str) -> None:
+    # In one piece: threads may print at the same time.
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from . import lines
 from .amounts import format_amount, format_duration, format_time
+from .table import print_rows
 from .text import printable
 
 if TYPE_CHECKING:
@@ -100,23 +101,16 @@ class TerminalProgress:
 
     def asked(self, ask: _Ask) -> None:
         """Show what the payer asks for."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, style="dim")
-        table.add_column(overflow="fold")
-        table.add_row("asking for", Text(format_amount(ask.amount_msat), style="bold"))
-        for name, value in (
+        optional = (
             ("for", ask.description),
             ("issuer", ask.issuer),
             ("note", ask.payer_note),
             ("payer", ask.payer_id.hex()),
             ("expires", None if ask.expires_at is None else format_time(ask.expires_at)),
-        ):
-            if value:
-                table.add_row(name, Text(printable(value)))
-        self._console.print(table)
+        )
+        rows = [("asking for", format_amount(ask.amount_msat))]
+        rows += [(name, printable(value)) for name, value in optional if value]
+        print_rows(self._console, rows)
 
     def step(self, text: str) -> None:
         """Show what was done."""

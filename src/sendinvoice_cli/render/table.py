@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .amounts import format_amount, format_time
 from .text import printable
 
-#: Wide enough for the longest line where there is no terminal to ask: nothing is ever cut.
-_PIPED_WIDTH = 10_000
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Longest bolt12 string shown: longer than any that fits an onion message.
+_BOLT12_LIMIT = 100_000
+_NAME_WIDTH = 14
 
 _TITLES = {
     "paid": ("Paid", "bold green"),
@@ -30,7 +33,6 @@ def print_result(
     :param color: None to decide by the terminal.
     """
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     status = result.get("status")
@@ -42,20 +44,28 @@ def print_result(
         emoji=False,
         force_terminal=True if color else None,
         no_color=None if color is None else not color,
-        width=None if sys.stdout.isatty() else _PIPED_WIDTH,
     )
     title, style = _TITLES.get(str(status), (printable(str(status)), "bold"))
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for name, value in _rows(result, route):
-        table.add_row(name, Text(value))
     console.print(Text(title, style=style))
-    console.print(table)
+    print_rows(console, _rows(result, route))
     if "bolt12" in result:
         # On a line of its own and unwrapped, so that it can be copied whole.
-        console.print(Text("bolt12", style="dim"))
-        console.print(Text(str(result["bolt12"])), soft_wrap=True)
+        print_rows(console, [("bolt12", "")])
+        console.print(Text(printable(str(result["bolt12"]), _BOLT12_LIMIT)), soft_wrap=True)
+
+
+def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns.
+
+    Lines are never cut, and wrapped only by the terminal itself, so that what
+    is copied from it comes out whole.
+    """
+    from rich.text import Text
+
+    for name, value in rows:
+        line = Text.assemble((f"{name:<{_NAME_WIDTH}}", "dim"), value)
+        line.rstrip()
+        console.print(line, soft_wrap=True)
 
 
 def _rows(result: Mapping[str, Any], route: list[str] | None) -> list[tuple[str, str]]:
