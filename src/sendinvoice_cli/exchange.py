@@ -167,16 +167,17 @@ class Exchange:
                 "payers refuse more than they offered",
             )
 
-    def find(self, node: NodeInfo) -> bool:
+    def find(self, node: NodeInfo, graph: Graph) -> bool:
         """See whether the request is for this node, and what has the label (``listinvoices``).
 
+        :param graph: may be shared with other exchanges.
         :returns: False when it is paid already, and nothing is left to do.
         :raises UnanswerableRequestError: it is for another network.
         :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
         :raises RequestExpiredError: it has expired, and nobody answered it before.
         """
         self._node = node
-        self._graph = Graph(self._client, node.id)
+        self._graph = graph
         info.check_chain(self._invreq.chain, node)
         if not self._find_stored():
             return False
@@ -362,13 +363,21 @@ class Exchange:
                 return True
         return False
 
-    def look_for_other_routes(self) -> None:
-        """Prepare another copy: over other nodes and into other paths first."""
+    def look_for_other_routes(self, graph: Graph) -> None:
+        """Prepare another copy: over other nodes and into other paths first.
+
+        :param graph: as fresh as the caller thinks it should be.
+        """
         used = {node for copy in self.copies.values() for node in copy.route.nodes[1:-1]}
-        self._graph = Graph(self._client, self._node.id)
+        self._graph = graph
         self._router = self._new_router()
-        self._route = None
         self._routes = self._router.routes(avoid=used, first=len(self.copies))
+        self._route = next(self._routes, None)
+
+    @property
+    def next_route(self) -> Route | None:
+        """The way the next copy will go, as far as it is known before it is sent."""
+        return self._route
 
     def hear(self, reply: Reply) -> None:
         """Take an answer of the payer's."""
@@ -393,7 +402,13 @@ class Exchange:
 
         :raises LightningdError: it was deleted.
         """
-        stored = invoices.find(self._client, self.request.label)
+        self.learn_state(invoices.find(self._client, self.request.label))
+
+    def learn_state(self, stored: Mapping[str, Any] | None) -> None:
+        """Take what lightningd says of the invoice; None when it has none by this label.
+
+        :raises LightningdError: it was deleted.
+        """
         if stored is None:
             raise LightningdError(
                 f"the invoice {self.request.label!r} was deleted from lightningd meanwhile"

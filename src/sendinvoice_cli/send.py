@@ -27,6 +27,7 @@ from .errors import (
 from .exchange import Exchange, Outcome, Progress
 from .node import info
 from .node.client import Client, ConnectionLostError
+from .node.graph import Graph
 from .node.replies import HelperUnavailableError, Reply, ReplySession
 from .node.watch import Background, HelperLost, InvoiceClosed, Watch
 from .request import Request
@@ -112,7 +113,8 @@ class _Single:
     def run(self) -> None:
         exchange = self.exchange
         exchange.read()
-        if not exchange.find(info.read(self.client)):
+        self.node = info.read(self.client)
+        if not exchange.find(self.node, Graph(self.client, self.node.id)):
             return
         exchange.choose_payment_paths()
         if exchange.request.dry_run:
@@ -208,7 +210,7 @@ class _Single:
         """Send the same invoice again, since a message may be lost without a word."""
         self.progress.step("Nothing heard yet; sending the invoice again")
         try:
-            self.exchange.look_for_other_routes()
+            self.exchange.look_for_other_routes(Graph(self.client, self.node.id))
             self._transmit()
         except UnreachableError as lost:
             self._reconnect_and_follow(lost)

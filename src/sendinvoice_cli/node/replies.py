@@ -6,7 +6,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Reply:
 
 
 class ReplySession:
-    """The replies to the messages of one command.
+    """The replies to the messages of one command. May be used from several threads.
 
     :param until: UNIX seconds after which nobody waits any more.
     """
@@ -45,7 +45,8 @@ class ReplySession:
         self._client = client
         self._until = until
         self._id = secrets.token_hex(16)
-        self._path_ids: list[bytes] = []
+        self._path_ids: set[bytes] = set()
+        self._forgotten: list[bytes] = []
 
     def start(self) -> None:
         """Have the helper ready, and all that is expected known to it.
@@ -57,13 +58,23 @@ class ReplySession:
         """
         self._register(self._path_ids)
 
+    def extend(self, until: float) -> None:
+        """Wait longer: until then (UNIX seconds), if that is later than before."""
+        self._until = max(self._until, until)
+
+    def forget(self, path_ids: Iterable[bytes]) -> None:
+        """No reply with these path_ids is of interest any more; the helper is told in time."""
+        for path_id in path_ids:
+            self._path_ids.discard(path_id)
+            self._forgotten.append(path_id)
+
     def expect(self, path_id: bytes) -> None:
         """Let a reply with this path_id (32 bytes) be one of ours.
 
         :raises HelperUnavailableError: lightningd cannot run the helper.
         :raises UnreachableError: lightningd is gone.
         """
-        self._path_ids.append(path_id)
+        self._path_ids.add(path_id)
         self._register([path_id])
 
     def listen(self) -> Iterator[Reply]:
@@ -85,11 +96,13 @@ class ReplySession:
             for each in batch:
                 yield Reply(bytes.fromhex(each["pathsecret"]), _read(each["invoice_error"]))
 
-    def _register(self, path_ids: list[bytes]) -> None:
+    def _register(self, path_ids: Iterable[bytes]) -> None:
+        forgotten, self._forgotten = self._forgotten, []
         params = {
             "session": self._id,
-            "pathsecrets": [path_id.hex() for path_id in path_ids],
+            "pathsecrets": [path_id.hex() for path_id in tuple(path_ids)],
             "until": self._until,
+            "forget": [path_id.hex() for path_id in forgotten],
         }
         try:
             self._client.call(EXPECT, params)
@@ -97,7 +110,7 @@ class ReplySession:
             # It was never started, has left, or is just being stopped, which
             # lightningd tells in as many ways.
             _start_helper(self._client)
-            params["pathsecrets"] = [path_id.hex() for path_id in self._path_ids]
+            params["pathsecrets"] = [path_id.hex() for path_id in list(self._path_ids)]
             try:
                 self._client.call(EXPECT, params)
             except LightningdError as again:

@@ -7,8 +7,9 @@ on. Commands share one helper; it leaves when no one has asked for a while.
 
 RPC methods:
 
-``sendinvoice-expect session pathsecrets until``
-    replies with these path_ids (hex) belong to ``session`` until then (UNIX seconds).
+``sendinvoice-expect session pathsecrets until [forget]``
+    replies with these path_ids (hex) belong to ``session`` until then (UNIX
+    seconds), and those of ``forget`` to nobody any more.
 ``sendinvoice-replies session received``
     waits until the session has more than ``received`` replies, and returns
     those behind that number: ``{"replies": [{"pathsecret", "invoice_error"}]}``.
@@ -57,10 +58,12 @@ class RefusedError(Exception):
 class _Session:
     until: float
     secrets: set[str] = field(default_factory=set)
+    #: Replies that the caller is not known to have yet.
     replies: list[dict[str, str]] = field(default_factory=list)
-    #: A held call, and how many replies its caller has already.
-    respond: Respond | None = None
+    #: How many it is known to have.
     received: int = 0
+    #: A held call.
+    respond: Respond | None = None
 
     def size(self) -> int:
         return sum(len(reply["invoice_error"]) for reply in self.replies)
@@ -69,7 +72,7 @@ class _Session:
         """Answer the held call, with what is new."""
         if self.respond is not None:
             respond, self.respond = self.respond, None
-            respond({"replies": self.replies[self.received :]})
+            respond({"replies": list(self.replies)})
 
 
 class Registry:
@@ -81,7 +84,9 @@ class Registry:
         self._by_secret: dict[str, _Session] = {}
         self._idle_since = now
 
-    def expect(self, session: str, pathsecrets: Sequence[str], until: float) -> None:
+    def expect(
+        self, session: str, pathsecrets: Sequence[str], until: float, forget: Sequence[str] = ()
+    ) -> None:
         """Let replies with these path_ids belong to ``session``.
 
         :raises RefusedError: malformed, or too much is expected already.
@@ -90,6 +95,10 @@ class Registry:
             raise RefusedError("session is 16 bytes, pathsecrets are of 32 bytes, in hex")
         with self._lock:
             found = self._sessions.get(session)
+            for secret in forget:
+                if found is not None and self._by_secret.get(secret) is found:
+                    del self._by_secret[secret]
+                    found.secrets.discard(secret)
             new = [each for each in pathsecrets if each not in self._by_secret]
             if len(self._by_secret) + len(new) > MAX_SECRETS or (
                 found is None and len(self._sessions) >= MAX_SESSIONS
@@ -112,8 +121,10 @@ class Registry:
             if found is None:
                 raise RefusedError("no such session")
             found.answer()
-            found.respond, found.received = respond, received
-            if len(found.replies) > received:
+            found.respond = respond
+            del found.replies[: max(received - found.received, 0)]
+            found.received = max(received, found.received)
+            if found.replies:
                 found.answer()
 
     def on_message(self, message: Mapping[str, Any]) -> bool:
@@ -181,10 +192,16 @@ def main() -> None:
     plugin = Plugin(dynamic=True)
     registry = Registry(time.time())
 
-    def expect(session: str, pathsecrets: list[str], until: float, **_: object) -> dict[str, Any]:
+    def expect(
+        session: str,
+        pathsecrets: list[str],
+        until: float,
+        forget: Sequence[str] = (),
+        **_: object,
+    ) -> dict[str, Any]:
         """Used by sendinvoice."""
         try:
-            registry.expect(session, pathsecrets, float(until))
+            registry.expect(session, pathsecrets, float(until), forget)
         except RefusedError as refusal:
             raise RpcException(str(refusal), -32602) from None
         return {}
