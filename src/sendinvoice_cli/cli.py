@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +25,9 @@ from .errors import (
 from .render import lines
 
 if TYPE_CHECKING:
+    from .node.client import Client
     from .render.progress import PlainProgress, TerminalProgress
+    from .request import Request
 
 #: lnr1… strings longer than that are refused; so much is read from stdin at most.
 _MAX_STDIN = 64 * 1024 + 1
@@ -63,8 +67,8 @@ _quantity = _parsed_by("parse_quantity")
         "max_content_width": 100,
     },
 )
-@click.argument("invreq")
-@click.argument("label")
+@click.argument("invreq", required=False)
+@click.argument("label", required=False)
 @click.argument("amount_msat", callback=_amount, required=False)
 @click.argument("timeout", callback=_timeout, required=False)
 @click.argument("quantity", callback=_quantity, required=False)
@@ -124,6 +128,19 @@ _quantity = _parsed_by("parse_quantity")
     is_flag=True,
     help="Do not start the reply helper in lightningd. Refusals then show as timeouts.",
 )
+@click.option(
+    "--batch",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Answer many: JSON Lines, or CSV with a header (invreq,label,amount_msat,timeout,"
+    "quantity). - is stdin.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Batch: append each result to FILE as well, as it comes.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show each step, and the calls made.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
 @click.option(
@@ -155,10 +172,9 @@ def command(**params: Any) -> ExitStatus:
 def _run(params: dict[str, Any]) -> ExitStatus:
     from .request import DEFAULT_TIMEOUT, Request
 
-    color = _color(params["color"])
     request = Request(
-        invreq=_read_invreq(params["invreq"]),
-        label=params["label"],
+        invreq=params["invreq"] or "",
+        label=params["label"] or "",
         amount_msat=_once(params, "amount_msat", "AMOUNT_MSAT", "--amount-msat"),
         timeout=_once(params, "timeout", "TIMEOUT", "--timeout") or DEFAULT_TIMEOUT,
         quantity=_once(params, "quantity", "QUANTITY", "--quantity"),
@@ -167,12 +183,22 @@ def _run(params: dict[str, Any]) -> ExitStatus:
         no_connect=params["no_connect"],
         no_replies=params["no_replies"],
     )
-    rpc_file = _rpc_file(params)
+    if params["batch"] is not None:
+        return _run_batch(params, request)
+    if params["output"] is not None:
+        raise UsageError("--output goes with --batch")
+    for name in ("invreq", "label"):
+        if params[name] is None:
+            raise UsageError(f"{name.upper()} is missing", hint="sendinvoice --help shows how")
+    return _run_single(params, replace(request, invreq=_read_invreq(request.invreq)))
+
+
+def _run_single(params: dict[str, Any], request: Request) -> ExitStatus:
+    client = _client(params)
 
     from . import send
-    from .node.client import Client
 
-    client = Client(rpc_file, _call_printer() if params["verbose"] else None)
+    color = _color(params["color"])
     progress = _progress(params, color)
     try:
         outcome = send.send(request, client, progress)
@@ -190,6 +216,51 @@ def _run(params: dict[str, Any]) -> ExitStatus:
     if outcome.error is not None:
         lines.print_error(outcome.error.message, outcome.error.hint)
     return outcome.exit_status
+
+
+def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
+    given = [name for name in ("invreq", "label", "amount_msat", "timeout") if params[name]]
+    if given or params["quantity"] is not None:
+        raise UsageError("with --batch, requests come from the file")
+    client = _client(params)
+
+    from . import batch, rows
+    from .render.batch import BatchReport, open_output
+
+    with ExitStack() as files:
+        try:
+            source = files.enter_context(
+                click.open_file(params["batch"], encoding="utf-8", errors="replace")
+            )
+            output = (
+                files.enter_context(open_output(params["output"])) if params["output"] else None
+            )
+        except OSError as failure:
+            raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
+        report = BatchReport(
+            as_json=params["as_json"],
+            verbose=params["verbose"],
+            quiet=params["quiet"],
+            color=_color(params["color"]),
+            output=output,
+        )
+        summary = False
+        try:
+            status = batch.run(
+                rows.read(source, defaults), client, report, no_replies=params["no_replies"]
+            )
+            summary = True
+        finally:
+            report.close(summary=summary)
+    return status
+
+
+def _client(params: dict[str, Any]) -> Client:
+    rpc_file = _rpc_file(params)
+
+    from .node.client import Client
+
+    return Client(rpc_file, _call_printer() if params["verbose"] else None)
 
 
 def _once(params: dict[str, Any], name: str, positional: str, option: str) -> int | None:

@@ -125,6 +125,8 @@ class Exchange:
         self.copies: dict[bytes, Copy] = {}
         #: Whether the invoice was there before us.
         self.resumed = False
+        #: Whether the invoice may exist, even if lightningd could not say so any more.
+        self.maybe_created = False
         #: Whether a message may be out that we know nothing of.
         self.maybe_sent = False
         #: The last thing the payer said.
@@ -291,6 +293,7 @@ class Exchange:
         :raises LightningdError: lightningd refused, or returned another invoice.
         """
         if self.resumed:
+            self.maybe_created = True
             return True
         payment_hash = sha256(self._preimage).digest()
         unsigned = invoice.build_unsigned(
@@ -304,6 +307,7 @@ class Exchange:
                 self._client, self._node, self._channels, payment_hash, self.request.timeout
             ),
         )
+        self.maybe_created = True
         try:
             stored = invoices.create(
                 self._client, invoice.encode(unsigned), self.request.label, self._preimage

@@ -68,13 +68,13 @@ def send(
     try:
         _Single(exchange, client, progress, clock, sleep).run()
     except InterruptedBySignalError as signal:
-        error = _interrupted(signal, exchange.known)
+        error = describe_interruption(signal, exchange.known)
     except SendInvoiceError as failure:
         error = failure
     return Outcome(exchange.known, error)
 
 
-def _interrupted(
+def describe_interruption(
     signal: InterruptedBySignalError, known: Mapping[str, Any]
 ) -> InterruptedBySignalError:
     """Say what an interruption leaves behind."""
@@ -187,7 +187,7 @@ class _Single:
             if event is None:
                 if copy_at <= self.clock() < deadline - LAST_COPY_BEFORE:
                     self._transmit_another()
-                copy_at = self.clock() + _interval(COPY_INTERVALS, len(exchange.copies))
+                copy_at = self.clock() + interval(COPY_INTERVALS, len(exchange.copies))
             elif isinstance(event, InvoiceClosed):
                 break
             elif isinstance(event, Reply):
@@ -253,15 +253,7 @@ class _Single:
         :raises OutcomeUnknownError: it stays away.
         """
         self.progress.warn(lost.message, "trying to reach it again")
-        attempt = 0
-        while self.clock() < until:
-            self.sleep(min(_interval(RECONNECT_INTERVALS, attempt), until - self.clock()))
-            attempt += 1
-            try:
-                self.client.call("getinfo")
-            except (UnreachableError, LightningdError):
-                # Gone, or there and still starting up.
-                continue
+        if wait_for_return(self.client, until, self.clock, self.sleep):
             self.progress.step("lightningd is back")
             return
         label = self.exchange.request.label
@@ -272,5 +264,30 @@ class _Single:
         )
 
 
-def _interval(intervals: tuple[float, ...], at: int) -> float:
+def wait_for_return(
+    client: Client,
+    until: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> bool:
+    """Try to reach lightningd, less and less often (``getinfo``).
+
+    :param until: UNIX seconds.
+    :returns: whether it is back.
+    """
+    attempt = 0
+    while clock() < until:
+        sleep(max(min(interval(RECONNECT_INTERVALS, attempt), until - clock()), 0))
+        attempt += 1
+        try:
+            client.call("getinfo")
+        except (UnreachableError, LightningdError):
+            # Gone, or there and still starting up.
+            continue
+        return True
+    return False
+
+
+def interval(intervals: tuple[float, ...], at: int) -> float:
+    """The interval number ``at``; behind the end, the last one."""
     return intervals[min(at, len(intervals) - 1)]

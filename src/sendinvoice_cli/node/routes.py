@@ -29,6 +29,11 @@ class Route:
     would_connect: bool = False
 
     @property
+    def leads_on(self) -> bool:
+        """Whether the last node hands the message to others that we do not know."""
+        return self.their_path is not None and len(self.their_path.hops) > 1
+
+    @property
     def reply_nodes(self) -> tuple[bytes, ...]:
         """The nodes of the way back, ours last.
 

@@ -1,14 +1,19 @@
-"""Results for programs: one JSON object on a line of stdout."""
+"""Results for programs: one JSON object on a line."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 
 def print_json(result: Mapping[str, Any]) -> None:
-    """Print one object, in ASCII, so that nothing a stranger wrote acts on a terminal."""
-    sys.stdout.write(json.dumps(result) + "\n")
-    sys.stdout.flush()
+    """Print one object on stdout."""
+    write_json(result, sys.stdout)
+
+
+def write_json(result: Mapping[str, Any], file: IO[str]) -> None:
+    """Write one object, in ASCII, so that nothing a stranger wrote acts on a terminal."""
+    file.write(json.dumps(result) + "\n")
+    file.flush()

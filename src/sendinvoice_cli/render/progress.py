@@ -156,3 +156,24 @@ class TerminalProgress:
         from rich.text import Text
 
         self._console.print(Text(f"{mark} {printable(text)}", style=style))
+
+
+class SilentProgress:
+    """Tells nobody how a row of a batch goes; only its result is shown."""
+
+    route: list[str] | None = None
+
+    def asked(self, ask: _Ask) -> None:
+        """Nothing."""
+
+    def step(self, text: str) -> None:
+        """Nothing."""
+
+    def routed(self, aliases: Callable[[], list[str]]) -> None:
+        """Nothing."""
+
+    def waiting(self, until: float) -> None:
+        """Nothing."""
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Nothing."""

@@ -1,0 +1,528 @@
+"""Many requests at once: the same steps for each, paced, and waited for together.
+
+Every row is a task with the order of steps of send.py. What blocks, the calls
+to lightningd, goes to a few threads. An invoice is created only when its turn
+to be sent has come, since from then on its TIMEOUT runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+from .errors import (
+    ExitStatus,
+    InterruptedBySignalError,
+    OutcomeUnknownError,
+    SendInvoiceError,
+    TerminatedBySignalError,
+    UnreachableError,
+)
+from .exchange import Exchange, Outcome, Progress
+from .node import info
+from .node.client import Client
+from .node.follow import InvoiceFeed
+from .node.graph import Graph
+from .node.replies import HelperUnavailableError, Reply, ReplySession
+from .pacing import Pacer, links_of
+from .rows import Row
+from .send import (
+    COPY_INTERVALS,
+    HELPER_RESTARTS,
+    LAST_COPY_BEFORE,
+    LAST_WORD_SECONDS,
+    REPLY_GRACE,
+    describe_interruption,
+    interval,
+    wait_for_return,
+)
+
+#: Threads that call lightningd, each over one connection at a time.
+THREADS = 4
+#: Rows that are looked at before their turn to be sent.
+MAX_UNSENT = 100
+#: Rows whose invoice exists and is waited for.
+MAX_WAITING = 2000
+#: Seconds after which the network is looked at anew.
+GRAPH_SECONDS = 30
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one row."""
+
+    row: Row
+    outcome: Outcome
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's JSON object, behind the row's ``row`` and ``line`` numbers."""
+        return {"row": self.row.number, "line": self.row.line, **self.outcome.as_json()}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a batch has come, in rows; ``total`` is None until all of the file is read."""
+
+    paid: int
+    failed: int
+    waiting: int
+    total: int | None
+
+
+class Reporter(Protocol):
+    """Who is told how the batch goes."""
+
+    def result(self, result: Result) -> None:
+        """A row has ended."""
+
+    def counts(self, counts: Counts) -> None:
+        """The numbers have changed."""
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Something is not as it should be, and it goes on all the same."""
+
+    def for_row(self, row: Row) -> Progress:
+        """Who is told how one row goes."""
+
+
+def run(
+    rows: Iterator[Row],
+    client: Client,
+    reporter: Reporter,
+    *,
+    no_replies: bool = False,
+    pacer: Pacer | None = None,
+) -> ExitStatus:
+    """Answer every row, and wait for how each ends.
+
+    :param no_replies: do without the reply helper.
+    :raises UnreachableError: no lightningd; nothing was read.
+    :raises UsageError: the file is not a batch, or stops being one.
+    """
+    node = info.read(client)
+    return asyncio.run(_Batch(client, node, reporter, pacer or Pacer()).run(rows, no_replies))
+
+
+def exit_status(paid: int, failures: set[ExitStatus]) -> ExitStatus:
+    """What a batch exits with: 0, 3, the failures' common status, or 1."""
+    if not failures:
+        return ExitStatus.PAID
+    if paid:
+        return ExitStatus.PARTLY_PAID
+    return next(iter(failures)) if len(failures) == 1 else ExitStatus.ERROR
+
+
+class _Threads:
+    """A few daemon threads for blocking calls: none of them keeps the process alive."""
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        for _ in range(count):
+            self.spawn(self._serve)
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Run something in a thread of its own, until it ends or nobody listens any more."""
+        threading.Thread(target=work, daemon=True).start()
+
+    def post(self, function: Callable[..., None], *args: Any) -> None:
+        """From a thread: have something done in the loop."""
+        with suppress(RuntimeError):  # the loop is closed: too late to matter
+            self._loop.call_soon_threadsafe(function, *args)
+
+    async def call(self, function: Callable[[], _T]) -> _T:
+        """Run a function in one of the threads, and wait for it."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+
+        def work() -> None:
+            try:
+                result = function()
+            except Exception as failure:
+                self.post(_settle, future, None, failure)
+            else:
+                self.post(_settle, future, result, None)
+
+        self._work.put(work)
+        return await future
+
+    def _serve(self) -> None:
+        while True:
+            self._work.get()()
+
+
+def _settle(future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
+    if future.cancelled():
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(result)
+
+
+class _Job:
+    """A row on its way; ``news`` is set when something was heard of it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.news = asyncio.Event()
+
+
+class _Batch:
+    def __init__(
+        self, client: Client, node: info.NodeInfo, reporter: Reporter, pacer: Pacer
+    ) -> None:
+        self.client = client
+        self.node = node
+        self.reporter = reporter
+        self.pacer = pacer
+        self.replies: ReplySession | None = None
+        self.helper_restarts = HELPER_RESTARTS
+        #: How often lightningd was regained, so that one loss is mended once.
+        self.generation = 0
+        #: Set when it stays away.
+        self.gone: UnreachableError | None = None
+        self.interruption: InterruptedBySignalError | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.labels: dict[str, asyncio.Task[None]] = {}
+        #: Jobs whose invoice exists, by label.
+        self.waiting: dict[str, _Job] = {}
+        self.graph_until = 0.0
+        self.paid = 0
+        self.failed = 0
+        self.failures: set[ExitStatus] = set()
+        self.total: int | None = None
+
+    async def run(self, rows: Iterator[Row], no_replies: bool) -> ExitStatus:
+        self.threads = _Threads(THREADS)
+        self.unsent = asyncio.Semaphore(MAX_UNSENT)
+        self.room = asyncio.Semaphore(MAX_WAITING)
+        self.mending = asyncio.Lock()
+        self.feed = await self.threads.call(lambda: InvoiceFeed(self.client))
+        if not no_replies:
+            self.replies = ReplySession(self.client, time.time() + REPLY_GRACE)
+            await self._start_helper()
+        self._follow_invoices()
+        reading = asyncio.create_task(self._read(rows))
+        self._catch_signals(reading)
+        try:
+            await reading
+        except asyncio.CancelledError:
+            await self._stop()
+        except SendInvoiceError:
+            await asyncio.gather(*self.tasks)
+            raise
+        if self.interruption is not None:
+            self.reporter.warn(
+                "interrupted; rows without a result were not sent, or are not known to be paid",
+                "run the same command with the same file again to go on",
+            )
+            return self.interruption.exit_status
+        return exit_status(self.paid, self.failures)
+
+    def _catch_signals(self, reading: asyncio.Task[None]) -> None:
+        loop = asyncio.get_running_loop()
+        kinds: dict[signal.Signals, type[InterruptedBySignalError]] = {
+            signal.SIGINT: InterruptedBySignalError,
+            signal.SIGTERM: TerminatedBySignalError,
+        }
+
+        def interrupt(kind: type[InterruptedBySignalError]) -> None:
+            self.interruption = kind("interrupted")
+            for number in kinds:
+                # A second signal ends the process at once.
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
+            reading.cancel()
+
+        for number, kind in kinds.items():
+            loop.add_signal_handler(number, interrupt, kind)
+
+    async def _stop(self) -> None:
+        """Stop sending; every row that has begun ends with what is known of it."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    # --- rows ---
+
+    async def _read(self, rows: Iterator[Row]) -> None:
+        """Begin with each row as it comes, and wait for the last to end."""
+        queue: asyncio.Queue[Row | SendInvoiceError | None] = asyncio.Queue()
+        room = threading.Semaphore(MAX_UNSENT)
+
+        def read() -> None:
+            end: SendInvoiceError | None = None
+            try:
+                for row in rows:
+                    room.acquire()
+                    self.threads.post(queue.put_nowait, row)
+            except SendInvoiceError as error:
+                end = error
+            self.threads.post(queue.put_nowait, end)
+
+        self.threads.spawn(read)
+        number = 0
+        while isinstance(row := await queue.get(), Row):
+            number = row.number
+            await self.unsent.acquire()
+            task = self._background(self._row(row, self.labels.get(row.label or "")))
+            if row.label is not None:
+                self.labels[row.label] = task
+            room.release()
+        self.total = number
+        self._count()
+        await asyncio.gather(*self.tasks)
+        if row is not None:
+            raise row
+
+    async def _row(self, row: Row, earlier: asyncio.Task[None] | None) -> None:
+        """Answer a row, and report how that ended.
+
+        :param earlier: a row with the same label, which goes first: this one resumes it.
+        """
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                self.unsent.release()
+
+        outcome = Outcome({} if row.label is None else {"label": row.label}, row.error)
+        try:
+            if row.request is not None:
+                if earlier is not None:
+                    release()
+                    await asyncio.wait([earlier])
+                exchange = Exchange(row.request, self.client, self.reporter.for_row(row), time.time)
+                outcome = await self._answer(exchange, release)
+        finally:
+            release()
+            if row.label is not None and self.labels.get(row.label) is asyncio.current_task():
+                del self.labels[row.label]
+        self._report(Result(row, outcome))
+
+    def _report(self, result: Result) -> None:
+        outcome = result.outcome
+        if outcome.error is None:
+            self.paid += 1
+        else:
+            self.failed += 1
+            self.failures.add(outcome.exit_status)
+        self.reporter.result(result)
+        self._count()
+
+    def _count(self) -> None:
+        self.reporter.counts(Counts(self.paid, self.failed, len(self.waiting), self.total))
+
+    async def _answer(self, exchange: Exchange, sent: Callable[[], None]) -> Outcome:
+        error: SendInvoiceError | None = None
+        try:
+            await self._take_steps(exchange, sent)
+        except UnreachableError as lost:
+            error = lost
+            if exchange.maybe_created:
+                error = OutcomeUnknownError(
+                    "outcome unknown: lightningd is gone",
+                    hint="once it is back, run the same command with the same file again",
+                )
+        except SendInvoiceError as failure:
+            error = failure
+        except asyncio.CancelledError:
+            if self.interruption is None or "bolt12" not in exchange.known:
+                raise
+            error = describe_interruption(self.interruption, exchange.known)
+        finally:
+            self.waiting.pop(exchange.request.label, None)
+            if self.replies is not None:
+                self.replies.forget(exchange.copies)
+        return Outcome(exchange.known, error)
+
+    async def _take_steps(self, exchange: Exchange, sent: Callable[[], None]) -> None:
+        exchange.read()
+        if not await self._call(lambda: exchange.find(self.node, self._graph())):
+            return
+        await self._call(exchange.choose_payment_paths)
+        if exchange.request.dry_run:
+            await self._call(exchange.plan)
+            return
+        await self._call(exchange.look_for_routes)
+        async with self.room:
+            await self._take_turn(exchange)
+            if not await self._call(exchange.create):
+                return
+            self.waiting[exchange.request.label] = job = _Job(exchange)
+            self._count()
+            if not await self._transmit(exchange) and not exchange.maybe_sent:
+                raise exchange.no_route()
+            sent()
+            await self._wait(job)
+            exchange.conclude()
+
+    async def _take_turn(self, exchange: Exchange) -> None:
+        """Wait until the next copy may go over every link of its way."""
+        route = exchange.next_route
+        if route is None:
+            return
+        links = links_of(route.nodes, leads_on=route.leads_on)
+        now = time.monotonic()
+        await asyncio.sleep(self.pacer.reserve(links, now) - now)
+
+    async def _transmit(self, exchange: Exchange) -> bool:
+        while True:
+            if self.replies is not None:
+                self.replies.extend(exchange.expires_at + REPLY_GRACE)
+            try:
+                return await self._call(partial(exchange.transmit, self.replies))
+            except HelperUnavailableError as failure:
+                self._do_without_replies(str(failure))
+
+    async def _wait(self, job: _Job) -> None:
+        """Wait until the invoice is paid or refused, or its deadline; its state is read last."""
+        exchange = job.exchange
+        copy_at = time.time() + COPY_INTERVALS[0]
+        while exchange.known["status"] == "unpaid" and not exchange.is_refused() and not self.gone:
+            now = time.time()
+            if now >= exchange.expires_at:
+                break
+            job.news.clear()
+            with suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(job.news.wait(), min(copy_at, exchange.expires_at) - now)
+                continue
+            if copy_at <= time.time() < exchange.expires_at - LAST_COPY_BEFORE:
+                await self._call(lambda: exchange.look_for_other_routes(self._graph()))
+                await self._take_turn(exchange)
+                await self._transmit(exchange)
+            copy_at = time.time() + interval(COPY_INTERVALS, len(exchange.copies))
+        if exchange.known["status"] != "paid":
+            await self._call(exchange.read_state)
+
+    # --- what is shared ---
+
+    async def _call(self, function: Callable[[], _T]) -> _T:
+        """Do something that calls lightningd; again, when lightningd was away.
+
+        :raises UnreachableError: it stays away.
+        """
+        while True:
+            if self.gone is not None:
+                raise self.gone
+            generation = self.generation
+            try:
+                return await self.threads.call(function)
+            except UnreachableError as lost:
+                await self._regain(lost, generation)
+
+    async def _regain(self, lost: UnreachableError, generation: int) -> None:
+        """Wait until lightningd is back, and follow everything again."""
+        async with self.mending:
+            if generation != self.generation or self.gone is not None:
+                return
+            self.reporter.warn(lost.message, "trying to reach it again")
+            last = max((job.exchange.expires_at for job in self.waiting.values()), default=0)
+            until = max(last, time.time() + LAST_WORD_SECONDS)
+            is_back = await self.threads.call(
+                lambda: wait_for_return(self.client, until, time.time, time.sleep)
+            )
+            if not is_back:
+                self.gone = lost
+                for job in self.waiting.values():
+                    job.news.set()
+                return
+            self.generation += 1
+            self.graph_until = 0
+            self._follow_invoices()
+            await self._start_helper()
+
+    def _graph(self) -> Graph:
+        """The network as it is known; looked at anew now and then."""
+        if time.monotonic() >= self.graph_until:
+            self.graph_until = time.monotonic() + GRAPH_SECONDS
+            self.graph = Graph(self.client, self.node.id)
+        return self.graph
+
+    def _follow_invoices(self) -> None:
+        generation = self.generation
+
+        def follow() -> None:
+            try:
+                for changed in self.feed.changes():
+                    self.threads.post(self._on_change, changed)
+            except UnreachableError as lost:
+                self.threads.post(self._on_lost, lost, generation)
+            except SendInvoiceError as failure:
+                self.threads.post(self._on_lost, UnreachableError(failure.message), generation)
+
+        self.threads.spawn(follow)
+
+    def _on_change(self, changed: dict[str, Any]) -> None:
+        job = self.waiting.get(changed.get("label", ""))
+        if job is not None:
+            job.exchange.learn_state(changed)
+            job.news.set()
+
+    def _on_lost(self, lost: UnreachableError, generation: int) -> None:
+        self._background(self._regain(lost, generation))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a task, and keep it until it ends."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def _start_helper(self) -> None:
+        session = self.replies
+        if session is None:
+            return
+        generation = self.generation
+        try:
+            await self.threads.call(session.start)
+        except HelperUnavailableError as failure:
+            self._do_without_replies(str(failure))
+            return
+
+        def listen() -> None:
+            try:
+                for reply in session.listen():
+                    self.threads.post(self._on_reply, reply)
+            except HelperUnavailableError as failure:
+                self.threads.post(self._on_helper_lost, str(failure), generation)
+            except UnreachableError as lost:
+                self.threads.post(self._on_lost, lost, generation)
+
+        self.threads.spawn(listen)
+
+    def _on_reply(self, reply: Reply) -> None:
+        for job in self.waiting.values():
+            if reply.path_id in job.exchange.copies:
+                job.exchange.hear(reply)
+                job.news.set()
+
+    def _on_helper_lost(self, reason: str, generation: int) -> None:
+        if generation != self.generation or self.replies is None:
+            return
+        if self.helper_restarts == 0:
+            self._do_without_replies(reason)
+            return
+        self.helper_restarts -= 1
+        self._background(self._start_helper())
+
+    def _do_without_replies(self, reason: str) -> None:
+        if self.replies is None:
+            return
+        self.replies = None
+        self.reporter.warn(
+            f"the payers' answers cannot be heard: {reason}",
+            "refusals will look like timeouts; --no-replies silences this",
+        )

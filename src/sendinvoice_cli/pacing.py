@@ -1,0 +1,52 @@
+"""Sending no faster than every node on the way takes it.
+
+lightningd reads a burst of 4 onion messages and then 4 a second from each
+peer, at every hop, and drops the rest in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+#: Seconds between messages over one link. lightningd takes one each 0.25.
+INTERVAL = 0.255
+#: How many go at once after a pause. lightningd takes 4; the one left over
+#: makes up for messages that bunch up on the way.
+BURST = 3
+
+#: A directed link; None stands for what lies behind an introduction node.
+Link = tuple[bytes, bytes | None]
+
+
+def links_of(nodes: Sequence[bytes], *, leads_on: bool) -> list[Link]:
+    """The directed links of a path.
+
+    :param nodes: 33-byte node ids.
+    :param leads_on: a blinded path follows, whose nodes are not known.
+    """
+    links: list[Link] = list(pairwise(nodes))
+    if leads_on:
+        links.append((nodes[-1], None))
+    return links
+
+
+class Pacer:
+    """A token bucket for each link. Times are seconds of one clock, whichever."""
+
+    def __init__(self, interval: float = INTERVAL, burst: int = BURST) -> None:
+        self._interval = interval
+        self._tolerance = interval * (burst - 1)
+        # When the bucket of a link will be full again, less one token.
+        self._full_at: dict[Link, float] = {}
+
+    def reserve(self, links: Sequence[Link], now: float) -> float:
+        """Take a token from every link, and return when the message may go."""
+        at = max([now, *(self._full_at.get(link, now) - self._tolerance for link in links)])
+        for link in links:
+            self._full_at[link] = max(self._full_at.get(link, at), at) + self._interval
+        return at
+
+    def forget_full(self, now: float) -> None:
+        """Drop what is known of links that have not been used for a while."""
+        self._full_at = {link: full for link, full in self._full_at.items() if full > now}

@@ -1,0 +1,155 @@
+"""How a batch goes, and what became of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from . import lines
+from .amounts import format_amount, format_duration
+from .json_lines import print_json, write_json
+from .progress import PlainProgress, SilentProgress
+from .text import printable
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+
+class _Result(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+
+class _Counts(Protocol):
+    @property
+    def paid(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def total(self) -> int | None: ...
+
+
+class BatchReport:
+    """Prints results as they come, shows how far it is, and sums up.
+
+    :param as_json: one JSON object for each row on stdout, and nothing else.
+    :param output: where every result goes as well, line by line.
+    :param color: None to decide by the terminal.
+    """
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        verbose: bool = False,
+        quiet: bool = False,
+        color: bool | None = None,
+        output: IO[str] | None = None,
+    ) -> None:
+        self._as_json = as_json
+        self._verbose = verbose
+        self._quiet = quiet
+        self._color = color
+        self._output = output
+        self._counts: _Counts | None = None
+        self._started = time.monotonic()
+        #: Number and sum (msat) of rows by outcome.
+        self._sums: dict[str, tuple[int, int]] = {}
+        self._live: Live | None = None
+        if not (as_json or quiet) and sys.stderr.isatty():
+            self._start_live()
+
+    def result(self, result: _Result) -> None:
+        """Print what became of a row."""
+        values = result.as_json()
+        if self._output is not None:
+            write_json(values, self._output)
+        error = values["error"]
+        outcome = "paid" if error is None else f"exit {values['exit_code']}"
+        if values.get("status") == "dry-run":
+            outcome = "could be sent"
+        number, amount_msat = self._sums.get(outcome, (0, 0))
+        amount = values.get("amount_received_msat", values.get("amount_msat", 0))
+        self._sums[outcome] = (number + 1, amount_msat + amount)
+        if self._as_json:
+            print_json(values)
+        elif not self._quiet or error is not None:
+            self._print_row(values)
+
+    def counts(self, counts: _Counts) -> None:
+        """Take the numbers for the next look at the screen."""
+        self._counts = counts
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Say what is not as it should be."""
+        if not self._quiet:
+            lines.print_warning(text, hint)
+
+    def for_row(self, _row: object) -> PlainProgress | SilentProgress:
+        """Rows are silent, unless every step is asked for."""
+        return PlainProgress(verbose=True) if self._verbose else SilentProgress()
+
+    def close(self, *, summary: bool) -> None:
+        """Take the numbers off the screen, and print the sums."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+        if summary and not self._as_json and not self._quiet:
+            self._print_summary()
+
+    def _print_row(self, values: Mapping[str, Any]) -> None:
+        label = printable(str(values.get("label", "?")), 100)
+        head = f"row {values['row']}  {label}"
+        if values["error"] is None:
+            verb = "could be sent" if values["status"] == "dry-run" else "paid"
+            amount = values.get("amount_received_msat", values.get("amount_msat", 0))
+            sys.stdout.write(f"{head}  {verb}  {format_amount(amount)}\n")
+            sys.stdout.flush()
+        else:
+            lines.print_line(f"{head}: {values['error']['message']}")
+
+    def _start_live(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        console = Console(stderr=True, no_color=None if self._color is None else not self._color)
+        self._live = Live(
+            console=console,
+            get_renderable=lambda: Text(self._numbers(), no_wrap=True, overflow="ellipsis"),
+            transient=True,
+            refresh_per_second=4,
+        )
+        self._live.start()
+
+    def _numbers(self) -> str:
+        counts = self._counts
+        if counts is None:
+            return "starting"
+        seconds = max(time.monotonic() - self._started, 0.001)
+        done = counts.paid + counts.failed
+        total = "?" if counts.total is None else str(counts.total)
+        text = (
+            f"{done}/{total} done: {counts.paid} paid, {counts.failed} failed, "
+            f"{counts.waiting} waiting, {done / seconds:.1f}/s"
+        )
+        if counts.total is not None and 0 < done < counts.total:
+            text += f", {format_duration(seconds / done * (counts.total - done))} left"
+        return text
+
+    def _print_summary(self) -> None:
+        for outcome, (number, amount_msat) in sorted(self._sums.items()):
+            sys.stdout.write(f"{outcome:<14}{number:>7}  {format_amount(amount_msat)}\n")
+        sys.stdout.flush()
+
+
+def open_output(path: str) -> IO[str]:
+    """Open a file for results, readable by its owner only; what it held is kept.
+
+    :raises OSError: it cannot be opened.
+    """
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w")

@@ -1,0 +1,133 @@
+"""The file of a batch: JSON Lines, or CSV with a header, read as it comes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from .errors import SendInvoiceError, UsageError
+from .request import Request, parse_amount, parse_quantity, parse_timeout
+
+COLUMNS = ("invreq", "label", "amount_msat", "timeout", "quantity")
+_REQUIRED = ("invreq", "label")
+_PARSERS = {
+    "amount_msat": parse_amount,
+    "timeout": parse_timeout,
+    "quantity": parse_quantity,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the file.
+
+    :param number: 1 for the first request.
+    :param line: the line of the file on which it ends, 1 for the first.
+    :param request: None when the row cannot be read.
+    :param error: why it cannot be read.
+    :param label: as far as it is known.
+    """
+
+    number: int
+    line: int
+    request: Request | None
+    error: SendInvoiceError | None = None
+    label: str | None = None
+
+
+def read(lines: Iterable[str], defaults: Request) -> Iterator[Row]:
+    """Read rows one by one, so that work begins before the file has ended.
+
+    The first line tells the format: an object makes it JSON Lines, anything
+    else is a CSV header.
+
+    :param defaults: what a row does not say itself.
+    :raises UsageError: the header lacks a column, or has one that is not known.
+    """
+    iterator = iter(lines)
+    skipped = 0
+    first = ""
+    for line in iterator:
+        first = line.lstrip("\ufeff")
+        if first.strip():
+            break
+        skipped += 1
+    if not first.strip():
+        return
+    rest = chain((first,), iterator)
+    values = _read_json if first.lstrip().startswith("{") else _read_csv
+    for number, (line_number, row) in enumerate(values(rest), start=1):
+        yield _row(number, skipped + line_number, row, defaults)
+
+
+def _read_json(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    for line_number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        yield line_number, value
+
+
+def _read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    reader = csv.reader(lines)
+    try:
+        header = [column.strip() for column in next(reader)]
+        _check_header(header)
+        for fields in reader:
+            if not fields:
+                continue
+            row: dict[str, Any] | None = None
+            if len(fields) <= len(header):
+                row = {column: value for column, value in zip(header, fields) if value}  # noqa: B905
+            yield reader.line_num, row
+    except csv.Error as failure:
+        raise UsageError(f"line {reader.line_num}: not CSV: {failure}") from None
+
+
+def _check_header(header: list[str]) -> None:
+    expected = f"the first line must be an object, or name columns of {', '.join(COLUMNS)}"
+    for column in header:
+        if column not in COLUMNS:
+            raise UsageError(f"{column!r} is not a column of a batch", hint=expected)
+    if len(set(header)) < len(header):
+        raise UsageError("a column is named twice", hint=expected)
+    for column in _REQUIRED:
+        if column not in header:
+            raise UsageError(f"there is no column {column!r}", hint=expected)
+
+
+def _row(number: int, line: int, values: Any, defaults: Request) -> Row:
+    label = values.get("label") if isinstance(values, Mapping) else None
+    label = label if isinstance(label, str) else None
+    try:
+        return Row(number, line, _request(values, defaults), label=label)
+    except SendInvoiceError as failure:
+        error = UsageError(f"line {line}: {failure.message}", hint=failure.hint)
+        return Row(number, line, None, error, label)
+
+
+def _request(values: Any, defaults: Request) -> Request:
+    if not isinstance(values, Mapping):
+        raise UsageError("not a row of this file's format")
+    for name in values:
+        if name not in COLUMNS:
+            raise UsageError(f"{name!r} is not one of {', '.join(COLUMNS)}")
+    for name in _REQUIRED:
+        if not isinstance(values.get(name), str) or not values[name]:
+            raise UsageError(f"{name} is missing, or not a text")
+    chosen: dict[str, Any] = {name: values[name] for name in _REQUIRED}
+    for name, parse in _PARSERS.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise UsageError(f"{name} is neither a number nor a text")
+        chosen[name] = parse(str(value))
+    return replace(defaults, **chosen)
