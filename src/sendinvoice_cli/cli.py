@@ -7,8 +7,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +23,8 @@ from .errors import (
 from .render import lines
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .node.client import Client
     from .render.progress import PlainProgress, TerminalProgress
     from .request import Request
@@ -57,6 +57,12 @@ def _parsed_by(
 _amount = _parsed_by("parse_amount")
 _timeout = _parsed_by("parse_timeout")
 _quantity = _parsed_by("parse_quantity")
+
+
+def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from .node.socket_path import NETWORKS
+
+    return [name for name in NETWORKS if name.startswith(incomplete)]
 
 
 @click.command(
@@ -99,7 +105,12 @@ _quantity = _parsed_by("parse_quantity")
     metavar="DIR",
     help="lightningd's directory.  [default: ~/.lightning]",
 )
-@click.option("--network", metavar="NAME", help="lightningd's network.  [default: bitcoin]")
+@click.option(
+    "--network",
+    metavar="NAME",
+    shell_complete=_complete_network,
+    help="lightningd's network.  [default: bitcoin]",
+)
 @click.option("--mainnet", is_flag=True, help="Short for --network=bitcoin.")
 @click.option("--testnet", is_flag=True, help="Short for --network=testnet.")
 @click.option("--testnet4", is_flag=True, help="Short for --network=testnet4.")
@@ -173,7 +184,7 @@ def _run(params: dict[str, Any]) -> ExitStatus:
     from .request import DEFAULT_TIMEOUT, Request
 
     request = Request(
-        invreq=params["invreq"] or "",
+        invreq=_read_invreq(params["invreq"]),
         label=params["label"] or "",
         amount_msat=_once(params, "amount_msat", "AMOUNT_MSAT", "--amount-msat"),
         timeout=_once(params, "timeout", "TIMEOUT", "--timeout") or DEFAULT_TIMEOUT,
@@ -190,7 +201,7 @@ def _run(params: dict[str, Any]) -> ExitStatus:
     for name in ("invreq", "label"):
         if params[name] is None:
             raise UsageError(f"{name.upper()} is missing", hint="sendinvoice --help shows how")
-    return _run_single(params, replace(request, invreq=_read_invreq(request.invreq)))
+    return _run_single(params, request)
 
 
 def _run_single(params: dict[str, Any], request: Request) -> ExitStatus:
@@ -272,9 +283,9 @@ def _once(params: dict[str, Any], name: str, positional: str, option: str) -> in
     return by_position if by_position is not None else by_name
 
 
-def _read_invreq(argument: str) -> str:
+def _read_invreq(argument: str | None) -> str:
     if argument != "-":
-        return argument
+        return argument or ""
     return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace").strip()
 
 

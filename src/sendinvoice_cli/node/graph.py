@@ -17,7 +17,9 @@ from .client import Client
 from .info import ONION_MESSAGES, offers_feature
 
 _PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True}]}
-_NODE_FIELDS = {"nodes": [{"nodeid": True, "alias": True, "features": True}]}
+_NODE_FIELDS = {
+    "nodes": [{"nodeid": True, "alias": True, "features": True, "addresses": [{"type": True}]}]
+}
 _CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": True}]}
 
 
@@ -65,6 +67,10 @@ class Graph:
     def alias(self, node: bytes) -> str | None:
         """The name a node gives itself (``listnodes``), None when there is none."""
         return self._node(node).get("alias")
+
+    def has_address(self, node: bytes) -> bool:
+        """Whether a node announces where to connect to it (``listnodes``)."""
+        return bool(self._node(node).get("addresses"))
 
     def takes_messages(self, node: bytes) -> bool:
         """Whether a node takes onion messages, as a peer or by its announcement."""

@@ -13,6 +13,10 @@ from .graph import Graph
 from .info import NodeInfo, OnionApi
 
 
+#: lightningd's error for a node that does not answer at any address it announced.
+_ALL_ADDRESSES_FAILED = 401
+
+
 @dataclass(frozen=True)
 class Route:
     """A way to the payer.
@@ -53,6 +57,14 @@ class DeadEnd:
 
     target: str
     reason: str
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a node cannot be connected to; ``is_away`` when it was tried, and nobody answered."""
+
+    reason: str
+    is_away: bool = False
 
 
 class Router:
@@ -137,12 +149,13 @@ class Router:
         refusal = self._connect(target, connect)
         if refusal is None:
             return Route((self._info.id, target), their_path, would_connect=not connect)
-        # A disabled channel most often means a peer that is away, so such a
-        # path is worth less than a new connection, but more than none.
-        nodes = self._graph.find_path(target, with_disabled=True)
-        if nodes:
-            return Route(nodes, their_path)
-        self.gave_up(introduction_node, refusal)
+        if not refusal.is_away:
+            # A disabled channel most often means a peer that is away, but with
+            # nothing else left, it is better than nothing.
+            nodes = self._graph.find_path(target, with_disabled=True)
+            if nodes:
+                return Route(nodes, their_path)
+        self.gave_up(introduction_node, refusal.reason)
         return None
 
     def _route_to_us(self, their_path: BlindedPath | None) -> Route | None:
@@ -156,22 +169,28 @@ class Router:
         self.gave_up(own_id, "our own node, and no peer to send the message around")
         return None
 
-    def _connect(self, target: bytes, connect: bool) -> str | None:
+    def _connect(self, target: bytes, connect: bool) -> _Refusal | None:
         """Connect to a node, or see whether we may; None, or why not."""
+        no_path = "no path of onion message nodes leads there"
         if self._graph.peer_features(target) is not None:
-            return "it does not take onion messages"
+            return _Refusal("it does not take onion messages")
         if not self._allow_connect:
-            return "no path of onion message nodes leads there, and --no-connect forbids another"
+            return _Refusal(f"{no_path}, and --no-connect forbids a connection")
         if self._info.no_connect:
-            return (
-                "no path of onion message nodes leads there, and lightningd's "
-                "fetchinvoice-noconnect forbids another"
+            return _Refusal(
+                f"{no_path}, and lightningd's fetchinvoice-noconnect forbids a connection"
             )
         if not connect:
-            return None
+            if self._graph.has_address(target):
+                return None
+            return _Refusal(f"{no_path}, and its address is not known")
         try:
             answer = self._client.call("connect", {"id": target.hex()})
         except LightningdError as failure:
-            return f"no path of onion message nodes leads there, and {failure.message}"
+            return _Refusal(
+                f"{no_path}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
+            )
         self._graph.add_peer(target, answer.get("features", ""))
-        return None if self._graph.takes_messages(target) else "it does not take onion messages"
+        if self._graph.takes_messages(target):
+            return None
+        return _Refusal("it does not take onion messages")
