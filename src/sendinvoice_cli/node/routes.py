@@ -12,6 +12,7 @@ from .client import Client
 from .graph import Graph
 from .info import NodeInfo, OnionApi
 
+_NO_PATH = "no path of onion message nodes leads there"
 
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
@@ -171,26 +172,29 @@ class Router:
 
     def _connect(self, target: bytes, connect: bool) -> _Refusal | None:
         """Connect to a node, or see whether we may; None, or why not."""
-        no_path = "no path of onion message nodes leads there"
-        if self._graph.peer_features(target) is not None:
-            return _Refusal("it does not take onion messages")
-        if not self._allow_connect:
-            return _Refusal(f"{no_path}, and --no-connect forbids a connection")
-        if self._info.no_connect:
-            return _Refusal(
-                f"{no_path}, and lightningd's fetchinvoice-noconnect forbids a connection"
-            )
+        refusal = self._refuse_connection(target)
+        if refusal is not None:
+            return refusal
         if not connect:
-            if self._graph.has_address(target):
-                return None
-            return _Refusal(f"{no_path}, and its address is not known")
+            known = self._graph.has_address(target)
+            return None if known else _Refusal(f"{_NO_PATH}, and its address is not known")
         try:
             answer = self._client.call("connect", {"id": target.hex()})
         except LightningdError as failure:
             return _Refusal(
-                f"{no_path}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
+                f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
             )
         self._graph.add_peer(target, answer.get("features", ""))
-        if self._graph.takes_messages(target):
-            return None
-        return _Refusal("it does not take onion messages")
+        return self._refuse_connection(target) if not self._graph.takes_messages(target) else None
+
+    def _refuse_connection(self, target: bytes) -> _Refusal | None:
+        """Why a connection to a node would be no good, or is not wanted."""
+        if self._graph.peer_features(target) is not None:
+            return _Refusal("it does not take onion messages")
+        if not self._allow_connect:
+            return _Refusal(f"{_NO_PATH}, and --no-connect forbids a connection")
+        if self._info.no_connect:
+            return _Refusal(
+                f"{_NO_PATH}, and lightningd's fetchinvoice-noconnect forbids a connection"
+            )
+        return None
