@@ -92,7 +92,7 @@ class ReplySession:
             batch = answer.get("replies", [])
             if not batch:
                 return
-            received += len(batch)
+            received = answer.get("received", received + len(batch))
             for each in batch:
                 yield Reply(bytes.fromhex(each["pathsecret"]), _read(each["invoice_error"]))
 

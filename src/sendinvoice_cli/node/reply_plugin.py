@@ -12,7 +12,8 @@ RPC methods:
     seconds), and those of ``forget`` to nobody any more.
 ``sendinvoice-replies session received``
     waits until the session has more than ``received`` replies, and returns
-    those behind that number: ``{"replies": [{"pathsecret", "invoice_error"}]}``.
+    those behind that number, and the number to give next time:
+    ``{"replies": [{"pathsecret", "invoice_error"}], "received"}``.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class _Session:
         """Answer the held call, with what is new."""
         if self.respond is not None:
             respond, self.respond = self.respond, None
-            respond({"replies": list(self.replies)})
+            respond(
+                {"replies": list(self.replies), "received": self.received + len(self.replies)}
+            )
 
 
 class Registry:
