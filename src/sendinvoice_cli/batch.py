@@ -26,7 +26,7 @@ from .errors import (
     TerminatedBySignalError,
     UnreachableError,
 )
-from .exchange import Exchange, Outcome, Progress
+from .exchange import Exchange, Outcome, Progress, unexpected
 from .node import info
 from .node.client import Client
 from .node.follow import InvoiceFeed
@@ -338,6 +338,8 @@ class _Batch:
                 )
         except SendInvoiceError as failure:
             error = failure
+        except Exception as failure:
+            error = unexpected(failure)
         except asyncio.CancelledError:
             if self.interruption is None or "bolt12" not in exchange.known:
                 raise

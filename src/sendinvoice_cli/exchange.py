@@ -97,6 +97,14 @@ class Outcome:
         }
 
 
+def unexpected(failure: Exception) -> SendInvoiceError:
+    """The error for what should not happen: a fault of ours, or an answer nobody foresaw."""
+    return SendInvoiceError(
+        f"something unexpected: {type(failure).__name__}: {failure}",
+        hint="if lightningd's version is supported, please report this",
+    )
+
+
 @dataclass
 class Copy:
     """One message with the invoice in it; ``refusal`` is what answered it."""

@@ -24,7 +24,7 @@ from .errors import (
     SendInvoiceError,
     UnreachableError,
 )
-from .exchange import Exchange, Outcome, Progress
+from .exchange import Exchange, Outcome, Progress, unexpected
 from .node import info
 from .node.client import Client, ConnectionLostError
 from .node.graph import Graph
@@ -71,6 +71,8 @@ def send(
         error = describe_interruption(signal, exchange.known)
     except SendInvoiceError as failure:
         error = failure
+    except Exception as failure:
+        error = unexpected(failure)
     return Outcome(exchange.known, error)
 
 

@@ -87,14 +87,18 @@ class ReplySession:
         while True:
             try:
                 answer = self._client.call(REPLIES, {"session": self._id, "received": received})
+                received = int(answer["received"])
+                replies = [
+                    Reply(bytes.fromhex(each["pathsecret"]), _read(each["invoice_error"]))
+                    for each in answer["replies"]
+                ]
             except LightningdError as failure:
                 raise HelperUnavailableError(failure.message) from None
-            batch = answer.get("replies", [])
-            if not batch:
+            except (KeyError, TypeError, ValueError):
+                raise HelperUnavailableError("the helper answers with nonsense") from None
+            if not replies:
                 return
-            received = answer.get("received", received + len(batch))
-            for each in batch:
-                yield Reply(bytes.fromhex(each["pathsecret"]), _read(each["invoice_error"]))
+            yield from replies
 
     def _register(self, path_ids: Iterable[bytes]) -> None:
         forgotten, self._forgotten = self._forgotten, []

@@ -18,6 +18,7 @@ RPC methods:
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -73,9 +74,7 @@ class _Session:
         """Answer the held call, with what is new."""
         if self.respond is not None:
             respond, self.respond = self.respond, None
-            respond(
-                {"replies": list(self.replies), "received": self.received + len(self.replies)}
-            )
+            respond({"replies": list(self.replies), "received": self.received + len(self.replies)})
 
 
 class Registry:
@@ -96,6 +95,8 @@ class Registry:
         """
         if not _is_hex(session, 16) or not all(_is_hex(each, 32) for each in pathsecrets):
             raise RefusedError("session is 16 bytes, pathsecrets are of 32 bytes, in hex")
+        if not math.isfinite(until):
+            raise RefusedError("until is a time in UNIX seconds")
         with self._lock:
             found = self._sessions.get(session)
             for secret in forget:
@@ -125,8 +126,9 @@ class Registry:
                 raise RefusedError("no such session")
             found.answer()
             found.respond = respond
+            # A caller that begins to count anew has lost what it is not known to have.
             del found.replies[: max(received - found.received, 0)]
-            found.received = max(received, found.received)
+            found.received = received
             if found.replies:
                 found.answer()
 

@@ -5,7 +5,6 @@ Source: lightningd-config(5), and lightning-cli, which reads the same files.
 
 from __future__ import annotations
 
-import glob
 import os
 from pathlib import Path
 
@@ -71,8 +70,7 @@ def _read_config(path: Path, depth: int = 0) -> dict[str, str]:
         if stripped.startswith("#"):
             continue
         if stripped.startswith("include ") and depth < _MAX_INCLUDES:
-            for included in sorted(glob.glob(str(path.parent / stripped[8:].strip()))):
-                settings.update(_read_config(Path(included), depth + 1))
+            settings.update(_read_config(path.parent / stripped[8:].strip(), depth + 1))
             continue
         key, _, value = stripped.partition("=")
         if key in _SHORT_NETWORKS:

@@ -74,11 +74,32 @@ class Watch:
 
     def follow_invoice(self) -> None:
         """Begin to wait for the invoice to be paid."""
-        self._start(self._wait_for_invoice)
+
+        def follow() -> None:
+            try:
+                invoices.wait_until_closed(self._client, self._label)
+            except UnreachableError as lost:
+                self._events.put(NodeLost(lost))
+            except LightningdError as failure:
+                self._events.put(NodeLost(UnreachableError(failure.message)))
+            else:
+                self._events.put(InvoiceClosed())
+
+        threading.Thread(target=follow, daemon=True).start()
 
     def follow_replies(self, session: ReplySession) -> None:
         """Begin to wait for replies; the session must have been started."""
-        self._start(lambda: self._wait_for_replies(session))
+
+        def follow() -> None:
+            try:
+                for reply in session.listen():
+                    self._events.put(reply)
+            except UnreachableError as lost:
+                self._events.put(NodeLost(lost))
+            except HelperUnavailableError as failure:
+                self._events.put(HelperLost(str(failure)))
+
+        threading.Thread(target=follow, daemon=True).start()
 
     def next_event(self, seconds: float) -> Event | None:
         """The next event, or None when none comes within so many seconds."""
@@ -86,27 +107,3 @@ class Watch:
             return self._events.get(timeout=max(seconds, 0))
         except Empty:
             return None
-
-    def _start(self, work: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                work()
-            except UnreachableError as error:
-                self._events.put(NodeLost(error))
-
-        threading.Thread(target=run, daemon=True).start()
-
-    def _wait_for_invoice(self) -> None:
-        try:
-            invoices.wait_until_closed(self._client, self._label)
-        except LightningdError as failure:
-            self._events.put(NodeLost(UnreachableError(failure.message)))
-        else:
-            self._events.put(InvoiceClosed())
-
-    def _wait_for_replies(self, session: ReplySession) -> None:
-        try:
-            for reply in session.listen():
-                self._events.put(reply)
-        except HelperUnavailableError as failure:
-            self._events.put(HelperLost(str(failure)))
