@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 
 from .bolt12.invoice_request import MAX_AMOUNT_MSAT, InvoiceRequest
 from .errors import UsageError
@@ -13,7 +12,8 @@ DEFAULT_TIMEOUT = 90
 MAX_TIMEOUT = 2**32 - 1
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
-_UNITS_MSAT = {"msat": 1, "sat": 1000, "btc": 100_000_000_000}
+#: How many digits behind the point each unit has, down to 1 msat.
+_UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,18 @@ def parse_amount(text: str) -> int:
             f"{text!r} is not an amount",
             hint="amounts look like 1000, 1000msat, 1sat or 0.00000001btc; a bare number is msat",
         )
-    msat = Decimal(match[1]) * _UNITS_MSAT[match[2] or "msat"]
-    if msat != int(msat):
+    whole, _, fraction = match[1].partition(".")
+    digits = _UNIT_DIGITS[match[2] or "msat"]
+    fraction = fraction.rstrip("0")
+    if len(fraction) > digits:
         raise UsageError(f"{text}: there is nothing smaller than 1 msat")
-    if msat == 0:
+    number = (whole + fraction.ljust(digits, "0")).lstrip("0")
+    if not number:
         raise UsageError(f"{text}: the amount must be more than nothing")
-    if msat > MAX_AMOUNT_MSAT:
+    # Looked at before it is a number: Python refuses to read thousands of digits.
+    if len(number) > len(str(MAX_AMOUNT_MSAT)) or int(number) > MAX_AMOUNT_MSAT:
         raise UsageError(f"{text}: more than all bitcoin there will ever be")
-    return int(msat)
+    return int(number)
 
 
 def parse_timeout(text: str) -> int:

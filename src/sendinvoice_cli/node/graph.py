@@ -72,11 +72,18 @@ class Graph:
         """Whether a node announces where to connect to it (``listnodes``)."""
         return bool(self._node(node).get("addresses"))
 
-    def takes_messages(self, node: bytes) -> bool:
-        """Whether a node takes onion messages, as a peer or by its announcement."""
+    def takes_messages(self, node: bytes, with_unknown: bool = False) -> bool:
+        """Whether a node takes onion messages, as a peer or by its announcement.
+
+        :param with_unknown: what to say of a node with public channels whose
+            announcement lightningd has not seen.
+        """
         features = self._peers.get(node)
         if features is None:
-            features = self._node(node).get("features", "")
+            known = self._node(node)
+            if known and "features" not in known:
+                return with_unknown
+            features = known.get("features", "")
         return offers_feature(features, ONION_MESSAGES)
 
     def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
@@ -103,20 +110,24 @@ class Graph:
         *,
         avoid: Collection[bytes] = (),
         with_disabled: bool = False,
+        with_unknown: bool = False,
     ) -> tuple[bytes, ...] | None:
         """A shortest path of nodes that hand a message on, from us to ``target``.
 
         :param avoid: nodes it may not lead through.
         :param with_disabled: follow channels whose owner calls them disabled, too.
+        :param with_unknown: rely on nodes whose announcement lightningd has not seen, too.
         :returns: node ids with ours first and ``target`` last, None when there is none.
         """
         if target == self.own_id:
             return (target,)
-        if not self.takes_messages(target):
+        if not self.takes_messages(target, with_unknown):
             return None
         if target in self._peers:
             return (self.own_id, target)
-        search = _Search(self, target, frozenset(avoid) | {self.own_id}, with_disabled)
+        search = _Search(
+            self, target, frozenset(avoid) | {self.own_id}, with_disabled, with_unknown
+        )
         middle = search.run()
         return None if middle is None else (self.own_id, *middle)
 
@@ -154,12 +165,18 @@ class _Search:
     """Breadth-first search from both ends, always widening the smaller frontier."""
 
     def __init__(
-        self, graph: Graph, target: bytes, avoid: frozenset[bytes], with_disabled: bool
+        self,
+        graph: Graph,
+        target: bytes,
+        avoid: frozenset[bytes],
+        with_disabled: bool,
+        with_unknown: bool,
     ) -> None:
         self._graph = graph
         self._target = target
         self._avoid = avoid
         self._with_disabled = with_disabled
+        self._with_unknown = with_unknown
         peers = [peer for peer in graph.message_peers() if peer not in avoid]
         # Who each node was reached from: None at the two ends.
         self._from_us: dict[bytes, bytes | None] = dict.fromkeys(peers)
@@ -191,13 +208,15 @@ class _Search:
         for node in frontier:
             # Nodes enter the frontier unchecked, since most are never looked
             # at; the two ends are known to take messages.
-            if not self._graph.takes_messages(node):
+            if not self._graph.takes_messages(node, self._with_unknown):
                 continue
             for neighbour in around(node, self._with_disabled):
                 if neighbour in seen or neighbour in self._avoid:
                     continue
                 seen[neighbour] = node
-                if neighbour in other_side and self._graph.takes_messages(neighbour):
+                if neighbour in other_side and self._graph.takes_messages(
+                    neighbour, self._with_unknown
+                ):
                     return neighbour, wider
                 wider.append(neighbour)
         return None, wider

@@ -126,9 +126,8 @@ class Registry:
                 raise RefusedError("no such session")
             found.answer()
             found.respond = respond
-            # A caller that begins to count anew has lost what it is not known to have.
             del found.replies[: max(received - found.received, 0)]
-            found.received = received
+            found.received = max(received, found.received)
             if found.replies:
                 found.answer()
 

@@ -150,14 +150,22 @@ class Router:
         refusal = self._connect(target, connect)
         if refusal is None:
             return Route((self._info.id, target), their_path, would_connect=not connect)
-        if not refusal.is_away:
-            # A disabled channel most often means a peer that is away, but with
-            # nothing else left, it is better than nothing.
-            nodes = self._graph.find_path(target, with_disabled=True)
-            if nodes:
-                return Route(nodes, their_path)
+        nodes = None if refusal.is_away else self._last_resort(target)
+        if nodes:
+            return Route(nodes, their_path)
         self.gave_up(introduction_node, refusal.reason)
         return None
+
+    def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
+        """A path of which it is not sure that it carries messages: better than nothing.
+
+        A disabled channel most often means a peer that is away; a node that
+        was not announced yet may well have been taught onion messages.
+        """
+        find_path = self._graph.find_path
+        return find_path(target, with_disabled=True) or find_path(
+            target, with_disabled=True, with_unknown=True
+        )
 
     def _route_to_us(self, their_path: BlindedPath | None) -> Route | None:
         """We are the introduction node, or the payer itself."""

@@ -11,8 +11,10 @@ LIMIT = 500
 _INVISIBLE = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}.union(
     range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)
 )
-#: More accents than that on one letter reach into the lines above and below.
-_MAX_ACCENTS = 2
+#: Marks that stand on the letter before them: accents, vowel signs, circles around it.
+_MARKS = ("Mn", "Me")
+#: More marks than that on one letter reach into the lines above and below.
+_MAX_MARKS = 3
 
 
 def printable(text: str, limit: int = LIMIT) -> str:
@@ -24,11 +26,11 @@ def printable(text: str, limit: int = LIMIT) -> str:
     :param limit: characters; what is longer is cut, and says so.
     """
     shown = []
-    accents = 0
+    marks = 0
     for character in text[:limit]:
-        accents = accents + 1 if unicodedata.combining(character) else 0
+        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
         visible = character.isprintable() and ord(character) not in _INVISIBLE
-        if visible and accents <= _MAX_ACCENTS:
+        if visible and marks <= _MAX_MARKS:
             shown.append(character)
         else:
             shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
