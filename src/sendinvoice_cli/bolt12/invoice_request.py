@@ -151,6 +151,11 @@ def _check_rules(values: dict[int, Any]) -> None:
             raise UnanswerableRequestError(f"{fields.field_name(amount)}: is zero")
     if values.get(fields.INVREQ_AMOUNT, 0) > MAX_AMOUNT_MSAT:
         raise UnanswerableRequestError("invreq_amount: more than all bitcoin there will ever be")
+    for text in (fields.OFFER_DESCRIPTION, fields.OFFER_ISSUER, fields.INVREQ_PAYER_NOTE):
+        if "\0" in values.get(text, ""):
+            raise UnanswerableRequestError(
+                f"{fields.field_name(text)}: holds a NUL character, which lightningd cannot answer"
+            )
     if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
         raise UnanswerableRequestError("invreq_amount: missing")
     if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:

@@ -38,13 +38,12 @@ class IncomingChannel:
     """A channel through which a payment can come.
 
     :param peer: 33-byte node id.
-    :param scid: short_channel_id by which the peer forwards, None to let it
-        choose among its channels with us.
+    :param scid: short_channel_id by which the peer forwards.
     :param capacity_msat: the most that can come at once.
     """
 
     peer: bytes
-    scid: int | None
+    scid: int
     fee_base_msat: int
     fee_proportional_millionths: int
     cltv_expiry_delta: int
@@ -113,10 +112,6 @@ def _build_one(
     max_cltv_expiry = (
         info.blockheight + timeout // _FASTEST_BLOCK_SECONDS + cltv_expiry_delta + _CLTV_MARGIN
     )
-    if channel.scid is None:
-        next_hop = Record(blinding.NEXT_NODE_ID, info.id)
-    else:
-        next_hop = Record(blinding.SHORT_CHANNEL_ID, channel.scid.to_bytes(8, "big"))
     relay = (
         channel.cltv_expiry_delta.to_bytes(2, "big")
         + channel.fee_proportional_millionths.to_bytes(4, "big")
@@ -130,7 +125,7 @@ def _build_one(
             PathNode(
                 channel.peer,
                 (
-                    next_hop,
+                    Record(blinding.SHORT_CHANNEL_ID, channel.scid.to_bytes(8, "big")),
                     Record(blinding.PAYMENT_RELAY, relay),
                     Record(blinding.PAYMENT_CONSTRAINTS, constraints),
                 ),
@@ -198,16 +193,15 @@ def _incoming(client: Client, info: NodeInfo, graph: Graph) -> list[IncomingChan
     return found
 
 
-def _forwarding_scid(incoming: dict[str, Any], detail: dict[str, Any]) -> int | None:
+def _forwarding_scid(incoming: dict[str, Any], detail: dict[str, Any]) -> int:
     """The name under which the peer forwards into this channel.
 
     An unannounced channel goes by the alias that the peer gave us: it refuses
-    the real short_channel_id when scid_alias was negotiated.
+    the real short_channel_id when scid_alias was negotiated. (next_node_id
+    would do for lightningd, but LDK understands no payment path with it.)
     """
-    if incoming.get("public"):
-        return parse_scid(incoming["short_channel_id"])
-    alias = detail.get("alias", {}).get("remote")
-    return None if alias is None else parse_scid(alias)
+    alias = None if incoming.get("public") else detail.get("alias", {}).get("remote")
+    return parse_scid(alias or incoming["short_channel_id"])
 
 
 def _msat(value: int | str) -> int:
