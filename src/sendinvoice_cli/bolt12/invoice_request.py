@@ -68,6 +68,7 @@ def decode(text: str) -> InvoiceRequest:
         if _check_type(record.type)
     }
     _check_rules(values)
+    _check_amounts(values)
     _check_signature(records, values)
     return InvoiceRequest(
         records=records,
@@ -146,16 +147,19 @@ def _check_rules(values: dict[int, Any]) -> None:
     bit = fields.unknown_feature(values.get(fields.INVREQ_FEATURES, b""))
     if bit is not None:
         raise UnanswerableRequestError(f"invreq_features: requires unknown feature {bit}")
-    for amount in (fields.INVREQ_AMOUNT, fields.OFFER_AMOUNT):
-        if values.get(amount) == 0:
-            raise UnanswerableRequestError(f"{fields.field_name(amount)}: is zero")
-    if values.get(fields.INVREQ_AMOUNT, 0) > MAX_AMOUNT_MSAT:
-        raise UnanswerableRequestError("invreq_amount: more than all bitcoin there will ever be")
     for text in (fields.OFFER_DESCRIPTION, fields.OFFER_ISSUER, fields.INVREQ_PAYER_NOTE):
         if "\0" in values.get(text, ""):
             raise UnanswerableRequestError(
                 f"{fields.field_name(text)}: holds a NUL character, which lightningd cannot answer"
             )
+
+
+def _check_amounts(values: dict[int, Any]) -> None:
+    for amount in (fields.INVREQ_AMOUNT, fields.OFFER_AMOUNT):
+        if values.get(amount) == 0:
+            raise UnanswerableRequestError(f"{fields.field_name(amount)}: is zero")
+    if values.get(fields.INVREQ_AMOUNT, 0) > MAX_AMOUNT_MSAT:
+        raise UnanswerableRequestError("invreq_amount: more than all bitcoin there will ever be")
     if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
         raise UnanswerableRequestError("invreq_amount: missing")
     if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:
