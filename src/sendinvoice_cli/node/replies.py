@@ -6,18 +6,23 @@ import os
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..bolt12 import invoice_error
 from ..bolt12.invoice_error import InvoiceError
-from ..errors import LightningdError, MalformedError, UnreachableError
+from ..errors import LightningdError, MalformedError
 from .client import Client
 from .reply_plugin import EXPECT, REPLIES
 
 HELPER = "sendinvoice-reply-helper"
 _DISTRIBUTION = "sendinvoice"
+
+#: How long a helper that another command has started may take to be ready.
+_START_SECONDS = 10
+_POLL_SECONDS = 0.05
 
 #: What a payer said that cannot be read.
 UNREADABLE = InvoiceError("(the payer's answer is malformed)")
@@ -129,17 +134,29 @@ def _read(hex_error: str) -> InvoiceError:
 
 
 def _start_helper(client: Client) -> None:
+    """Have lightningd start the helper, or wait while another command has it started."""
     path = helper_path()
     try:
         client.call("plugin", {"subcommand": "start", "plugin": str(path)})
-    except UnreachableError:
-        raise
     except LightningdError as failure:
-        # Another command may have been faster; then it runs, and that is
-        # seen by the next call.
-        if "already registered" in failure.message:
-            return
+        # lightningd has several words for a plugin that it has already. If
+        # another command is having it started, it answers no calls yet.
+        for _ in range(round(_START_SECONDS / _POLL_SECONDS)):
+            active = _is_active(client, path)
+            if active is None:
+                break
+            if active:
+                return
+            time.sleep(_POLL_SECONDS)
         raise HelperUnavailableError(f"lightningd cannot run {path}: {failure.message}") from None
+
+
+def _is_active(client: Client, path: Path) -> bool | None:
+    """Whether the helper can be called; None when lightningd does not have it."""
+    for plugin in client.call("plugin", {"subcommand": "list"})["plugins"]:
+        if os.path.realpath(plugin["name"]) == os.path.realpath(path):
+            return bool(plugin["active"])
+    return None
 
 
 def helper_path() -> Path:
