@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -46,10 +47,13 @@ def _parsed_by(
 ) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
     """A click callback that reads a value by one of request.py's functions."""
 
-    def parse(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    def parse(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+        if value is None or ctx.resilient_parsing:
+            return None
         from . import request
 
-        return None if value is None else getattr(request, function)(value)
+        parsed: int = getattr(request, function)(value)
+        return parsed
 
     return parse
 
@@ -83,6 +87,7 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     "amount_msat_option",
     callback=_amount,
     metavar="AMOUNT",
+    envvar="SENDINVOICE_AMOUNT_MSAT",
     help="The same as AMOUNT_MSAT.",
 )
 @click.option(
@@ -90,6 +95,7 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     "timeout_option",
     callback=_timeout,
     metavar="SECONDS",
+    envvar="SENDINVOICE_TIMEOUT",
     help="The same as TIMEOUT.",
 )
 @click.option(
@@ -97,6 +103,7 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     "quantity_option",
     callback=_quantity,
     metavar="NUMBER",
+    envvar="SENDINVOICE_QUANTITY",
     help="The same as QUANTITY.",
 )
 @click.option(
@@ -122,7 +129,13 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     metavar="FILE",
     help="lightningd's socket; an absolute path wins.  [default: lightning-rpc]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    envvar="SENDINVOICE_JSON",
+    help="Print one JSON object.",
+)
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -216,14 +229,15 @@ def _run_single(params: dict[str, Any], request: Request) -> ExitStatus:
     finally:
         progress.close()
     result = outcome.as_json()
-    if params["as_json"]:
-        from .render.json_lines import print_json
+    with _writing():
+        if params["as_json"]:
+            from .render.json_lines import print_json
 
-        print_json(result)
-    elif not params["quiet"]:
-        from .render.table import print_result
+            print_json(result)
+        elif not params["quiet"]:
+            from .render.table import print_result
 
-        print_result(result, progress.route, color=color)
+            print_result(result, progress.route, color=color)
     if outcome.error is not None:
         lines.print_error(outcome.error.message, outcome.error.hint)
     return outcome.exit_status
@@ -266,6 +280,18 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
     return status
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Write a result; that nobody can read it does not change how it ended."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as failure:
+        lines.print_error(f"cannot write the result: {failure.strerror}")
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _client(params: dict[str, Any]) -> Client:
     rpc_file = _rpc_file(params)
 
@@ -286,7 +312,9 @@ def _once(params: dict[str, Any], name: str, positional: str, option: str) -> in
 def _read_invreq(argument: str | None) -> str:
     if argument != "-":
         return argument or ""
-    return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace").strip()
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
 
 
 def _rpc_file(params: dict[str, Any]) -> Path:
@@ -340,6 +368,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
 
 def run(args: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    _prepare_streams()
     signal.signal(signal.SIGINT, _on_signal)
     signal.signal(signal.SIGTERM, _on_signal)
     try:
@@ -358,6 +387,16 @@ def run(args: list[str] | None = None) -> int:
     except click.Abort:
         return ExitStatus.INTERRUPTED
     return ExitStatus(status or 0)
+
+
+def _prepare_streams() -> None:
+    """Have streams that take any text, also where they are closed or speak ASCII only."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main() -> NoReturn:

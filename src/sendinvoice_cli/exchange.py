@@ -25,6 +25,7 @@ from .errors import (
     SendInvoiceError,
     TimedOutError,
     UnreachableError,
+    UsageError,
 )
 from .node import info, invoices, messages, payment_paths
 from .node.client import Client
@@ -159,6 +160,8 @@ class Exchange:
         :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
         :raises UsageError: amount and quantity do not fit it.
         """
+        if not _is_utf8(self.request.label):
+            raise UsageError("the label is not valid UTF-8")
         self._invreq = invreq = invoice_request.decode(self.request.invreq)
         self._amount_msat = amount_to_ask(self.request, invreq)
         self._progress.asked(
@@ -461,6 +464,14 @@ class Exchange:
             return self._graph.alias(node) or node.hex()[:16]
 
         self._progress.routed(lambda: ["us", *(name(node) for node in route.nodes[1:])])
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_for(stored: Mapping[str, Any], invreq: InvoiceRequest, amount_msat: int) -> bool:

@@ -23,6 +23,7 @@ from .errors import (
     OutcomeUnknownError,
     SendInvoiceError,
     UnreachableError,
+    UsageError,
 )
 from .exchange import Exchange, Outcome, Progress, unexpected
 from .node import info
@@ -61,7 +62,8 @@ def send(
 
     :param clock: UNIX seconds.
     :param sleep: seconds, between attempts to reach a lightningd that is gone.
-    :returns: always; an error is part of the outcome.
+    :returns: an outcome, of which an error is part.
+    :raises UsageError: the request does not fit the arguments.
     """
     exchange = Exchange(request, client, progress, clock)
     error: SendInvoiceError | None = None
@@ -69,6 +71,8 @@ def send(
         _Single(exchange, client, progress, clock, sleep).run()
     except InterruptedBySignalError as signal:
         error = describe_interruption(signal, exchange.known)
+    except UsageError:
+        raise
     except SendInvoiceError as failure:
         error = failure
     except Exception as failure:

@@ -106,6 +106,18 @@ def _bip_353_name(value: bytes, name: str) -> tuple[str, str]:
     return parts[0].decode("ascii"), parts[1].decode("ascii")
 
 
+def _blindedpay(value: bytes, name: str) -> tuple[bytes, ...]:
+    """Split into its blinded_payinfos, each of 28 bytes and its features."""
+    payinfos = []
+    while value:
+        size = 28 + int.from_bytes(value[26:28], "big")
+        if len(value) < size:
+            raise MalformedError(f"{name}: cut short")
+        payinfos.append(value[:size])
+        value = value[size:]
+    return tuple(payinfos)
+
+
 #: Name and decoder of each known field: (value, name) to the field's value.
 #: A decoder raises MalformedError.
 FIELDS: Mapping[int, tuple[str, Callable[[bytes, str], Any]]] = {
@@ -130,7 +142,7 @@ FIELDS: Mapping[int, tuple[str, Callable[[bytes, str], Any]]] = {
     INVREQ_PATHS: ("invreq_paths", decode_paths),
     INVREQ_BIP_353_NAME: ("invreq_bip_353_name", _bip_353_name),
     INVOICE_PATHS: ("invoice_paths", decode_paths),
-    INVOICE_BLINDEDPAY: ("invoice_blindedpay", _anything),
+    INVOICE_BLINDEDPAY: ("invoice_blindedpay", _blindedpay),
     INVOICE_CREATED_AT: ("invoice_created_at", _tu64),
     INVOICE_RELATIVE_EXPIRY: ("invoice_relative_expiry", _tu32),
     INVOICE_PAYMENT_HASH: ("invoice_payment_hash", _exactly(32)),

@@ -127,6 +127,12 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
         if type_ not in signed:
             raise MalformedError(f"{fields.field_name(type_)}: missing")
         fields.decode_field(type_, signed[type_])
+    paths, payinfos = (
+        len(fields.decode_field(type_, signed[type_]))
+        for type_ in (fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY)
+    )
+    if paths != payinfos:
+        raise MalformedError(f"invoice_blindedpay: {payinfos} entries for {paths} paths")
     if not signature.verify(
         "invoice", records, signed[fields.INVOICE_NODE_ID], signed[fields.SIGNATURE]
     ):

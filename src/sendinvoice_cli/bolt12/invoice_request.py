@@ -13,6 +13,13 @@ from . import fields, signature, string, tlv
 from .blinded_path import BlindedPath
 from .tlv import Record
 
+_TEXTS = (
+    fields.OFFER_CURRENCY,
+    fields.OFFER_DESCRIPTION,
+    fields.OFFER_ISSUER,
+    fields.INVREQ_PAYER_NOTE,
+)
+
 #: More than all bitcoin there will ever be, in msat: 21 million BTC.
 MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
 
@@ -147,7 +154,7 @@ def _check_rules(values: dict[int, Any]) -> None:
     bit = fields.unknown_feature(values.get(fields.INVREQ_FEATURES, b""))
     if bit is not None:
         raise UnanswerableRequestError(f"invreq_features: requires unknown feature {bit}")
-    for text in (fields.OFFER_DESCRIPTION, fields.OFFER_ISSUER, fields.INVREQ_PAYER_NOTE):
+    for text in _TEXTS:
         if "\0" in values.get(text, ""):
             raise UnanswerableRequestError(
                 f"{fields.field_name(text)}: holds a NUL character, which lightningd cannot answer"

@@ -89,7 +89,7 @@ class Client:
             )
         except OSError as failure:
             error = self._unreachable(failure)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             error = LightningdError(f"{method}: lightningd's answer is not JSON-RPC")
         else:
             if isinstance(result, dict):

@@ -99,7 +99,7 @@ def read(client: Client) -> NodeInfo:
                 for node in configs.get("payment-fronting-node", {}).get("values_str", [])
             ),
         )
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         raise LightningdError("getinfo: lightningd's answer makes no sense") from None
 
 

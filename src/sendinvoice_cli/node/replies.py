@@ -153,7 +153,11 @@ def _start_helper(client: Client) -> None:
 
 def _is_active(client: Client, path: Path) -> bool | None:
     """Whether the helper can be called; None when lightningd does not have it."""
-    for plugin in client.call("plugin", {"subcommand": "list"})["plugins"]:
+    try:
+        plugins = client.call("plugin", {"subcommand": "list"})["plugins"]
+    except LightningdError:
+        return None
+    for plugin in plugins:
         if os.path.realpath(plugin["name"]) == os.path.realpath(path):
             return bool(plugin["active"])
     return None
@@ -168,8 +172,10 @@ def helper_path() -> Path:
     if not path.is_file():
         path = _installed_path()
     path = path.absolute()
-    for checked in (path, path.parent):
-        if os.stat(checked).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+    # In a sticky directory nobody can replace the files of others.
+    for checked, excuse in ((path, 0), (path.parent, stat.S_ISVTX)):
+        mode = os.stat(checked).st_mode
+        if mode & stat.S_IWOTH and not mode & excuse:
             raise HelperUnavailableError(f"{checked} can be written by anybody")
     return path
 

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
+from sendinvoice_cli.node.graph import Graph
+from tests.node.fake_client import MESSAGES, NO_MESSAGES, NUMBERS, US, Answer, FakeClient, Network
+from tests.requests_builder import node_id
+
+
+def _graph(network: Network) -> tuple[Graph, FakeClient]:
+    client = FakeClient(network.answers())
+    return Graph(client, US), client
+
+
+def _path(
+    network: Network, target: int, avoid: tuple[int, ...] = (), **options: bool
+) -> list[int] | None:
+    graph, _ = _graph(network)
+    found = graph.find_path(
+        node_id(target),
+        avoid=[node_id(number) for number in avoid],
+        **options,
+    )
+    return None if found is None else [NUMBERS[node] for node in found]
+
+
+def test_ourselves() -> None:
+    assert _path(Network(), 1) == [1]
+
+
+def test_a_peer_needs_no_look_at_the_graph() -> None:
+    graph, client = _graph(Network(peers=[2], channels=[(2, 3)]))
+    assert graph.find_path(node_id(2)) == (US, node_id(2))
+    assert client.methods() == ["listpeers"]
+
+
+def test_a_peer_that_takes_no_messages() -> None:
+    assert _path(Network(peers=[2], channels=[(1, 2)], silent=[2]), 2) is None
+
+
+def test_a_peer_that_is_away() -> None:
+    network = Network(peers=[2], channels=[(2, 3)])
+    answers = network.answers()
+    away = {"id": node_id(2).hex(), "connected": False}
+    client = FakeClient({**answers, "listpeers": {"peers": [away]}})
+    assert Graph(client, US).find_path(node_id(3)) is None
+    assert Graph(client, US).message_peers() == []
+
+
+@pytest.mark.parametrize(
+    ("network", "path"),
+    [
+        pytest.param(Network([2], [(2, 9)]), [1, 2, 9], id="a peer between"),
+        pytest.param(Network([2], [(2, 3), (3, 9)]), [1, 2, 3, 9], id="two between"),
+        pytest.param(
+            Network([2], [(2, 3), (3, 4), (4, 5), (5, 6), (6, 9)]),
+            [1, 2, 3, 4, 5, 6, 9],
+            id="five between",
+        ),
+        pytest.param(
+            Network([2, 3], [(2, 9), (3, 9)], silent=[2]), [1, 3, 9], id="around a silent peer"
+        ),
+        pytest.param(
+            Network([2], [(2, 3), (3, 9), (2, 4), (4, 5), (5, 9)], silent=[3]),
+            [1, 2, 4, 5, 9],
+            id="the longer way around a silent node",
+        ),
+        pytest.param(
+            Network([2], [(2, 3), (3, 9), (2, 4), (4, 5), (5, 9)], unknown=[3]),
+            [1, 2, 4, 5, 9],
+            id="around a node nothing is known of",
+        ),
+        pytest.param(Network([2, 3], [(2, 4), (4, 9), (3, 9)]), [1, 3, 9], id="the shorter of two"),
+        pytest.param(
+            Network([2], [(2, 3), (3, 9)], disabled=[(3, 2), (9, 3)]),
+            [1, 2, 3, 9],
+            id="disabled in the other direction",
+        ),
+        pytest.param(Network([2], [(1, 2), (1, 9)]), None, id="not over ourselves"),
+        pytest.param(Network([2], [(2, 3), (4, 9)]), None, id="two islands"),
+        pytest.param(Network([2], [(2, 9)], silent=[9]), None, id="a silent target"),
+        pytest.param(Network([2], [(2, 9)], unknown=[9]), None, id="an unknown target"),
+        pytest.param(Network([2], [(2, 3), (3, 9)], silent=[3]), None, id="only a silent way"),
+        pytest.param(Network([2], [(2, 9)], silent=[2]), None, id="only a silent peer"),
+        pytest.param(Network([], [(1, 2), (2, 9)]), None, id="no peers"),
+        pytest.param(Network([2], [(2, 9)], disabled=[(2, 9)]), None, id="a disabled channel"),
+    ],
+)
+def test_paths(network: Network, path: list[int] | None) -> None:
+    assert _path(network, 9) == path
+
+
+def test_disabled_channels_when_told_so() -> None:
+    network = Network([2, 3], [(2, 9), (3, 4), (4, 9)], disabled=[(2, 9), (9, 2)])
+    assert _path(network, 9) == [1, 3, 4, 9]
+    assert _path(network, 9, with_disabled=True) == [1, 2, 9]
+    silent = Network([2], [(2, 9)], disabled=[(2, 9)], silent=[2])
+    assert _path(silent, 9, with_disabled=True) is None
+
+
+def test_nodes_whose_announcement_was_not_seen() -> None:
+    network = Network([2, 3], [(2, 9), (3, 4), (4, 9)], unannounced=[4], silent=[2])
+    assert _path(network, 9) is None
+    assert _path(network, 9, with_unknown=True) == [1, 3, 4, 9]
+    target = Network([2], [(2, 9)], unannounced=[9])
+    assert _path(target, 9) is None
+    assert _path(target, 9, with_unknown=True) == [1, 2, 9]
+    # One that nothing at all is known of has no channels, either.
+    assert _path(Network([2], [(2, 9)], unknown=[9]), 9, with_unknown=True) is None
+    # What a peer said itself counts more than what it did not announce.
+    peer = Network([2], [(2, 9)], unannounced=[2])
+    assert _path(peer, 9) == [1, 2, 9]
+
+
+def test_avoid() -> None:
+    network = Network([2, 3], [(2, 9), (3, 4), (4, 9)])
+    assert _path(network, 9) == [1, 2, 9]
+    assert _path(network, 9, avoid=(2,)) == [1, 3, 4, 9]
+    assert _path(network, 9, avoid=(2, 4)) is None
+
+
+def test_an_unknown_target_costs_one_question() -> None:
+    graph, client = _graph(Network([2], [(2, 9)], unknown=[9]))
+    assert graph.find_path(node_id(9)) is None
+    assert client.methods() == ["listpeers", "listnodes"]
+
+
+def test_nothing_is_asked_twice_and_never_for_the_whole_graph() -> None:
+    graph, client = _graph(Network([2, 3], [(2, 4), (4, 5), (5, 9), (3, 5)], silent=[3]))
+    for with_disabled in (False, True):
+        assert graph.find_path(node_id(9), with_disabled=with_disabled)
+        assert graph.find_path(node_id(9), avoid=[node_id(4)], with_disabled=with_disabled) is None
+    asked = [(method, *params.items()) for method, params in client.calls]
+    assert len(asked) == len(set(asked))
+    assert all(params for method, params in client.calls if method != "listpeers")
+
+
+@st.composite
+def _networks(draw: st.DrawFn) -> Network:
+    nodes = range(1, 10)
+    pairs = [(one, other) for one in nodes for other in nodes if one < other]
+    channels = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=14))
+    directed = [*channels, *((other, one) for one, other in channels)]
+    return Network(
+        draw(st.lists(st.integers(2, 8), unique=True, max_size=3)),
+        channels,
+        silent=draw(st.sets(st.integers(2, 9), max_size=3)),
+        disabled=draw(st.sets(st.sampled_from(directed), max_size=4)) if directed else (),
+    )
+
+
+def _distances(network: Network) -> dict[int, int]:
+    """Hops from us to every node that a message reaches, by plain flooding."""
+    edges = {
+        (NUMBERS[bytes.fromhex(half["source"])], NUMBERS[bytes.fromhex(half["destination"])])
+        for half in network.halves
+        if half["active"]
+    }
+    distances = {peer: 1 for peer in network.peers if peer not in network.silent}
+    frontier = list(distances)
+    while frontier:
+        wider = []
+        for node in frontier:
+            for source, destination in edges:
+                if source != node or destination in network.silent or destination in distances:
+                    continue
+                if destination != 1 and destination not in network.peers:
+                    distances[destination] = distances[node] + 1
+                    wider.append(destination)
+        frontier = wider
+    return distances
+
+
+@given(_networks())
+@settings(max_examples=300)
+def test_a_shortest_path_is_found_wherever_there_is_one(network: Network) -> None:
+    found = _path(network, 9)
+    expected = _distances(network).get(9)
+    assert (None if found is None else len(found) - 1) == expected
+    if found is None:
+        return
+    assert found[1] in network.peers
+    assert not set(found) & network.silent
+    assert len(set(found)) == len(found)
+    steps = [(node_id(one).hex(), node_id(other).hex()) for one, other in pairwise(found[1:])]
+    halves = {(half["source"], half["destination"]) for half in network.halves if half["active"]}
+    assert halves.issuperset(steps)
+
+
+def test_aliases_and_features() -> None:
+    graph, client = _graph(Network([2], unknown=[3], silent=[4]))
+    assert graph.alias(node_id(2)) == "node 2"
+    assert graph.alias(node_id(3)) is None
+    assert graph.is_public(node_id(2))
+    assert not graph.is_public(node_id(3))
+    assert graph.takes_messages(node_id(5))
+    assert not graph.takes_messages(node_id(4))
+    assert graph.peer_features(node_id(2)) == MESSAGES
+    assert graph.peer_features(node_id(4)) is None
+    asked = [params["id"] for method, params in client.calls if method == "listnodes"]
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize(("features", "expected"), [(MESSAGES, True), (NO_MESSAGES, False)])
+def test_a_peer_just_connected(features: str, expected: bool) -> None:
+    graph, _ = _graph(Network())
+    graph.add_peer(node_id(9), features)
+    assert graph.takes_messages(node_id(9)) is expected
+    assert (graph.find_path(node_id(9)) is not None) is expected
+
+
+# --- ends of channels ---
+
+_SCID = 103 << 40 | 1 << 16 | 2
+_NAME = "103x1x2"
+
+
+def _end(direction: int, **answers: Answer) -> bytes | None:
+    none: dict[str, Answer] = {
+        "listchannels": {"channels": []},
+        "listpeerchannels": {"channels": []},
+    }
+    client = FakeClient({**none, **answers})
+    return Graph(client, US).end_of_channel(ShortChannelIdDirection(_SCID, direction))
+
+
+@pytest.mark.parametrize("known", [0, 1], ids=["node 0's half", "node 1's half"])
+@pytest.mark.parametrize("direction", [0, 1])
+def test_ends_of_a_public_channel(known: int, direction: int) -> None:
+    """BOLT 7: the direction is 0 for what the node with the lesser id says."""
+    ends = sorted((node_id(5), node_id(6)))
+
+    def listchannels(params: object) -> dict[str, object]:
+        assert params == {"short_channel_id": _NAME}
+        source, destination = (ends[known].hex(), ends[1 - known].hex())
+        half = {"source": source, "destination": destination, "direction": known}
+        return {"channels": [half]}
+
+    assert _end(direction, listchannels=listchannels) == ends[direction]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"short_channel_id": _NAME},
+        {"short_channel_id": "1x1x1", "alias": {"local": _NAME}},
+        {"alias": {"local": "1x1x1", "remote": _NAME}},
+    ],
+)
+@pytest.mark.parametrize("direction", [0, 1])
+@pytest.mark.parametrize("peer", [2, 3, 4, 5])
+def test_ends_of_our_own_channel(names: dict[str, object], direction: int, peer: int) -> None:
+    channels = [{"peer_id": node_id(9).hex()}, {"peer_id": node_id(peer).hex(), **names}]
+    ends = sorted((US, node_id(peer)))
+    assert _end(direction, listpeerchannels={"channels": channels}) == ends[direction]
+
+
+def test_a_channel_nobody_knows() -> None:
+    channels = [{"peer_id": node_id(9).hex(), "short_channel_id": "1x1x1"}]
+    assert _end(0, listpeerchannels={"channels": channels}) is None

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import pytest
+
+from sendinvoice_cli.bolt12 import fields
+from sendinvoice_cli.bolt12.blinded_path import (
+    BlindedPath,
+    IntroductionNode,
+    ShortChannelIdDirection,
+)
+from sendinvoice_cli.errors import LightningdError, UnreachableError
+from sendinvoice_cli.node.graph import Graph
+from sendinvoice_cli.node.info import NodeInfo, OnionApi
+from sendinvoice_cli.node.routes import DeadEnd, Route, Router
+from tests.node.fake_client import (
+    MESSAGES,
+    NO_MESSAGES,
+    US,
+    Answer,
+    FakeClient,
+    Network,
+    node_info,
+)
+from tests.requests_builder import node_id, path, request
+
+_PAYER = node_id(9)
+
+
+def _router(
+    network: Network,
+    *introduction_nodes: IntroductionNode,
+    info: NodeInfo | None = None,
+    allow_connect: bool = True,
+    **answers: Answer,
+) -> tuple[Router, FakeClient]:
+    """A router for a request of node 9's, with paths that begin at these nodes."""
+    client = FakeClient({**network.answers(), **answers})
+    paths = b"".join(path(node).encode() for node in introduction_nodes)
+    changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: paths or None}
+    info = info or node_info()
+    router = Router(
+        client,
+        info,
+        Graph(client, US),
+        request(changes, sign=False),
+        allow_connect=allow_connect,
+    )
+    return router, client
+
+
+def _nodes(*numbers: int) -> tuple[bytes, ...]:
+    return tuple(node_id(number) for number in numbers)
+
+
+def _path(introduction_node: IntroductionNode) -> BlindedPath:
+    return path(introduction_node)
+
+
+def test_without_paths_the_payer_is_the_target() -> None:
+    router, _ = _router(Network([2], [(2, 9)]))
+    assert list(router.routes()) == [Route(_nodes(1, 2, 9))]
+    assert router.dead_ends == []
+
+
+def test_with_paths_the_payer_id_is_no_target() -> None:
+    """BOLT 12: MUST use invreq_paths if present."""
+    router, client = _router(Network([9]), node_id(3), connect=LightningdError("connect: no"))
+    assert list(router.routes()) == []
+    assert [end.target for end in router.dead_ends] == [node_id(3).hex()]
+    assert ("connect", {"id": node_id(3).hex()}) in client.calls
+
+
+def test_order_of_the_request() -> None:
+    router, _ = _router(Network([3, 4, 5]), *_nodes(4, 5, 3))
+    routes = list(router.routes())
+    assert [route.nodes[-1] for route in routes] == list(_nodes(4, 5, 3))
+    assert [route.their_path for route in routes] == [_path(node) for node in _nodes(4, 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("first", "order"), [(1, (5, 3, 4)), (2, (3, 4, 5)), (3, (4, 5, 3)), (7, (5, 3, 4))]
+)
+def test_order_from_another_one(first: int, order: tuple[int, ...]) -> None:
+    router, _ = _router(Network([3, 4, 5]), *_nodes(4, 5, 3))
+    assert [route.nodes[-1] for route in router.routes(first=first)] == list(_nodes(*order))
+
+
+def test_dead_ends_are_passed_over() -> None:
+    unknown_channel = ShortChannelIdDirection(1 << 40 | 2 << 16 | 3, 1)
+    router, _ = _router(
+        Network([2, 6], [(2, 5)], silent=[6], unknown=[4]),
+        node_id(4),
+        unknown_channel,
+        node_id(6),
+        node_id(5),
+        listpeerchannels={"channels": []},
+        connect=LightningdError("connect: All addresses failed"),
+    )
+    assert [route.nodes for route in router.routes()] == [_nodes(1, 2, 5)]
+    assert router.dead_ends == [
+        DeadEnd(
+            node_id(4).hex(),
+            "no path of onion message nodes leads there, and connect: All addresses failed",
+        ),
+        DeadEnd("1x2x3/1", "an unknown channel"),
+        DeadEnd(node_id(6).hex(), "it does not take onion messages"),
+    ]
+
+
+def test_each_target_is_looked_for_only_when_asked_for() -> None:
+    router, client = _router(Network([2], unknown=[3]), node_id(2), node_id(3))
+    routes = router.routes()
+    assert next(routes).nodes == _nodes(1, 2)
+    assert client.methods() == ["listpeers"]
+
+
+def test_introduction_node_by_channel() -> None:
+    ends = sorted(_nodes(2, 3))
+    half = {"source": ends[0].hex(), "destination": ends[1].hex(), "direction": 0}
+    named = ShortChannelIdDirection(7, 1)
+    router, _ = _router(Network([2, 3]), named, listchannels={"channels": [half]})
+    assert list(router.routes()) == [Route((US, ends[1]), _path(named))]
+
+
+# --- connecting ---
+
+
+def test_a_new_connection() -> None:
+    router, client = _router(Network([2], unknown=[9]), connect={"features": MESSAGES})
+    assert list(router.routes()) == [Route((US, _PAYER))]
+    assert client.calls[-1] == ("connect", {"id": _PAYER.hex()})
+
+
+def test_a_new_connection_to_a_node_without_messages() -> None:
+    router, _ = _router(Network([2], unknown=[9]), connect={"features": NO_MESSAGES})
+    assert list(router.routes()) == []
+    assert router.dead_ends == [DeadEnd(_PAYER.hex(), "it does not take onion messages")]
+
+
+def test_a_look_opens_no_connection() -> None:
+    router, client = _router(Network([2]), connect={"features": MESSAGES})
+    assert list(router.routes(connect=False)) == [Route((US, _PAYER), would_connect=True)]
+    assert "connect" not in client.methods()
+
+
+@pytest.mark.parametrize("network", [Network([2], unknown=[9]), Network([2], hidden=[9])])
+def test_a_look_at_a_node_without_address(network: Network) -> None:
+    router, _ = _router(network, connect={"features": MESSAGES})
+    assert list(router.routes(connect=False)) == []
+    assert router.dead_ends[0].reason.endswith("its address is not known")
+
+
+@pytest.mark.parametrize("connect", [True, False], ids=["send", "look"])
+@pytest.mark.parametrize(
+    ("allow_connect", "node_forbids", "reason"),
+    [(False, False, "--no-connect forbids"), (True, True, "fetchinvoice-noconnect forbids")],
+)
+def test_connections_forbidden(
+    connect: bool, allow_connect: bool, node_forbids: bool, reason: str
+) -> None:
+    router, client = _router(
+        Network([2], unknown=[9]),
+        info=node_info(no_connect=node_forbids),
+        allow_connect=allow_connect,
+        connect={"features": MESSAGES},
+    )
+    assert list(router.routes(connect=connect)) == []
+    assert reason in router.dead_ends[0].reason
+    assert "connect" not in client.methods()
+
+
+_AWAY = LightningdError("connect: All addresses failed", rpc_code=401)
+
+
+def test_a_disabled_channel_is_the_last_resort() -> None:
+    network = Network([2], [(2, 9)], disabled=[(2, 9)])
+    router, client = _router(network, connect={"features": MESSAGES})
+    assert list(router.routes()) == [Route((US, _PAYER))]
+    assert client.methods().count("connect") == 1
+    failing, _ = _router(network, connect=LightningdError("connect: no address", rpc_code=400))
+    assert list(failing.routes()) == [Route(_nodes(1, 2, 9))]
+    assert failing.dead_ends == []
+    forbidden, _ = _router(network, allow_connect=False)
+    assert list(forbidden.routes()) == [Route(_nodes(1, 2, 9))]
+
+
+@pytest.mark.parametrize("disabled", [[], [(2, 4)]], ids=["enabled", "disabled"])
+def test_nodes_whose_announcement_was_not_seen(disabled: list[tuple[int, int]]) -> None:
+    """They come after everything that is known to carry messages."""
+    channels = [(2, 4), (4, 9), (3, 9)]
+    unsure = Network([2], channels, unannounced=[4], disabled=disabled)
+    router, _ = _router(unsure, connect=LightningdError("connect: no"))
+    assert list(router.routes()) == [Route(_nodes(1, 2, 4, 9))]
+    sure = Network([2, 3], channels, unannounced=[4], disabled=[*disabled, (3, 9)])
+    router, _ = _router(sure, connect=LightningdError("connect: no"))
+    assert list(router.routes()) == [Route(_nodes(1, 3, 9))]
+
+
+def test_a_disabled_channel_to_a_node_that_is_away() -> None:
+    router, _ = _router(Network([2], [(2, 9)], disabled=[(2, 9)]), connect=_AWAY)
+    assert list(router.routes()) == []
+    assert "All addresses failed" in router.dead_ends[0].reason
+
+
+# --- our own node at the beginning of their path ---
+
+
+@pytest.mark.parametrize("api", [OnionApi.INJECT_ONION, OnionApi.INJECT_HOPS])
+def test_our_own_node(api: OnionApi) -> None:
+    router, client = _router(Network([2]), US, info=node_info(api))
+    assert list(router.routes()) == [Route((US,), _path(US))]
+    assert client.calls == []
+
+
+def test_our_own_node_when_messages_can_only_go_to_a_peer() -> None:
+    network = Network([2, 3], silent=[2])
+    router, _ = _router(network, US, info=node_info(OnionApi.SEND_HOPS))
+    assert list(router.routes()) == [Route(_nodes(1, 3, 1), _path(US))]
+
+
+def test_our_own_node_without_such_a_peer() -> None:
+    network = Network([2, 3], silent=[2])
+    alone, _ = _router(Network([2], silent=[2]), US, info=node_info(OnionApi.SEND_HOPS))
+    assert list(alone.routes()) == []
+    assert alone.dead_ends[0].target == US.hex()
+    with_another, _ = _router(network, US, node_id(3), info=node_info(OnionApi.SEND_HOPS))
+    assert [route.nodes for route in with_another.routes()] == [_nodes(1, 3, 1), _nodes(1, 3)]
+
+
+# --- other ways ---
+
+
+def test_avoid_other_nodes_where_it_can_be_helped() -> None:
+    network = Network([2, 3], [(2, 9), (3, 4), (4, 9)])
+    router, _ = _router(network)
+    assert next(router.routes(avoid=_nodes(2))).nodes == _nodes(1, 3, 4, 9)
+    assert next(router.routes(avoid=_nodes(2, 3))).nodes == _nodes(1, 2, 9)
+
+
+# --- errors of lightningd ---
+
+
+def test_a_failing_call_ends_one_target() -> None:
+    def listchannels(params: object) -> dict[str, object]:
+        raise LightningdError("listchannels: no")
+
+    named = ShortChannelIdDirection(7, 1)
+    router, _ = _router(Network([2]), named, node_id(2), listchannels=listchannels)
+    assert [route.nodes for route in router.routes()] == [_nodes(1, 2)]
+    assert router.dead_ends == [DeadEnd("0x0x7/1", "listchannels: no")]
+
+
+def test_lightningd_gone_ends_all() -> None:
+    router, _ = _router(Network([]), *_nodes(2, 3), listpeers=UnreachableError("gone"))
+    with pytest.raises(UnreachableError):
+        list(router.routes())
+    assert router.dead_ends == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "with_path", "back"),
+    [
+        ((1, 2, 9), False, (2, 1)),
+        ((1, 9), False, (1,)),
+        ((1, 2, 3), True, (3, 2, 1)),
+        ((1, 2), True, (2, 1)),
+        ((1,), True, (1,)),
+        ((1, 3, 1), True, (1, 3, 1)),
+    ],
+)
+def test_the_way_back(nodes: tuple[int, ...], with_path: bool, back: tuple[int, ...]) -> None:
+    """It begins at a node that the payer reaches, and ends at ours."""
+    route = Route(_nodes(*nodes), path() if with_path else None)
+    assert route.reply_nodes == _nodes(*back)

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from sendinvoice_cli.exchange import Ask
+from sendinvoice_cli.render import json_lines, lines, table
+from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
+from tests.requests_builder import PAYER_ID
+
+#: One text with every class of what a stranger may write.
+_HOSTILE = (
+    "[red]x[/red] \x1b[31m\x9b31m\x1b]0;t\x07 \u202e\u2066 \u200b\ufeff \n\r\x85\u2028 "
+    "a" + "\u0301" * 50 + "\x00\x7f\udcff"
+)
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+_PAID: dict[str, Any] = {
+    "label": "a label",
+    "description": "A refund",
+    "payment_hash": "77" * 32,
+    "status": "paid",
+    "expires_at": 1_700_000_090,
+    "amount_msat": 1_500_000,
+    "bolt12": "lni1" + "q" * 6000,
+    "pay_index": 1,
+    "amount_received_msat": 1_500_001,
+    "paid_at": 1_700_000_010,
+    "payment_preimage": "01" * 32,
+    "exit_code": 0,
+    "error": None,
+}
+_DRY_RUN: dict[str, Any] = {
+    "label": "a label",
+    "status": "dry-run",
+    "amount_msat": 1000,
+    "payer": PAYER_ID.hex(),
+    "network": "regtest",
+    "path": [PAYER_ID.hex()],
+    "would_connect": True,
+    "exit_code": 0,
+    "error": None,
+}
+
+
+def _harmless(shown: str) -> str:
+    """What is printed, without rich's own colours; nothing in it may act on a terminal."""
+    plain = _SGR.sub("", shown)
+    assert all(line.isprintable() for line in plain.split("\n"))
+    assert plain.count("\u0301") <= 3 * plain.count("a\u0301")
+    return plain
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+# --- JSON ---
+
+
+def test_json_is_ascii_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"label": _HOSTILE, "error": {"message": _HOSTILE * 3000}, "amount_msat": 2**63}
+    json_lines.print_json(result)
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert printed.endswith("\n")
+    assert printed.rstrip("\n").isprintable()
+    assert json.loads(printed) == result
+
+
+def test_json_amounts_are_integers(capsys: pytest.CaptureFixture[str]) -> None:
+    json_lines.print_json({"amount_msat": 2_099_999_999_999_999_999})
+    assert capsys.readouterr().out == '{"amount_msat": 2099999999999999999}\n'
+
+
+# --- the table ---
+
+
+def test_table_of_a_payment(capsys: pytest.CaptureFixture[str]) -> None:
+    table.print_result(_PAID, ["us", "Bob", "the payer"])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    rows = [line.split(maxsplit=1) for line in shown.splitlines() if "  " in line]
+    found = {row[0]: row[1].strip() for row in rows}
+    assert shown.splitlines()[0] == "Paid"
+    assert found["label"] == "a label"
+    assert found["description"] == "A refund"
+    assert found["amount"] == "1,500 sat (1,500,000 msat)"
+    assert found["received"] == "1,500.001 sat (1,500,001 msat)"
+    assert found["preimage"] == "01" * 32
+    assert found["route"] == "us → Bob → the payer"
+
+
+def test_piped_nothing_is_cut_or_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    description = "word " * 99 + "last"
+    table.print_result({**_PAID, "description": description})
+    printed = capsys.readouterr().out.splitlines()
+    assert _PAID["bolt12"] in printed
+    assert any(line.endswith(description) for line in printed)
+    assert any(line.endswith("77" * 32) for line in printed)
+
+
+@pytest.mark.parametrize("color", [None, True, False])
+def test_colour(capsys: pytest.CaptureFixture[str], color: bool | None) -> None:
+    table.print_result(_PAID, color=color)
+    shown = capsys.readouterr().out
+    assert ("\x1b[" in shown) is (color is True)
+    # A bolt12 string is copied from there: no colour in it, and no line break.
+    assert _PAID["bolt12"] in _SGR.sub("", shown).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [({}, "Paid"), ({"status": "unpaid"}, "Not paid"), ({"status": "expired"}, "Not paid")],
+)
+def test_titles(capsys: pytest.CaptureFixture[str], changes: dict[str, Any], title: str) -> None:
+    table.print_result({**_PAID, **changes})
+    assert capsys.readouterr().out.splitlines()[0] == title
+
+
+def test_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
+    table.print_result(_DRY_RUN)
+    shown = capsys.readouterr().out
+    assert shown.startswith("Nothing was sent")
+    assert PAYER_ID.hex() in shown
+    assert "a new connection" in shown
+
+
+def test_no_table_without_an_invoice(capsys: pytest.CaptureFixture[str]) -> None:
+    table.print_result({"label": "a label", "exit_code": 4, "error": {}})
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("color", [None, True])
+@pytest.mark.parametrize(
+    "field", ["label", "description", "status", "payment_hash", "payment_preimage", "bolt12"]
+)
+def test_hostile_results(
+    capsys: pytest.CaptureFixture[str], field: str, color: bool | None
+) -> None:
+    table.print_result({**_PAID, field: _HOSTILE}, ["us", _HOSTILE * 1000], color=color)
+    shown = _harmless(capsys.readouterr().out)
+    assert shown.count(r"[red]x[/red] \x1b[31m") == 2
+    assert len(shown) < 20_000
+
+
+@pytest.mark.parametrize("field", ["payer", "network"])
+def test_hostile_plans(capsys: pytest.CaptureFixture[str], field: str) -> None:
+    table.print_result({**_DRY_RUN, field: _HOSTILE})
+    assert r"[red]x[/red] \x1b[31m" in _harmless(capsys.readouterr().out)
+
+
+def test_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
+    table.print_result({**_PAID, "description": "x" * 5_000_000})
+    shown = capsys.readouterr().out
+    assert len(shown) < 10_000
+    assert "(4,999,500 more characters)" in shown
+
+
+# --- lines on stderr ---
+
+
+def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    lines.print_error("what happened", "what to do")
+    lines.print_warning("something")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "sendinvoice: what happened\n  hint: what to do\nsendinvoice: warning: something\n"
+    )
+
+
+def test_hostile_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    lines.print_error(_HOSTILE, _HOSTILE)
+    lines.print_warning("x" * 1_000_000, "x" * 1_000_000)
+    shown = _harmless(capsys.readouterr().err)
+    assert shown.count("\n") == 4
+    assert len(shown) < 20_000
+
+
+# --- progress ---
+
+
+def _ask(text: str = "text") -> Ask:
+    return Ask(
+        amount_msat=1_500_000,
+        description=text,
+        issuer=text,
+        payer_note=text,
+        payer_id=PAYER_ID,
+        expires_at=2**64 - 1,
+    )
+
+
+def _report(progress: PlainProgress | TerminalProgress, text: str) -> None:
+    progress.asked(_ask(text))
+    progress.step(text)
+    progress.routed(lambda: ["us", text])
+    progress.warn(text, text)
+    progress.waiting(0)
+    progress.close()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PlainProgress(verbose=True),
+        TerminalProgress,
+        lambda: TerminalProgress(color=True),
+        lambda: TerminalProgress(color=False),
+    ],
+    ids=["plain", "terminal", "with colour", "without colour"],
+)
+@pytest.mark.parametrize("text", [_HOSTILE, "x" * 1_000_000], ids=["hostile", "megabyte"])
+def test_hostile_progress(capsys: pytest.CaptureFixture[str], make: Any, text: str) -> None:
+    _report(make(), text)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    shown = _harmless(captured.err)
+    assert len(shown) < 30_000
+    assert "1,500 sat (1,500,000 msat)" in shown
+    assert PAYER_ID.hex() in shown
+
+
+def test_what_is_asked_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = TerminalProgress()
+    progress.asked(_ask("[b]for[/b] me"))
+    progress.asked(Ask(1, None, None, None, PAYER_ID, None))
+    shown = capsys.readouterr().err
+    first, second = shown.split(PAYER_ID.hex())[:2]
+    assert first.count("[b]for[/b] me") == 3
+    assert "0.001 sat (1 msat)" in second
+    assert "None" not in shown
+
+
+def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    _report(PlainProgress(quiet=True), "text")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_file_has_warnings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainProgress()
+    _report(progress, "text")
+    assert capsys.readouterr().err == "sendinvoice: warning: text\n  hint: text\n"
+    # And no node was asked for its alias in vain.
+    assert progress.route is None
+
+
+@pytest.mark.parametrize(
+    "progress", [PlainProgress(with_route=True), PlainProgress(verbose=True), TerminalProgress()]
+)
+def test_the_route_is_kept_for_the_result(progress: PlainProgress | TerminalProgress) -> None:
+    progress.routed(lambda: ["us", "the payer"])
+    assert progress.route == ["us", "the payer"]

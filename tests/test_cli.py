@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from sendinvoice_cli import __version__, cli, errors
+from sendinvoice_cli.bolt12 import string
+from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
+from sendinvoice_cli.exchange import Outcome
+from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.request import Request
+
+_PAID = {
+    "label": "a label",
+    "status": "paid",
+    "amount_msat": 1500,
+    "description": "[red]\x1b[31m\u202e",
+    "bolt12": "lni1" + "q" * 500,
+}
+
+
+class _Sending:
+    """Stands for send.send(): takes what it is given, and answers with an outcome."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.clients: list[Client] = []
+        self.outcome = Outcome(_PAID)
+        self.do: Callable[[Any], None] = lambda _progress: None
+
+    def __call__(self, request: Request, client: Client, progress: Any) -> Outcome:
+        self.requests.append(request)
+        self.clients.append(client)
+        self.do(progress)
+        return self.outcome
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home without settings; signals are as before afterwards."""
+    for name in list(os.environ):
+        if name.startswith("SENDINVOICE_") or name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TERM", "xterm")
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def sending(monkeypatch: pytest.MonkeyPatch) -> _Sending:
+    sending = _Sending()
+    monkeypatch.setattr("sendinvoice_cli.send.send", sending)
+    return sending
+
+
+def _request(sending: _Sending, *args: str) -> Request:
+    assert cli.run(["lnr1qq", "a label", *args]) == ExitStatus.PAID
+    return sending.requests[-1]
+
+
+# --- parameters ---
+
+
+def test_positionals_in_the_order_of_the_rpc(sending: _Sending) -> None:
+    assert cli.run(["lnr1qq", "a label", "1sat", "60", "3"]) == 0
+    assert sending.requests == [Request("lnr1qq", "a label", 1000, 60, 3)]
+
+
+def test_by_name(sending: _Sending) -> None:
+    args = ["--amount-msat", "1sat", "--timeout", "60", "--quantity", "3"]
+    assert _request(sending, *args) == Request("lnr1qq", "a label", 1000, 60, 3)
+
+
+def test_defaults(sending: _Sending, home: Path) -> None:
+    assert _request(sending) == Request("lnr1qq", "a label", None, 90, None)
+    assert sending.clients[0].rpc_file == home / ".lightning/bitcoin/lightning-rpc"
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--renew", "--no-connect", "--no-replies"])
+def test_flags(sending: _Sending, flag: str) -> None:
+    name = flag[2:].replace("-", "_")
+    assert getattr(_request(sending, flag), name) is True
+    assert getattr(_request(sending), name) is False
+
+
+def test_a_label_of_any_text(sending: _Sending) -> None:
+    assert cli.run(["--", "lnr1qq", "--label [b]\x1b\n"]) == 0
+    assert sending.requests[0].label == "--label [b]\x1b\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["lnr1qq\n", "  lnr1qq  ", "lnr1qq+\n  qq\n", "LIGHTNING:LNR1QQ\r\n"]
+)
+def test_request_on_standard_input(
+    sending: _Sending, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert cli.run(["-", "a label"]) == 0
+    assert sending.requests[0].invreq.strip() == text.strip()
+
+
+@pytest.mark.parametrize("before", ["", "\n" * 100], ids=["at once", "behind white space"])
+def test_too_much_on_standard_input(
+    sending: _Sending, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """What is too long stays too long: it must not be cut into a request that is not."""
+    text = before + "q" * (string.MAX_LENGTH + 50)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    cli.run(["-", "a label"])
+    assert all(len(request.invreq) > string.MAX_LENGTH for request in sending.requests)
+
+
+# --- where lightningd is ---
+
+
+@pytest.mark.parametrize(
+    ("args", "path"),
+    [
+        (["--network", "regtest"], ".lightning/regtest/lightning-rpc"),
+        (["--mainnet"], ".lightning/bitcoin/lightning-rpc"),
+        (["--testnet"], ".lightning/testnet/lightning-rpc"),
+        (["--testnet4"], ".lightning/testnet4/lightning-rpc"),
+        (["--signet"], ".lightning/signet/lightning-rpc"),
+        (["--regtest"], ".lightning/regtest/lightning-rpc"),
+        (["--regtest", "--network", "regtest"], ".lightning/regtest/lightning-rpc"),
+        (["--rpc-file", "rpc"], ".lightning/bitcoin/rpc"),
+        (["--lightning-dir", "{home}/dir", "--signet"], "dir/signet/lightning-rpc"),
+        (["--rpc-file", "{home}/rpc", "--signet"], "rpc"),
+    ],
+)
+def test_socket(sending: _Sending, home: Path, args: list[str], path: str) -> None:
+    _request(sending, *(arg.format(home=home) for arg in args))
+    assert sending.clients[0].rpc_file == home / path
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "path"),
+    [
+        ("LIGHTNING_DIR", "{home}/dir", "dir/bitcoin/lightning-rpc"),
+        ("NETWORK", "signet", ".lightning/signet/lightning-rpc"),
+        ("REGTEST", "1", ".lightning/regtest/lightning-rpc"),
+        ("RPC_FILE", "rpc", ".lightning/bitcoin/rpc"),
+    ],
+)
+def test_socket_by_environment(
+    sending: _Sending, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, path: str
+) -> None:
+    monkeypatch.setenv(f"SENDINVOICE_{variable}", value.format(home=Path.home()))
+    _request(sending)
+    assert sending.clients[0].rpc_file == Path.home() / path
+
+
+def _options() -> list[click.Option]:
+    return [
+        option
+        for option in cli.command.params
+        if isinstance(option, click.Option) and option.opts != ["--version"]
+    ]
+
+
+@pytest.mark.parametrize("option", _options(), ids=lambda option: max(option.opts, key=len))
+def test_every_option_has_its_environment_variable(
+    option: click.Option, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = max(option.opts, key=len)
+    variable = f"SENDINVOICE_{long.strip('-').replace('-', '_').upper()}"
+    monkeypatch.setenv(variable, "1")
+    context = click.Context(cli.command, info_name="sendinvoice", auto_envvar_prefix="SENDINVOICE")
+    assert option.resolve_envvar_value(context) == "1", variable
+
+
+def test_an_option_wins_over_the_environment(
+    sending: _Sending, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENDINVOICE_NETWORK", "signet")
+    _request(sending, "--network", "regtest")
+    assert sending.clients[0].rpc_file == home / ".lightning/regtest/lightning-rpc"
+
+
+# --- usage errors ---
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "INVREQ"),
+        (["lnr1qq"], "LABEL"),
+        (["lnr1qq", "label", "1", "2", "3", "4"], "4"),
+        (["lnr1qq", "label", "--nonsense"], "--nonsense"),
+        (["lnr1qq", "label", "abc"], "not an amount"),
+        (["lnr1qq", "label", "0"], "more than nothing"),
+        (["lnr1qq", "label", "1", "0"], "TIMEOUT must be"),
+        (["lnr1qq", "label", "1", "4294967296"], "TIMEOUT must be"),
+        (["lnr1qq", "label", "1", "1", "0"], "QUANTITY must be"),
+        (["lnr1qq", "label", "1", "--amount-msat", "1"], "AMOUNT_MSAT and --amount-msat"),
+        (["lnr1qq", "label", "1", "2", "--timeout", "2"], "TIMEOUT and --timeout"),
+        (["lnr1qq", "label", "1", "2", "3", "--quantity", "3"], "QUANTITY and --quantity"),
+        (["lnr1qq", "label", "--network", "moon"], "'moon' is not a network"),
+        (["lnr1qq", "label", "--network", "../../etc"], "not a network"),
+        (["lnr1qq", "label", "--signet", "--regtest"], "several networks"),
+        (["lnr1qq", "label", "--signet", "--network", "regtest"], "several networks"),
+        (["lnr1qq", "label", "--color", "pink"], "pink"),
+        (["lnr1qq", "label", "--output", "results"], "--output"),
+    ],
+)
+@pytest.mark.parametrize("json_option", [[], ["--json"]], ids=["plain", "--json"])
+def test_usage_errors(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    args: list[str],
+    message: str,
+    json_option: list[str],
+) -> None:
+    assert cli.run([*json_option, *args]) == ExitStatus.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert sending.requests == []
+
+
+# --- outcomes ---
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.SendInvoiceError,
+        errors.UnanswerableRequestError,
+        errors.UnreachableError,
+        errors.OutcomeUnknownError,
+        errors.RequestExpiredError,
+        errors.NoRouteError,
+        errors.PayerError,
+        errors.TimedOutError,
+        errors.LabelTakenError,
+        errors.InterruptedBySignalError,
+        errors.TerminatedBySignalError,
+    ],
+)
+def test_failures_are_results(
+    sending: _Sending, capsys: pytest.CaptureFixture[str], error: type[SendInvoiceError]
+) -> None:
+    failure = error("what \x1b[31m happened", hint="what to do", data={"error": "\x1b[31m"})
+    sending.outcome = Outcome({"label": "a label", "bolt12": "lni1qq"}, failure)
+    assert cli.run(["lnr1qq", "a label", "--json"]) == error.exit_status
+    captured = capsys.readouterr()
+    assert captured.err == ("sendinvoice: what \\x1b[31m happened\n  hint: what to do\n")
+    assert captured.out.count("\n") == 1
+    assert captured.out.isascii()
+    assert "\x1b" not in captured.out
+    assert json.loads(captured.out) == {
+        "label": "a label",
+        "bolt12": "lni1qq",
+        "exit_code": int(error.exit_status),
+        "error": {
+            "code": error.code,
+            "message": "what \x1b[31m happened",
+            "data": {"error": "\x1b[31m"},
+        },
+    }
+
+
+def test_success_as_json(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["lnr1qq", "a label", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {**_PAID, "exit_code": 0, "error": None}
+    assert captured.err == ""
+
+
+def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["lnr1qq", "a label"]) == 0
+    captured = capsys.readouterr()
+    assert "1.5 sat (1,500 msat)" in captured.out
+    assert _PAID["bolt12"] in captured.out.splitlines()
+    assert r"[red]\x1b[31m\u202e" in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet"])
+def test_quiet(sending: _Sending, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    sending.do = lambda progress: progress.warn("a warning")
+    assert cli.run(["lnr1qq", "a label", option]) == 0
+    assert capsys.readouterr() == ("", "")
+    sending.outcome = Outcome(_PAID, errors.TimedOutError("not paid"))
+    assert cli.run(["lnr1qq", "a label", option]) == ExitStatus.TIMED_OUT
+    assert capsys.readouterr() == ("", "sendinvoice: not paid\n")
+
+
+def test_warnings_go_to_stderr(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
+    sending.do = lambda progress: progress.warn("a \x1b[31m warning", "a hint")
+    assert cli.run(["lnr1qq", "a label", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "sendinvoice: warning: a \\x1b[31m warning\n  hint: a hint\n"
+    assert json.loads(captured.out)["status"] == "paid"
+
+
+@pytest.mark.parametrize(
+    ("color", "no_color", "coloured"),
+    [
+        ("auto", None, False),
+        ("always", None, True),
+        ("never", None, False),
+        ("auto", "1", False),
+        ("always", "1", True),
+    ],
+)
+def test_colour(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    color: str,
+    no_color: str | None,
+    coloured: bool,
+) -> None:
+    """What --color says, then NO_COLOR, then the terminal; here stdout is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if no_color is not None:
+            patch.setenv("NO_COLOR", no_color)
+        assert cli.run(["lnr1qq", "a label", "--color", color]) == 0
+    # Green, not only bold: that is what NO_COLOR by itself would have left.
+    shown = capsys.readouterr().out
+    assert ("32m" in shown) is coloured
+    assert ("\x1b[" in shown) is coloured
+
+
+def test_help_names_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for param in cli.command.params:
+        if isinstance(param, click.Option):
+            assert all(name in shown for name in param.opts), param.opts
+            assert param.help
+        else:
+            assert (param.name or "").upper() in shown
+    assert cli.run(["-h"]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"sendinvoice {__version__}\n"
+
+
+# --- signals ---
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, ExitStatus.INTERRUPTED), (signal.SIGTERM, ExitStatus.TERMINATED)],
+)
+def test_signals(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: ExitStatus,
+) -> None:
+    sending.do = lambda _progress: os.kill(os.getpid(), number)
+    assert cli.run(["lnr1qq", "a label"]) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    # The next one ends the process, whatever it is doing.
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_main_exits_with_the_status(sending: _Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+    sending.outcome = Outcome(_PAID, errors.NoRouteError("no route"))
+    monkeypatch.setattr(sys, "argv", ["sendinvoice", "lnr1qq", "a label", "--json"])
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    assert leaving.value.code == 13

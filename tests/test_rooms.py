@@ -1,0 +1,302 @@
+"""Which room may import what, read off the sources; and what a command really loads."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import sendinvoice_cli
+from sendinvoice_cli.bolt12 import invoice
+from tests import rpc_server
+from tests.requests_builder import request_string, signed_invoice, unsigned_invoice
+
+_PACKAGE = Path(sendinvoice_cli.__file__).parent
+
+#: Each room or module of the top level, and which of the others it may import.
+_ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "bolt12": {"errors"},
+    "onion": {"bolt12"},
+    "node": {"bolt12", "onion", "errors"},
+    "render": {"errors"},
+    "sandbox": {"bolt12", "onion", "errors"},
+    "request": {"bolt12", "errors"},
+    "rows": {"request", "errors"},
+    "pacing": {"errors"},
+    "exchange": {"bolt12", "onion", "node", "request", "errors"},
+    "send": {"bolt12", "onion", "node", "exchange", "request", "errors"},
+    "batch": {"send", "exchange", "node", "pacing", "rows", "errors"},
+    "cli": {"send", "batch", "render", "request", "rows", "node", "errors"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+#: All of the node that the command itself knows: where it is, and a client for it.
+_NODE_IN_CLI = {"node.client.Client", "node.socket_path"}
+
+_CRYPTO = {"coincurve", "cryptography"}
+#: Other people's packages, and the only modules that may import them.
+_THIRD_PARTIES: dict[str, set[str]] = {
+    "bolt12": _CRYPTO,
+    "onion": _CRYPTO,
+    "node.client": {"pyln"},
+    "node.reply_plugin": {"pyln"},
+    "render": {"rich"},
+    "cli": {"click"},
+    "sandbox": {*_CRYPTO, "click"},
+}
+#: Input, output and clocks: nothing for the pure rooms.
+_IMPURE = {
+    *("os", "sys", "io", "pathlib", "socket", "subprocess", "tempfile", "threading"),
+    *("asyncio", "time", "datetime", "logging", "random", "sqlite3", "urllib", "http"),
+}
+
+
+class _Import(NamedTuple):
+    module: str  # which imports, such as node.client
+    name: str  # what it imports, in full; for this package without its own name
+    is_ours: bool
+    at_start: bool  # as soon as the module is imported
+    line: int
+
+
+def _imports(path: Path) -> Iterator[_Import]:
+    parts = path.relative_to(_PACKAGE).with_suffix("").parts
+    module = ".".join(parts)
+
+    def walk(node: ast.AST, at_start: bool) -> Iterator[_Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield _Import(module, alias.name, False, at_start, child.lineno)
+            elif isinstance(child, ast.ImportFrom):
+                base = list(parts[: len(parts) - child.level]) if child.level else []
+                names = [*base, *(child.module.split(".") if child.module else [])]
+                for alias in child.names:
+                    name = ".".join([*names, alias.name])
+                    yield _Import(module, name, child.level > 0, at_start, child.lineno)
+            else:
+                inner = at_start and not isinstance(
+                    child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+                )
+                if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                    inner = False
+                yield from walk(child, inner)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), True)
+
+
+_FILES = sorted(_PACKAGE.rglob("*.py"))
+_IMPORTS = [each for path in _FILES for each in _imports(path)]
+
+
+def _show(found: list[_Import]) -> list[str]:
+    return [f"{each.module}:{each.line} imports {each.name}" for each in found]
+
+
+def test_imports_are_found() -> None:
+    """The table below would hold for an empty package, too."""
+    names = {(each.module, each.name) for each in _IMPORTS}
+    assert ("node.client", "pyln.client.LightningRpc") in names
+    assert ("bolt12.invoice", "bolt12.fields") in names
+    assert ("cli", "send") in names
+    assert any(each.name.startswith("rich.") and not each.at_start for each in _IMPORTS)
+
+
+def test_every_module_has_a_room() -> None:
+    assert {path.relative_to(_PACKAGE).parts[0].removesuffix(".py") for path in _FILES} <= set(
+        _ROOMS
+    )
+
+
+@pytest.mark.parametrize("room", _ROOMS)
+def test_rooms(room: str) -> None:
+    allowed = {room, "__version__", *_ROOMS[room]}
+    wrong = [
+        each
+        for each in _IMPORTS
+        if each.is_ours
+        and each.module.split(".")[0] == room
+        and each.name.split(".")[0] not in allowed
+    ]
+    assert _show(wrong) == []
+
+
+def test_the_command_knows_little_of_the_node() -> None:
+    known = {each.name for each in _IMPORTS if each.module == "cli"}
+    known = {name for name in known if name.startswith("node.")}
+    assert {name for name in known if not name.startswith("node.socket_path")} <= _NODE_IN_CLI
+
+
+def test_nothing_imports_the_command() -> None:
+    importers = {each.module for each in _IMPORTS if each.is_ours and each.name.startswith("cli")}
+    assert importers == {"__main__"}
+
+
+def test_nobody_imports_by_the_full_name() -> None:
+    found = [
+        each for each in _IMPORTS if each.name.startswith("sendinvoice_cli") and not each.is_ours
+    ]
+    assert _show(found) == []
+
+
+def test_third_parties() -> None:
+    wrong = []
+    for each in _IMPORTS:
+        package = each.name.split(".")[0]
+        if each.is_ours or package in sys.stdlib_module_names:
+            continue
+        room = each.module.split(".")[0]
+        allowed = _THIRD_PARTIES.get(each.module, set()) | _THIRD_PARTIES.get(room, set())
+        if package not in allowed:
+            wrong.append(each)
+    assert _show(wrong) == []
+
+
+def test_rich_is_imported_when_there_is_something_to_draw() -> None:
+    found = [each for each in _IMPORTS if each.name.split(".")[0] == "rich" and each.at_start]
+    assert _show(found) == []
+
+
+@pytest.mark.parametrize("room", ["bolt12", "onion"])
+def test_pure_rooms(room: str) -> None:
+    found = [
+        each
+        for each in _IMPORTS
+        if each.module.split(".")[0] == room
+        and not each.is_ours
+        and each.name.split(".")[0] in _IMPURE
+    ]
+    assert _show(found) == []
+
+
+def test_only_the_command_exits() -> None:
+    exits = set()
+    for path in _FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "sys.exit",
+                "exit",
+                "quit",
+            ):
+                exits.add(path.relative_to(_PACKAGE).parts[0])
+    assert exits - {"sandbox"} == {"cli.py"}
+
+
+# --- what is loaded ---
+
+_SCRIPT = """
+import json, sys
+from sendinvoice_cli.cli import run
+status = run(sys.argv[1:])
+loaded = sorted({name.split(".")[0] for name in sys.modules} & {"pyln", "rich"})
+print(json.dumps([int(status), loaded]), file=sys.stderr)
+"""
+
+
+def _run(*args: str, **environment: str) -> tuple[str, int, list[str]]:
+    """Run the command in a process of its own: its stdout, exit status, and what it loaded."""
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("SENDINVOICE_")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**clean, **environment},
+    )
+    status, loaded = json.loads(done.stderr.splitlines()[-1])
+    return done.stdout, status, loaded
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        ([], 2),
+        (["lnr1qq"], 2),
+        (["lnr1qq", "label", "0.5msat"], 2),
+        (["lnr1qq", "label", "--timeout", "0"], 2),
+        (["lnr1qq", "label", "1", "--amount-msat", "1"], 2),
+        (["lnr1qq", "label", "--network", "moon"], 2),
+        (["lnr1qq", "label", "--unknown"], 2),
+    ],
+)
+def test_help_and_usage_errors_load_little(args: list[str], status: int) -> None:
+    assert _run(*args)[1:] == (status, [])
+
+
+def test_completion_loads_little() -> None:
+    completing = {"COMP_WORDS": "sendinvoice --no", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sendinvoice_cli"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **completing, "_SENDINVOICE_COMPLETE": "bash_complete"},
+    )
+    assert "--no-connect" in done.stdout
+    assert "sendinvoice_cli.cli" in done.stderr
+    for package in ("pyln", "rich"):
+        assert f" {package}" not in done.stderr
+
+
+def _paid_before(text: str) -> dict[str, object]:
+    """lightningd's answers when the request's invoice is paid already."""
+    bolt12 = invoice.encode(signed_invoice(unsigned_invoice()))
+    stored = {
+        "label": "a label",
+        "status": "paid",
+        "payment_hash": "77" * 32,
+        "expires_at": 2**31,
+        "amount_msat": 100_000,
+        "bolt12": bolt12,
+        "description": text,
+    }
+    return {
+        "getinfo": {
+            "id": "02" + "11" * 32,
+            "alias": "us",
+            "network": "bitcoin",
+            "version": "v26.06",
+            "blockheight": 1,
+            "our_features": {"node": (1 << 39).to_bytes(5, "big").hex()},
+        },
+        "help": {"help": [{"command": "injectonionmessage path_key message"}]},
+        "listconfigs": {"configs": {}},
+        "listinvoices": {"invoices": [stored]},
+    }
+
+
+@pytest.mark.parametrize(("option", "loaded"), [("--json", ["pyln"]), ("--quiet", ["pyln"])])
+def test_output_for_programs_loads_no_rich(tmp_path: Path, option: str, loaded: list[str]) -> None:
+    socket = tmp_path / "rpc"
+    with rpc_server.serving(socket, rpc_server.answers(_paid_before("\x1b[31m"))):
+        out, status, found = _run(request_string(), "a label", option, "--rpc-file", str(socket))
+    assert (status, found) == (0, loaded)
+    if option == "--json":
+        assert json.loads(out)["status"] == "paid"
+        assert "\x1b" not in out
+    else:
+        assert out == ""
+
+
+def test_importing_pyln_leaves_json_alone() -> None:
+    """pyln.client replaces JSONEncoder.default for the whole process."""
+    script = (
+        "import json; before = json.JSONEncoder.default\n"
+        "import sendinvoice_cli.node.client\n"
+        "assert json.JSONEncoder.default is before\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
