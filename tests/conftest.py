@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +13,19 @@ from tests.networks import Network, real
 
 
 @pytest.fixture(scope="session")
-def real_network(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Network]:
-    """A network of the lightningd on PATH, up until the last test is done."""
+def real_network(request: pytest.FixtureRequest) -> Iterator[Network]:
+    """A network of the lightningd on PATH, up until the last test is done.
+
+    When a test failed, the nodes' files stay where they are.
+    """
     reason = real.missing()
     if reason is not None:
         pytest.skip(f"no real lightning network: {reason}")
-    with real.network(tmp_path_factory.mktemp("real")) as network:
-        yield network
+    directory = Path(tempfile.mkdtemp(prefix="sendinvoice-"))
+    failed_before = request.session.testsfailed
+    try:
+        with real.network(directory) as network:
+            yield network
+    finally:
+        if request.session.testsfailed == failed_before:
+            shutil.rmtree(directory, ignore_errors=True)

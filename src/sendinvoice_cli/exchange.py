@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -331,7 +332,13 @@ class Exchange:
             if not self.resumed:
                 raise
             return True
-        _check_created(stored, unsigned)
+        try:
+            _check_created(stored, unsigned)
+        except LightningdError:
+            # Nobody has seen it, so nobody can pay it: free the label again.
+            with suppress(LightningdError):
+                invoices.delete(self._client, self.request.label, "unpaid")
+            raise
         self.known.update(stored)
         self._progress.step("Invoice created")
         return True
@@ -492,7 +499,8 @@ def _check_created(stored: Mapping[str, Any], unsigned: tuple[Record, ...]) -> N
         reason = failure.message if isinstance(failure, MalformedError) else "no bolt12"
         raise LightningdError(
             f"createinvoice: lightningd returned another invoice than asked for ({reason}); "
-            "it was not sent"
+            "it was not sent",
+            hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
         ) from None
 
 
