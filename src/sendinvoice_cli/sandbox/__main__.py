@@ -1,0 +1,5 @@
+"""``python -m sendinvoice_cli.sandbox`` is the command ``sendinvoice-sandbox``."""
+
+from .cli import main
+
+main()

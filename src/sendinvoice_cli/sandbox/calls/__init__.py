@@ -1,0 +1,1 @@
+"""The calls of lightningd's JSON-RPC that the sandbox answers."""

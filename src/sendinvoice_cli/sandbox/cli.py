@@ -1,0 +1,126 @@
+"""The command ``sendinvoice-sandbox``: a sandbox for a person to try ``sendinvoice`` in."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from .. import __version__
+from .family import Family
+from .sandbox import Sandbox, lightning_options
+from .topology import line
+
+_ROLES = {"alice": "pays", "bob": "forwards", "carol": "is paid"}
+_DEFAULT_AMOUNT_MSAT = 50_000_000
+_MOST_MSAT = 400_000_000
+_NOTICE = "This is simulated money on a simulated network: nothing here is worth anything."
+#: What a shell reports for a process that a signal has ended.
+_SIGNAL_BASE = 128
+
+
+def _sandbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that both ways to run have."""
+    for option in (
+        click.option(
+            "--amount",
+            "amount_msat",
+            type=click.IntRange(1, _MOST_MSAT),
+            default=_DEFAULT_AMOUNT_MSAT,
+            show_default=True,
+            metavar="MSAT",
+            help="What the request offers, in msat.",
+        ),
+        click.option(
+            "--family",
+            type=click.Choice([family.value for family in Family]),
+            default=Family.V26_06.value,
+            show_default=True,
+            help="The lightningd that the nodes act as.",
+        ),
+        click.option(
+            "--dir",
+            "directory",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Where the nodes' directories go.  [default: a temporary one]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@_sandbox_options
+@click.version_option(__version__, prog_name="sendinvoice-sandbox")
+@click.pass_context
+def main(context: click.Context, directory: Path | None, family: str, amount_msat: int) -> None:
+    """Start a simulated Lightning network to try sendinvoice in.
+
+    Three nodes come up: alice, who pays, bob and carol, who is paid. Each
+    answers lightningd's JSON-RPC on a unix socket until Ctrl-C ends it. The
+    money is simulated, too.
+    """
+    if context.invoked_subcommand is not None:
+        # Options count on either side of the subcommand's name.
+        context.default_map = {context.invoked_subcommand: context.params}
+        return
+    with _nodes_up(directory, family) as sandbox:
+        request = sandbox.request("alice", amount_msat, "a payout from the sandbox")
+        command = ["sendinvoice", *lightning_options(sandbox, "carol"), request, "LABEL"]
+        click.echo(f"\nalice asks for an invoice:\n\n{request}\n")
+        click.echo(f"Answer it as carol, with any label:\n\n{shlex.join(command)}\n")
+        click.echo("Ctrl-C ends the sandbox.")
+        _wait_for_end()
+    click.echo("\nThe sandbox has ended.")
+
+
+@main.command()
+@_sandbox_options
+@click.pass_context
+def demo(context: click.Context, directory: Path | None, family: str, amount_msat: int) -> None:
+    """Have alice pay carol once, by way of sendinvoice.
+
+    Ends with the exit status of sendinvoice.
+    """
+    with _nodes_up(directory, family) as sandbox:
+        request = sandbox.request("alice", amount_msat, "a payout from the sandbox")
+        arguments = [*lightning_options(sandbox, "carol"), request, "demo"]
+        click.echo(f"\n$ {shlex.join(['sendinvoice', *arguments])}\n")
+        sys.stdout.flush()
+        status = subprocess.run(
+            [sys.executable, "-m", "sendinvoice_cli", *arguments], check=False
+        ).returncode
+    context.exit(_SIGNAL_BASE - status if status < 0 else status)
+
+
+def _nodes_up(directory: Path | None, family: str) -> Sandbox:
+    """A sandbox that is about to start, and a word about it."""
+    sandbox = Sandbox(line(family=Family(family)), directory=directory and directory.absolute())
+    click.echo(_NOTICE)
+    click.echo(f"\nThree nodes, as lightningd {Family(family).version}:\n")
+    for name, role in _ROLES.items():
+        click.echo(f"  {name:5}  {role:8}  {sandbox.rpc_file(name)}")
+    return sandbox
+
+
+def _wait_for_end() -> None:
+    """Return at Ctrl-C, or when the process is told to end."""
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    ended.wait()

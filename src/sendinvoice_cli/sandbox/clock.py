@@ -1,0 +1,49 @@
+"""Time as the sandbox sees it: a function that tells it, and things to do at a given time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+
+#: Tells the time in UNIX seconds.
+Clock = Callable[[], float]
+
+
+class ManualClock:
+    """A clock that stands still until it is moved, for tests. May be used from any thread.
+
+    :param now: UNIX seconds to begin with.
+    """
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        with self._lock:
+            return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move on by ``seconds``."""
+        with self._lock:
+            self._now += seconds
+
+
+class Timers:
+    """Actions that wait for their time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Have ``action`` run once it is ``when`` (UNIX seconds)."""
+        heapq.heappush(self._waiting, (when, next(self._order), action))
+
+    def run_due(self) -> None:
+        """Run what is due, earliest first."""
+        while self._waiting and self._waiting[0][0] <= self._clock():
+            heapq.heappop(self._waiting)[2]()

@@ -1,0 +1,261 @@
+"""The invoices of one node: its rows, its indexes, and who waits for them to change.
+
+Source: lightningd's createinvoice, listinvoices, delinvoice, waitinvoice and wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from .clock import Clock, Timers
+from .rpc_errors import (
+    EXPIRED_DURING_WAIT,
+    INVOICE_NOT_FOUND,
+    LABEL_EXISTS,
+    LIGHTNINGD,
+    STATUS_UNEXPECTED,
+    RpcError,
+)
+
+INDEXES = ("created", "updated", "deleted")
+
+
+@dataclass(frozen=True)
+class Payment:
+    """How an invoice was paid.
+
+    :param paid_at: UNIX seconds.
+    """
+
+    pay_index: int
+    received_msat: int
+    paid_at: int
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """One row.
+
+    :param invstring: the signed string: ``lni1…``, or a BOLT 11 one.
+    :param preimage: 32 bytes.
+    :param expires_at: UNIX seconds.
+    :param updated_index: 0 while it has not been updated.
+    """
+
+    label: str
+    invstring: str
+    preimage: bytes
+    amount_msat: int
+    description: str | None
+    expires_at: int
+    created_index: int
+    updated_index: int = 0
+    status: str = "unpaid"
+    payment: Payment | None = None
+
+    @property
+    def payment_hash(self) -> bytes:
+        """32 bytes."""
+        return sha256(self.preimage).digest()
+
+    @property
+    def kind(self) -> str:
+        """What lightningd calls the member that holds ``invstring``."""
+        return "bolt12" if self.invstring.startswith("lni1") else "bolt11"
+
+    def row(self) -> dict[str, Any]:
+        """The fields that lightningd lists, in its order."""
+        row: dict[str, Any] = {
+            "label": self.label,
+            self.kind: self.invstring,
+            "payment_hash": self.payment_hash.hex(),
+            "amount_msat": self.amount_msat,
+            "status": self.status,
+        }
+        if self.payment is not None:
+            row["pay_index"] = self.payment.pay_index
+            row["amount_received_msat"] = self.payment.received_msat
+            row["paid_at"] = self.payment.paid_at
+            row["payment_preimage"] = self.preimage.hex()
+        if self.description is not None:
+            row["description"] = self.description
+        row["expires_at"] = self.expires_at
+        row["created_index"] = self.created_index
+        if self.updated_index:
+            row["updated_index"] = self.updated_index
+        return row
+
+
+@dataclass(frozen=True)
+class _IndexWaiter:
+    index: str
+    next_value: int
+    reached: asyncio.Future[dict[str, Any]]
+
+
+class InvoiceBook:
+    """All invoices of a node. They outlive its restarts."""
+
+    def __init__(self, clock: Clock, timers: Timers) -> None:
+        self._clock = clock
+        self._timers = timers
+        self._by_label: dict[str, Invoice] = {}
+        self._indexes = dict.fromkeys(INDEXES, 0)
+        self._next_pay_index = 1
+        self._waiting: dict[str, list[asyncio.Future[Invoice | None]]] = {}
+        self._index_waiters: list[_IndexWaiter] = []
+
+    def __iter__(self) -> Iterator[Invoice]:
+        return iter(self._by_label.values())
+
+    def create(
+        self,
+        *,
+        label: str,
+        invstring: str,
+        preimage: bytes,
+        amount_msat: int,
+        description: str | None,
+        relative_expiry: int,
+    ) -> Invoice:
+        """Store an invoice, which expires ``relative_expiry`` seconds from now.
+
+        :raises RpcError: the label is taken; ``data`` is the invoice that has it.
+        """
+        if label in self._by_label:
+            raise RpcError(LABEL_EXISTS, "Duplicate label", self._by_label[label].row())
+        invoice = Invoice(
+            label=label,
+            invstring=invstring,
+            preimage=preimage,
+            amount_msat=amount_msat,
+            description=description,
+            expires_at=int(self._clock()) + relative_expiry,
+            created_index=self._grow("created"),
+        )
+        self._by_label[label] = invoice
+        self._timers.at(invoice.expires_at, self.expire_due)
+        details = {"status": "unpaid", "label": label, invoice.kind: invstring}
+        self._tell("created", details)
+        return invoice
+
+    def find(self, label: str) -> Invoice | None:
+        """The invoice with this label."""
+        return self._by_label.get(label)
+
+    def find_unpaid(self, payment_hash: bytes) -> Invoice | None:
+        """The invoice that a payment with this hash is for."""
+        for invoice in self:
+            if invoice.payment_hash == payment_hash and invoice.status == "unpaid":
+                return invoice
+        return None
+
+    def pay(self, label: str, received_msat: int) -> None:
+        """Turn an unpaid invoice into a paid one."""
+        invoice = self._by_label[label]
+        payment = Payment(self._next_pay_index, received_msat, int(self._clock()))
+        self._next_pay_index += 1
+        self._close(invoice, "paid", payment)
+        self._tell("updated", {"status": "paid", "label": label})
+
+    def expire_due(self) -> None:
+        """Turn the unpaid invoices whose time is over into expired ones."""
+        now = int(self._clock())
+        for invoice in list(self):
+            if invoice.status == "unpaid" and invoice.expires_at <= now:
+                self._close(invoice, "expired", None)
+                self._tell("updated", {"status": "expired"})
+
+    def delete(self, label: str, status: str) -> Invoice:
+        """Remove an invoice that is in the given state.
+
+        :raises RpcError: there is none, or it is in another state.
+        """
+        invoice = self._by_label.get(label)
+        if invoice is None:
+            raise RpcError(INVOICE_NOT_FOUND, "Unknown invoice")
+        if invoice.status != status:
+            raise RpcError(
+                STATUS_UNEXPECTED,
+                f"Invoice status is {invoice.status} not {status}",
+                {"current_status": invoice.status, "expected_status": status},
+            )
+        del self._by_label[label]
+        self._grow("deleted")
+        self._wake(label, None)
+        details = {"status": status, "label": label, invoice.kind: invoice.invstring}
+        self._tell("deleted", details)
+        return invoice
+
+    async def wait_closed(self, label: str) -> Invoice:
+        """Return the invoice once it is paid.
+
+        :raises RpcError: there is none; it has expired, with the row in
+            ``data``; or it was deleted.
+        """
+        found = self._by_label.get(label)
+        if found is None:
+            raise RpcError(LIGHTNINGD, "Label not found")
+        invoice: Invoice | None = found
+        if found.status == "unpaid":
+            closed: asyncio.Future[Invoice | None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(label, []).append(closed)
+            invoice = await closed
+        if invoice is None:
+            raise RpcError(LIGHTNINGD, "Invoice deleted during wait")
+        if invoice.status != "paid":
+            raise RpcError(EXPIRED_DURING_WAIT, "invoice expired during wait", invoice.row())
+        return invoice
+
+    async def wait_index(self, index: str, next_value: int) -> tuple[int, dict[str, Any] | None]:
+        """Return once an index has reached a value.
+
+        :param index: one of ``INDEXES``.
+        :returns: the index's value, and what happened to the invoice that took
+            it there (None when it was there already).
+        """
+        if self._indexes[index] >= next_value:
+            return self._indexes[index], None
+        reached: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._index_waiters.append(_IndexWaiter(index, next_value, reached))
+        details = await reached
+        return self._indexes[index], details
+
+    def _close(self, invoice: Invoice, status: str, payment: Payment | None) -> None:
+        closed = replace(
+            invoice, status=status, payment=payment, updated_index=self._grow("updated")
+        )
+        self._by_label[invoice.label] = closed
+        self._wake(invoice.label, closed)
+
+    def _grow(self, index: str) -> int:
+        self._indexes[index] += 1
+        return self._indexes[index]
+
+    def _wake(self, label: str, outcome: Invoice | None) -> None:
+        for waiter in self._waiting.pop(label, []):
+            if not waiter.done():
+                waiter.set_result(outcome)
+
+    def _tell(self, index: str, details: dict[str, Any]) -> None:
+        still_waiting = []
+        for waiter in self._index_waiters:
+            if waiter.index != index or self._indexes[index] < waiter.next_value:
+                still_waiting.append(waiter)
+            elif not waiter.reached.done():
+                waiter.reached.set_result(details)
+        self._index_waiters = still_waiting
+
+
+def in_order(invoices: InvoiceBook, index: str | None) -> list[Invoice]:
+    """All invoices, in the order of an index; by their creation without one."""
+    key: Callable[[Invoice], int] = (
+        (lambda invoice: invoice.updated_index)
+        if index == "updated"
+        else (lambda invoice: invoice.created_index)
+    )
+    return sorted(invoices, key=key)

@@ -1,0 +1,117 @@
+"""One node: who it is, and what it remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from coincurve import PrivateKey
+
+from .clock import Clock, Timers
+from .family import Family
+from .invoices import InvoiceBook
+from .plugins import PluginHost
+from .requests import RequestBook
+from .topology import NodeSpec
+
+NETWORK = "regtest"
+RPC_FILE = "lightning-rpc"
+
+#: The strings that lightningd derives the secrets of its blinded paths from.
+_INVOICE_BASE = b"bolt12-invoice-base"
+_REQUEST_BASE = b"offers-blinded-path"
+
+
+@dataclass
+class PaymentRecord:
+    """A payment that a node has made or tried.
+
+    :param request_id: 32-byte id of the invoice_request it answers to.
+    :param group: lightningd's number of the attempt.
+    :param details: what ``listpays`` says of it beside its status.
+    :param status: ``pending``, ``complete`` or ``failed``.
+    """
+
+    request_id: bytes
+    group: int
+    details: dict[str, Any]
+    status: str = "pending"
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def finish(self, status: str, **details: Any) -> None:
+        """It is over."""
+        self.status = status
+        self.details.update(details)
+        self.finished.set()
+
+
+class Node:
+    """A node. All but its plugins outlives a restart.
+
+    :param base: directory of the sandbox.
+    """
+
+    def __init__(self, spec: NodeSpec, base: Path, clock: Clock, timers: Timers) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.private_key = PrivateKey(sha256(b"sendinvoice sandbox " + spec.name.encode()).digest())
+        self.id = self.private_key.public_key.format()
+        self.invoices = InvoiceBook(clock, timers)
+        self.requests = RequestBook()
+        self.payments: dict[bytes, PaymentRecord] = {}
+        #: TLV streams of the invoices that have arrived, the first one first.
+        self.received_invoices: list[bytes] = []
+        self.is_running = False
+        self.lightning_dir = base / spec.name
+        self.network_dir = self.lightning_dir / NETWORK
+        self.plugins = PluginHost(self)
+        self.on_log: Callable[[str], None] = lambda _line: None
+
+    @property
+    def family(self) -> Family:
+        """Which lightningd it acts as."""
+        return self.spec.family
+
+    @property
+    def alias(self) -> str:
+        """The name it announces."""
+        return self.spec.alias or self.name
+
+    @property
+    def rpc_file(self) -> Path:
+        """Its socket."""
+        return self.network_dir / RPC_FILE
+
+    @property
+    def init_features(self) -> str:
+        """What it tells its peers, bitmap in hex."""
+        return self.family.init_features(self.spec.onion_messages)
+
+    @property
+    def node_features(self) -> str:
+        """What it announces, bitmap in hex."""
+        return self.family.node_features(self.spec.onion_messages)
+
+    def derive_secret(self, purpose: bytes) -> bytes:
+        """32 bytes that only this node can make (``makesecret``)."""
+        return hmac.digest(self.private_key.secret, purpose, "sha256")
+
+    def invoice_path_id(self, payment_hash: bytes) -> bytes:
+        """The path_id of the paths in its invoices, by which it knows a payment: 32 bytes."""
+        return sha256(self.derive_secret(_INVOICE_BASE) + payment_hash).digest()
+
+    def request_path_id(self, request_id: bytes) -> bytes:
+        """The path_id of the paths in its invoice_requests: 32 bytes.
+
+        :param request_id: the request's id without its paths.
+        """
+        return sha256(self.derive_secret(_REQUEST_BASE) + request_id).digest()
+
+    def log(self, line: str) -> None:
+        """Note what happened."""
+        self.on_log(line)

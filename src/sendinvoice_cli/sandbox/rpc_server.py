@@ -1,0 +1,124 @@
+"""A JSON-RPC server on a unix socket, framed as lightningd's.
+
+Source: lightningd-rpc(7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .framing import FramingError, ObjectReader, encode
+from .rpc_errors import INVALID_REQUEST
+
+_READ_SIZE = 65536
+#: lightningd's default for ``rpc-file-mode``.
+_MODE = 0o600
+#: Bytes that the path of a unix socket may have everywhere.
+_LONGEST_PATH = 100
+
+#: Takes a request, and returns the bytes to answer with; None closes the connection.
+Answer = Callable[[dict[str, Any]], Awaitable[bytes | None]]
+
+
+class RpcServer:
+    """A socket that answers requests, those of one connection side by side.
+
+    :param path: of the socket; a stale one is replaced.
+    """
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        self._path = path
+        self._answer = answer
+        self._server: asyncio.AbstractServer | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._path.unlink(missing_ok=True)
+        # Not asyncio's own unix server: from Python 3.13 on it removes the file
+        # when it closes.
+        listener = socket.socket(socket.AF_UNIX)
+        with _short_name(self._path) as name:
+            listener.bind(name)
+        self._path.chmod(_MODE)
+        self._server = await asyncio.start_server(self._accept, sock=listener)
+
+    async def stop(self) -> None:
+        """Stop to listen, and close every connection. The socket's file stays, as lightningd's."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._connections, *self._calls, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        requests = ObjectReader()
+        calls: list[asyncio.Task[None]] = []
+        try:
+            while data := await reader.read(_READ_SIZE):
+                for request in requests.feed(data):
+                    call = asyncio.create_task(self._handle(request, writer))
+                    calls.append(call)
+                    self._calls.add(call)
+                    call.add_done_callback(self._calls.discard)
+            await asyncio.gather(*calls, return_exceptions=True)
+        except FramingError as error:
+            writer.write(encode(malformed(str(error))))
+        except ConnectionError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _handle(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        try:
+            answer = await self._answer(request)
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"cannot answer {request}", "exception": error}
+            )
+            answer = None
+        if answer is None:
+            writer.close()
+        elif not writer.is_closing():
+            writer.write(answer)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+
+
+def malformed(text: str) -> dict[str, Any]:
+    """The answer to something that is no request."""
+    return {
+        "jsonrpc": "2.0",
+        "id": None,
+        "error": {"code": INVALID_REQUEST, "message": text},
+    }
+
+
+@contextlib.contextmanager
+def _short_name(path: Path) -> Iterator[str]:
+    """A name for a socket that is short enough to bind to."""
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

@@ -1,0 +1,272 @@
+"""The sandbox as tests and the command use it: from ordinary threads, without asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from . import inbox
+from .clock import Clock
+from .dispatch import CallObserver, Dispatcher
+from .faults import Faults
+from .network import Network
+from .node import NETWORK, Node
+from .rpc_server import RpcServer
+from .topology import Topology, line
+
+_T = TypeVar("_T")
+
+#: Seconds of real time between two looks at the clock.
+_TICK_SECONDS = 0.02
+
+
+class Sandbox:
+    """A simulated network, from :meth:`start` to :meth:`stop`; also a context manager.
+
+    Its methods may be called from any thread. Those that stop or start a node
+    may be called by an observer of calls as well, and take effect right after
+    it has returned; :meth:`settle` waits for that, too.
+
+    :param topology: alice, bob and carol in a line, by default.
+    :param directory: for the nodes' directories; a temporary one by default.
+    :param clock: tells the time in UNIX seconds; expiry, rate limits and
+        delays go by it.
+    """
+
+    def __init__(
+        self,
+        topology: Topology | None = None,
+        *,
+        directory: Path | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        self.topology = topology or line()
+        self.clock = clock
+        self._own_directory = directory is None
+        # The paths of sockets have to be short.
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="sandbox-", dir="/tmp"))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._network = Network(self.topology, self.directory, clock, inbox.receive)
+        self._servers: dict[str, RpcServer] = {}
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._observer: CallObserver | None = None
+        self._events: list[tuple[str, str]] = []
+        self._failures: list[BaseException] = []
+        self._ticker: asyncio.Task[None] | None = None
+
+    @property
+    def faults(self) -> Faults:
+        """What can be made to go wrong."""
+        return self._network.faults
+
+    def start(self) -> Sandbox:
+        """Bring all nodes up."""
+        self._loop.set_exception_handler(self._note_failure)
+        self._thread.start()
+        self._run(self._start())
+        return self
+
+    def stop(self) -> None:
+        """Take all nodes down, and clean up.
+
+        :raises RuntimeError: the sandbox itself has failed meanwhile.
+        """
+        self._run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        if self._own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        if self._failures:
+            raise RuntimeError("the sandbox failed") from self._failures[0]
+
+    def __enter__(self) -> Sandbox:
+        return self.start()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def lightning_dir(self, name: str) -> Path:
+        """A node's ``--lightning-dir``; its network is regtest."""
+        return self._node(name).lightning_dir
+
+    def rpc_file(self, name: str) -> Path:
+        """A node's socket."""
+        return self._node(name).rpc_file
+
+    def node_id(self, name: str) -> bytes:
+        """A node's 33-byte id."""
+        return self._node(name).id
+
+    def private_key(self, name: str) -> bytes:
+        """A node's 32 bytes, to sign what it would not sign by itself."""
+        return bytes(self._node(name).private_key.secret)
+
+    def call(self, name: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """Make a call to a node without its socket, unseen by observers and faults.
+
+        :raises RpcError: as lightningd would answer.
+        """
+        return self._run(self._dispatchers[name].call(method, parameters))
+
+    def request(self, payer: str, amount_msat: int, description: str = "", **more: Any) -> str:
+        """Have a payer make an invoice_request; returns the ``lnr1…`` string."""
+        answer = self.call(
+            payer, "invoicerequest", amount=amount_msat, description=description, **more
+        )
+        return str(answer["bolt12"])
+
+    def settle(self) -> None:
+        """Return once every message has arrived or is lost, and no payment moves any more.
+
+        Payments and messages that are held back do not count.
+        """
+        self._run(self._settle())
+
+    def observe_calls(self, observer: CallObserver | None) -> None:
+        """Have ``observer(node, method, phase)`` called with each call by a socket.
+
+        ``phase`` is ``before`` it takes effect, or ``after``, ahead of the answer.
+        """
+        self._observer = observer
+
+    def log(self, name: str) -> list[str]:
+        """What has happened at a node, in words."""
+        return [line_ for node, line_ in self._events if node == name]
+
+    def received_invoices(self, name: str) -> list[bytes]:
+        """TLV streams of the invoices that have reached a node, whatever it did with them."""
+        return list(self._node(name).received_invoices)
+
+    def stop_node(self, name: str) -> None:
+        """Stop a node: its connections close, and its plugins end."""
+        self._run(self._stop_node(self._node(name)))
+
+    def start_node(self, name: str) -> None:
+        """Start a node that was stopped. It still has its invoices and invoice_requests."""
+        self._run(self._start_node(self._node(name)))
+
+    def restart_node(self, name: str) -> None:
+        """Stop a node and start it again."""
+        self._run(self._restart_node(self._node(name)))
+
+    def connect(self, one: str, other: str) -> None:
+        """Connect two nodes, whatever addresses they announce."""
+        self._run(self._connect(one, other))
+
+    def disconnect(self, one: str, other: str) -> None:
+        """Part two nodes."""
+        self._run(self._disconnect(one, other))
+
+    def enable_channel(self, source: str, destination: str, enabled: bool) -> None:
+        """Let payments leave through the channels of two nodes in one direction, or not."""
+        self._run(self._enable_channel(source, destination, enabled))
+
+    def _node(self, name: str) -> Node:
+        return self._network.nodes[name]
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        if threading.current_thread() is self._thread:
+            # An observer asks: it must not wait for the loop that it runs on.
+            self._network.spawn(work)  # type: ignore[arg-type]
+            return None  # type: ignore[return-value]
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _start(self) -> None:
+        self._ticker = self._loop.create_task(self._tick())
+        for node in self._network.nodes.values():
+            node.network_dir.mkdir(parents=True, exist_ok=True)
+            self._dispatchers[node.name] = Dispatcher(
+                self._network, node, self._stopper(node), self._observe
+            )
+            self._log_to_file(node)
+            await self._start_node(node)
+
+    async def _stop(self) -> None:
+        for node in self._network.nodes.values():
+            await self._stop_node(node)
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self._network.close()
+
+    async def _start_node(self, node: Node) -> None:
+        server = RpcServer(node.rpc_file, self._dispatchers[node.name].answer)
+        await server.start()
+        self._servers[node.name] = server
+        self._network.bring_up(node)
+
+    async def _stop_node(self, node: Node) -> None:
+        self._network.take_down(node)
+        server = self._servers.pop(node.name, None)
+        if server is not None:
+            await server.stop()
+        await node.plugins.stop_all()
+
+    async def _restart_node(self, node: Node) -> None:
+        await self._stop_node(node)
+        await self._start_node(node)
+
+    async def _settle(self) -> None:
+        await self._network.idle()
+
+    async def _connect(self, one: str, other: str) -> None:
+        self._network.link(self._node(one), self._node(other))
+
+    async def _disconnect(self, one: str, other: str) -> None:
+        self._network.disconnect(self._node(one).id, self._node(other).id)
+
+    async def _enable_channel(self, source: str, destination: str, enabled: bool) -> None:
+        start = self._node(source).id
+        for channel in self._network.graph.between(start, self._node(destination).id):
+            channel.enabled[start] = enabled
+
+    async def _tick(self) -> None:
+        while True:
+            self._network.timers.run_due()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _stopper(self, node: Node) -> Any:
+        def stop() -> None:
+            # Later, so that the answer to the call goes out first.
+            self._loop.call_later(
+                _TICK_SECONDS, lambda: self._loop.create_task(self._stop_node(node))
+            )
+
+        return stop
+
+    def _observe(self, node: str, method: str, phase: str) -> None:
+        if self._observer is not None:
+            self._observer(node, method, phase)
+
+    def _log_to_file(self, node: Node) -> None:
+        path = node.lightning_dir / "log"
+
+        def note(text: str) -> None:
+            self._events.append((node.name, text))
+            with path.open("a", encoding="utf-8") as log:
+                log.write(f"{self.clock():.3f} {text}\n")
+
+        node.on_log = note
+
+    def _note_failure(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is not None:
+            self._failures.append(error)
+
+
+def lightning_options(sandbox: Sandbox, name: str) -> list[str]:
+    """The options by which ``sendinvoice`` finds a node."""
+    return ["--lightning-dir", str(sandbox.lightning_dir(name)), "--network", NETWORK]

@@ -1,0 +1,218 @@
+"""What can be made to go wrong, does."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from sendinvoice_cli.sandbox.clock import ManualClock
+from sendinvoice_cli.sandbox.faults import CallFault
+from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.sandbox.wire import CallError, Connection, call, deliver, prepare, refusals, row
+
+
+def _prepare(sandbox: Sandbox, label: str, amount_msat: int = 1000) -> None:
+    deliver(sandbox, prepare(sandbox, sandbox.request("alice", amount_msat), label))
+
+
+def _status(sandbox: Sandbox, label: str) -> str:
+    return str(row(sandbox, label)["status"])
+
+
+@pytest.mark.parametrize(
+    ("at", "statuses"),
+    [
+        # Two hops each: the third one is carol's second message.
+        (None, ["paid", "unpaid", "paid"]),
+        ("alice", ["paid", "paid", "unpaid"]),
+        ("dave", ["paid", "paid", "paid"]),
+    ],
+)
+def test_the_nth_message_is_lost(sandbox: Sandbox, at: str | None, statuses: list[str]) -> None:
+    sandbox.faults.drop_message(3, at=at)
+    for label in "abc":
+        _prepare(sandbox, label)
+    assert [_status(sandbox, label) for label in "abc"] == statuses
+
+
+def test_all_messages_are_lost(sandbox: Sandbox) -> None:
+    sandbox.faults.drop_messages(at="alice")
+    _prepare(sandbox, "a")
+    _prepare(sandbox, "b")
+    assert sandbox.received_invoices("alice") == []
+    sandbox.faults.clear()
+    _prepare(sandbox, "c")
+    assert _status(sandbox, "c") == "paid"
+
+
+def test_a_message_is_late(sandbox: Sandbox, clock: ManualClock) -> None:
+    sandbox.faults.delay_message(seconds=10, at="alice")
+    _prepare(sandbox, "late")
+    _prepare(sandbox, "in time")
+    assert _status(sandbox, "in time") == "paid"
+    assert _status(sandbox, "late") == "unpaid"
+    clock.advance(10)
+    call(sandbox, "carol", "waitinvoice", label="late")
+    assert row(sandbox, "late")["pay_index"] == 2
+
+
+def test_a_payer_refuses(sandbox: Sandbox) -> None:
+    sandbox.faults.refuse("alice", "I have changed my mind")
+    _prepare(sandbox, "l")
+    assert "I have changed my mind" in sandbox.log("alice")
+    assert "onion message from bob" in sandbox.log("carol")
+    assert _status(sandbox, "l") == "unpaid"
+    sandbox.faults.behave("alice")
+    _prepare(sandbox, "other")
+    assert _status(sandbox, "other") == "paid"
+
+
+def test_a_payer_is_silent(sandbox: Sandbox) -> None:
+    sandbox.faults.be_silent("alice", part=b"hush")
+    hushed = sandbox.request("alice", 1000, "hush")
+    deliver(sandbox, prepare(sandbox, hushed, "hushed", amount_msat=1001))
+    assert len(sandbox.received_invoices("alice")) == 1
+    assert refusals(sandbox) == []
+    deliver(sandbox, prepare(sandbox, sandbox.request("alice", 1000), "l", amount_msat=1001))
+    assert len(refusals(sandbox)) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent_msat", "status"), [(999, "unpaid"), (1001, "paid"), (2000, "paid"), (2001, "unpaid")]
+)
+def test_a_payer_sends_another_amount(sandbox: Sandbox, sent_msat: int, status: str) -> None:
+    sandbox.faults.pay_amount("alice", sent_msat)
+    _prepare(sandbox, "l")
+    assert _status(sandbox, "l") == status
+    if status == "paid":
+        assert row(sandbox, "l")["amount_received_msat"] == sent_msat
+    else:
+        (text,) = refusals(sandbox)
+        assert "incorrect_or_unknown_payment_details" in text
+
+
+def test_a_payment_is_held_until_it_is_released(sandbox: Sandbox) -> None:
+    hold = sandbox.faults.hold_payments("alice")
+    _prepare(sandbox, "l")
+    assert _status(sandbox, "l") == "unpaid"
+    hold.release()
+    call(sandbox, "carol", "waitinvoice", label="l")
+    assert _status(sandbox, "l") == "paid"
+    _prepare(sandbox, "after")
+    assert _status(sandbox, "after") == "paid"
+
+
+def test_a_payment_comes_late(sandbox: Sandbox, clock: ManualClock) -> None:
+    sandbox.faults.delay_payments("alice", seconds=30)
+    _prepare(sandbox, "l")
+    clock.advance(29)
+    sandbox.settle()
+    assert _status(sandbox, "l") == "unpaid"
+    clock.advance(1)
+    call(sandbox, "carol", "waitinvoice", label="l")
+    assert row(sandbox, "l")["paid_at"] == int(clock())
+
+
+def test_a_payment_comes_too_late(sandbox: Sandbox, clock: ManualClock) -> None:
+    hold = sandbox.faults.hold_payments("alice")
+    request = sandbox.request("alice", 1000)
+    deliver(sandbox, prepare(sandbox, request, "l", relative_expiry=60))
+    clock.advance(61)
+    hold.release()
+    with pytest.raises(CallError) as error:
+        call(sandbox, "carol", "waitinvoice", label="l")
+    assert error.value.code == 903
+    sandbox.settle()
+    (text,) = refusals(sandbox)
+    assert "incorrect_or_unknown_payment_details" in text
+
+
+@pytest.mark.parametrize(
+    ("fault", "takes_effect"),
+    [(CallFault.CLOSE_BEFORE, False), (CallFault.CLOSE_AFTER, True), (CallFault.GARBAGE, True)],
+)
+def test_a_call_goes_wrong(sandbox: Sandbox, fault: CallFault, takes_effect: bool) -> None:
+    sandbox.faults.break_call("alice", "invoicerequest", fault)
+    with Connection(sandbox.rpc_file("alice")) as connection:
+        connection.request(1, "invoicerequest", {"amount": 1})
+        answer = connection.read()
+        assert answer == (b"\x00\xffthis is not JSON" if fault is CallFault.GARBAGE else b"")
+    requests = call(sandbox, "alice", "listinvoicerequests")["invoicerequests"]
+    assert len(requests) == (1 if takes_effect else 0)
+    call(sandbox, "alice", "invoicerequest", amount=1)
+
+
+def test_a_call_is_never_answered(sandbox: Sandbox) -> None:
+    sandbox.faults.break_call("alice", "invoicerequest", CallFault.NEVER, times=2)
+    with Connection(sandbox.rpc_file("alice")) as connection:
+        connection.request("never", "invoicerequest", {"amount": 1})
+        connection.request("never", "invoicerequest", {"amount": 1})
+        connection.request("third", "invoicerequest", {"amount": 1})
+        assert connection.response()["id"] == "third"
+    requests = call(sandbox, "alice", "listinvoicerequests")["invoicerequests"]
+    assert len(requests) == 1
+
+
+def test_plugins_cannot_be_started(sandbox: Sandbox) -> None:
+    sandbox.faults.refuse_plugins("carol", -3, "no plugins here")
+    with pytest.raises(CallError, match="no plugins here") as error:
+        call(sandbox, "carol", "plugin", subcommand="start", plugin="/bin/true")
+    assert error.value.code == -3
+
+
+def test_a_restart_keeps_what_lightningd_keeps(sandbox: Sandbox) -> None:
+    prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
+    for name in ("alice", "carol"):
+        sandbox.restart_node(name)
+    deliver(sandbox, prepared)
+    assert _status(sandbox, "l") == "paid"
+
+
+def test_a_restart_breaks_connections(sandbox: Sandbox) -> None:
+    with Connection(sandbox.rpc_file("carol")) as connection:
+        connection.request(1, "wait", ["invoices", "created", 1])
+        connection.request(2, "getinfo")
+        assert connection.response()["id"] == 2
+        sandbox.restart_node("carol")
+        assert connection.read() == b""
+    assert call(sandbox, "carol", "getinfo")["alias"] == "carol"
+
+
+def test_a_node_that_is_down(sandbox: Sandbox) -> None:
+    sandbox.stop_node("carol")
+    with pytest.raises(ConnectionRefusedError):
+        Connection(sandbox.rpc_file("carol"))
+    assert [peer["connected"] for peer in call(sandbox, "bob", "listpeers")["peers"]] == [
+        True,
+        False,
+    ]
+    sandbox.start_node("carol")
+    assert len(call(sandbox, "carol", "listpeers")["peers"]) == 1
+
+
+def test_calls_are_observed(sandbox: Sandbox) -> None:
+    seen: list[tuple[str, str, str]] = []
+    sandbox.observe_calls(lambda *what: seen.append(what))
+    call(sandbox, "alice", "getinfo")
+    sandbox.observe_calls(None)
+    call(sandbox, "alice", "getinfo")
+    assert seen == [("alice", "getinfo", "before"), ("alice", "getinfo", "after")]
+
+
+@pytest.mark.parametrize(("phase", "requests"), [("before", 0), ("after", 1)])
+def test_an_observer_may_restart_a_node(sandbox: Sandbox, phase: str, requests: int) -> None:
+    restarted = threading.Event()
+
+    def restart(node: str, method: str, now: str) -> None:
+        if (method, now) == ("invoicerequest", phase) and not restarted.is_set():
+            restarted.set()
+            sandbox.restart_node(node)
+
+    sandbox.observe_calls(restart)
+    with Connection(sandbox.rpc_file("alice")) as connection:
+        connection.request(1, "invoicerequest", {"amount": 1})
+        assert connection.read() == b""
+    sandbox.settle()
+    rows = call(sandbox, "alice", "listinvoicerequests")["invoicerequests"]
+    assert len(rows) == requests

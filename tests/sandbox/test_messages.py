@@ -1,0 +1,268 @@
+"""Onion messages on their way: forwarding, replies, and the limit on each peer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sendinvoice_cli.bolt12 import invoice, tlv
+from sendinvoice_cli.bolt12.tlv import Record
+from sendinvoice_cli.onion import blinding, message
+from sendinvoice_cli.onion.blinding import PathNode
+from sendinvoice_cli.sandbox import sphinx
+from sendinvoice_cli.sandbox.clock import ManualClock
+from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.sandbox import Sandbox
+from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
+from tests.sandbox.conftest import Start
+from tests.sandbox.wire import CallError, call, deliver, onion_hop, prepare, refusals, send
+
+_ALL_FAMILIES = pytest.mark.parametrize("family", list(Family))
+
+
+def _greet(sandbox: Sandbox, *names: str) -> None:
+    """Send a message that nobody answers."""
+    send(sandbox, names, [Record(1001, b"hello")])
+    sandbox.settle()
+
+
+def _arrived(sandbox: Sandbox, name: str, sender: str = "bob") -> int:
+    return sandbox.log(name).count(f"onion message from {sender}")
+
+
+@_ALL_FAMILIES
+def test_four_at_once_and_then_four_a_second(
+    start: Start, clock: ManualClock, family: Family
+) -> None:
+    sandbox = start(line(family=family))
+    for _ in range(6):
+        _greet(sandbox, "carol", "bob", "alice")
+    if family is Family.V24_02:
+        # It had no limit yet.
+        assert _arrived(sandbox, "alice") == 6
+        return
+    assert _arrived(sandbox, "bob", "carol") == 4
+    assert sandbox.log("bob").count("onion message from carol dropped: too many") == 2
+    clock.advance(0.25)
+    _greet(sandbox, "carol", "bob", "alice")
+    _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "bob", "carol") == 5
+    clock.advance(60)
+    for _ in range(6):
+        _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "bob", "carol") == 9
+    assert _arrived(sandbox, "alice") == 9
+
+
+def test_each_peer_has_a_limit_of_its_own(start: Start) -> None:
+    sandbox = start(replace(line(("alice", "bob", "carol", "dave")), links=(("bob", "dave"),)))
+    for _ in range(4):
+        _greet(sandbox, "carol", "bob")
+        _greet(sandbox, "dave", "bob")
+    assert _arrived(sandbox, "bob", "carol") == 4
+    assert _arrived(sandbox, "bob", "dave") == 4
+
+
+def test_what_a_node_tells_itself_is_not_limited(sandbox: Sandbox) -> None:
+    for _ in range(10):
+        _greet(sandbox, "carol")
+
+
+@_ALL_FAMILIES
+def test_a_message_needs_connected_peers(start: Start, family: Family) -> None:
+    sandbox = start(line(family=family))
+    sandbox.disconnect("alice", "bob")
+    _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "alice") == 0
+    dropped = [entry for entry in sandbox.log("bob") if "unknown next peer" in entry]
+    assert len(dropped) == 1
+    sandbox.connect("alice", "bob")
+    _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "alice") == 1
+
+
+def test_a_message_that_cannot_leave_is_an_error(sandbox: Sandbox) -> None:
+    sandbox.disconnect("carol", "bob")
+    with pytest.raises(CallError, match="unknown next peer") as error:
+        _greet(sandbox, "carol", "bob", "alice")
+    assert error.value.code == -1
+
+
+def test_the_old_call_knows_only_peers(start: Start) -> None:
+    sandbox = start(line(family=Family.V24_02))
+    with pytest.raises(CallError, match="Unknown first peer") as error:
+        _greet(sandbox, "carol", "alice")
+    assert error.value.code == -1
+
+
+def test_a_node_without_onion_messages_forwards_none(start: Start) -> None:
+    sandbox = start(line().with_node("bob", onion_messages=False))
+    _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "alice") == 0
+
+
+@pytest.mark.parametrize(("family", "arrives"), [(Family.V26_06, 1), (Family.V24_02, 0)])
+@pytest.mark.parametrize("which", ["real", "alias"])
+def test_a_channel_may_name_the_next_node(
+    start: Start, family: Family, arrives: int, which: str
+) -> None:
+    sandbox = start(line(family=family).with_node("carol", family=Family.V26_06))
+    alice, bob = sandbox.node_id("alice"), sandbox.node_id("bob")
+    (channel,) = call(sandbox, "alice", "listpeerchannels")["channels"]
+    shown = channel["short_channel_id"] if which == "real" else channel["alias"]["remote"]
+    block, transaction, output = (int(part) for part in shown.split("x"))
+    scid = (block << 40 | transaction << 16 | output).to_bytes(8, "big")
+    path = blinding.blind_path(
+        [PathNode(bob, (Record(blinding.SHORT_CHANNEL_ID, scid),)), PathNode(alice, ())]
+    )
+    send(sandbox, ("carol", "bob"), [Record(1001, b"hello")], path)
+    sandbox.settle()
+    assert _arrived(sandbox, "alice") == arrives
+
+
+# createonion and the calls that take its work
+
+
+def test_createonion_with_a_session_key(sandbox: Sandbox) -> None:
+    bob = sandbox.node_id("bob")
+    hop = onion_hop(bob, b"x")
+    made = call(
+        sandbox,
+        "alice",
+        "createonion",
+        hops=[{"pubkey": bob.hex(), "payload": hop.payload.hex()}],
+        assocdata="00",
+        session_key="41" * 32,
+        onion_size=100,
+    )
+    packet, secrets = sphinx.build([hop], 100, b"\0", b"\x41" * 32)
+    assert made == {"onion": packet.hex(), "shared_secrets": [secret.hex() for secret in secrets]}
+
+
+_BOB = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+
+
+@pytest.mark.parametrize(
+    ("hops", "message_"),
+    [
+        ([], "At least one hop must be specified."),
+        ([{"pubkey": _BOB}], "Hop 0 does not have a payload"),
+        ([{"payload": "0100"}], "Hop 0 does not have a pubkey"),
+        (
+            [{"pubkey": _BOB, "payload": "0500"}],
+            "hops[0] payload is not prefixed with length!",
+        ),
+        (
+            [{"pubkey": "zz", "payload": "0100"}],
+            "hops: should be a pubkey: invalid token '\"zz\"'",
+        ),
+        (
+            [{"pubkey": _BOB, "payload": "fd0514" + "00" * 1300}],
+            "Payloads exceed maximum onion packet size.",
+        ),
+    ],
+)
+def test_what_createonion_refuses(
+    sandbox: Sandbox, hops: list[dict[str, str]], message_: str
+) -> None:
+    with pytest.raises(CallError) as error:
+        call(sandbox, "alice", "createonion", hops=hops, assocdata="")
+    assert (error.value.code, error.value.message) == (-32602, message_)
+
+
+@pytest.mark.parametrize(
+    ("packet", "code", "text"),
+    [
+        ("00", -1, "onion_message_parse: can't parse onionpacket: WIRE_INVALID_ONION_KEY"),
+        ("00" * 70000, -32602, "onion message too long"),
+    ],
+)
+def test_what_injectonionmessage_refuses(
+    sandbox: Sandbox, packet: str, code: int, text: str
+) -> None:
+    with pytest.raises(CallError) as error:
+        call(sandbox, "alice", "injectonionmessage", path_key=_BOB, message=packet)
+    assert (error.value.code, error.value.message) == (code, text)
+
+
+@pytest.mark.parametrize(
+    ("hops", "text"),
+    [
+        ([], "hops must be an (non-empty) array"),
+        ([{"id": _BOB}], "hops[0]: Parsing '{id:%,tlv:': object does not have member tlv"),
+        ([{"id": _BOB, "tlv": "00" * 33000}], "Creating onion failed (tlvs too long?)"),
+    ],
+)
+@pytest.mark.parametrize("family", [Family.V24_02, Family.V24_08])
+def test_what_the_calls_with_hops_refuse(
+    start: Start, family: Family, hops: list[dict[str, str]], text: str
+) -> None:
+    sandbox = start(line(family=family))
+    params: dict[str, Any] = {"blinding": _BOB, "hops": hops}
+    method = "injectonionmessage"
+    if family is Family.V24_02:
+        method = "sendonionmessage"
+        params["first_id"] = sandbox.node_id("bob").hex()
+    with pytest.raises(CallError) as error:
+        call(sandbox, "alice", method, **params)
+    assert (error.value.code, error.value.message) == (-32602, text)
+
+
+# Replies
+
+
+def _refused(sandbox: Sandbox, reply_names: tuple[str, ...]) -> int:
+    """Have alice refuse an invoice; how many answers have reached carol."""
+    prepared = prepare(sandbox, sandbox.request("alice", 1000, "x"), "l", amount_msat=1001)
+    names = ("carol", "bob", "alice")
+    deliver(sandbox, prepared, names, reply_names=reply_names)
+    assert refusals(sandbox) == ["invoice amount is too large"]
+    return sum("onion message from" in entry for entry in sandbox.log("carol"))
+
+
+@_ALL_FAMILIES
+def test_a_reply_path_from_a_peer(start: Start, family: Family) -> None:
+    assert _refused(start(line(family=family)), ("bob", "carol")) == 1
+
+
+@pytest.mark.parametrize(
+    ("family", "answers"), [(Family.V26_06, 1), (Family.V24_08, 1), (Family.V24_02, 0)]
+)
+def test_a_reply_path_from_further_away(start: Start, family: Family, answers: int) -> None:
+    assert _refused(start(line(family=family)), ("carol",)) == answers
+
+
+@_ALL_FAMILIES
+def test_a_reply_path_from_the_payer_itself(start: Start, family: Family) -> None:
+    answers = 0 if family is Family.V24_02 else 1
+    assert _refused(start(line(family=family)), ("alice", "bob", "carol")) == answers
+
+
+_TWO_SIDES = Topology(
+    nodes=tuple(NodeSpec(name) for name in ("alice", "bob", "carol", "dave")),
+    channels=(ChannelSpec("alice", "bob"), ChannelSpec("carol", "dave")),
+    links=(("bob", "carol"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("has_address", "no_connect", "answers"), [(True, False, 1), (False, False, 0), (True, True, 0)]
+)
+def test_a_payer_connects_for_its_reply(
+    start: Start, has_address: bool, no_connect: bool, answers: int
+) -> None:
+    topology = _TWO_SIDES.with_node("dave", has_address=has_address)
+    sandbox = start(topology.with_node("alice", no_connect=no_connect))
+    assert _refused(sandbox, ("dave", "carol")) == answers
+
+
+def test_without_a_reply_path_nothing_comes_back(sandbox: Sandbox) -> None:
+    prepared = prepare(sandbox, sandbox.request("alice", 1000), "l", amount_msat=1001)
+    stream = tlv.encode_stream(invoice.decode(prepared.bolt12))
+    content = [Record(message.INVOICE, stream)]
+    send(sandbox, ("carol", "bob", "alice"), content)
+    sandbox.settle()
+    assert refusals(sandbox) == ["invoice amount is too large"]
+    assert sandbox.log("carol") == []

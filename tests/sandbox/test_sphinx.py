@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+from coincurve import PrivateKey
+
+from sendinvoice_cli.sandbox import sphinx
+from sendinvoice_cli.sandbox.sphinx import Hop, OnionError
+from tests import vectors
+from tests.sandbox.wire import onion_hop
+
+_SIZES = (1300, 32768)
+
+
+def _key(number: int) -> PrivateKey:
+    return PrivateKey(number.to_bytes(32, "big"))
+
+
+def _peel(packet: bytes, key: PrivateKey, data: bytes = b"") -> sphinx.Layer:
+    return sphinx.peel(packet, key.ecdh(sphinx.ephemeral_key(packet)), data)
+
+
+def test_the_vectors_packet_is_built() -> None:
+    vector = vectors.load("bolt04/onion-test.json")
+    generate = vector["generate"]
+    hops = [
+        Hop(bytes.fromhex(hop["pubkey"]), bytes.fromhex(hop["payload"])) for hop in generate["hops"]
+    ]
+    data = bytes.fromhex(generate["associated_data"])
+    packet, _ = sphinx.build(hops, 1300, data, bytes.fromhex(generate["session_key"]))
+    assert packet.hex() == vector["onion"]
+
+
+def test_the_vectors_packet_is_peeled() -> None:
+    vector = vectors.load("bolt04/onion-test.json")
+    data = bytes.fromhex(vector["generate"]["associated_data"])
+    packet: bytes | None = bytes.fromhex(vector["onion"])
+    payloads = []
+    for key in vector["decode"]:
+        assert packet is not None
+        layer = _peel(packet, PrivateKey(bytes.fromhex(key)), data)
+        payloads.append(layer.payload)
+        packet = layer.next_packet
+    assert packet is None
+    expected = [bytes.fromhex(hop["payload"]) for hop in vector["generate"]["hops"]]
+    assert [hop[-len(payload) :] for hop, payload in zip(expected, payloads, strict=True)] == (
+        payloads
+    )
+
+
+@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("lengths", [(0,), (3, 300, 1), (252, 253, 400)])
+def test_what_is_built_is_peeled(size: int, lengths: tuple[int, ...]) -> None:
+    keys = [_key(number) for number in range(1, len(lengths) + 1)]
+    payloads = [bytes([number]) * length for number, length in enumerate(lengths)]
+    hops = [
+        onion_hop(key.public_key.format(), payload)
+        for key, payload in zip(keys, payloads, strict=True)
+    ]
+    packet: bytes | None
+    packet, secrets = sphinx.build(hops, size)
+    assert len(packet) == size + sphinx.OVERHEAD
+    for key, payload, secret in zip(keys, payloads, secrets, strict=True):
+        assert packet is not None
+        assert key.ecdh(sphinx.ephemeral_key(packet)) == secret
+        layer = _peel(packet, key)
+        assert layer.payload == payload
+        packet = layer.next_packet
+    assert packet is None
+
+
+def test_payloads_that_just_fit() -> None:
+    payload = bytes(1300 - 32 - 3)
+    packet, _ = sphinx.build([onion_hop(_key(1).public_key.format(), payload)], 1300)
+    assert _peel(packet, _key(1)).payload == payload
+
+
+def test_payloads_that_do_not_fit() -> None:
+    hop = onion_hop(_key(1).public_key.format(), bytes(1300 - 32 - 2))
+    with pytest.raises(OnionError, match="do not fit"):
+        sphinx.build([hop], 1300)
+
+
+def test_each_packet_has_fresh_keys() -> None:
+    hops = [onion_hop(_key(1).public_key.format(), b"")]
+    assert sphinx.build(hops, 1300)[0] != sphinx.build(hops, 1300)[0]
+
+
+@pytest.mark.parametrize("at", [40, 1300, 1365])
+def test_a_changed_byte_is_noticed(at: int) -> None:
+    packet = bytearray(sphinx.build([onion_hop(_key(1).public_key.format(), b"x")], 1300)[0])
+    packet[at] ^= 1
+    with pytest.raises(OnionError, match="HMAC"):
+        _peel(bytes(packet), _key(1))
+
+
+def test_other_associated_data_is_noticed() -> None:
+    packet, _ = sphinx.build([onion_hop(_key(1).public_key.format(), b"x")], 1300, b"one")
+    with pytest.raises(OnionError, match="HMAC"):
+        _peel(packet, _key(1), b"two")
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [b"", bytes(1366), b"\x01" + bytes(1365), b"\x00\x02" + b"\xff" * 32 + bytes(1332)],
+    ids=["empty", "no key", "another version", "no point"],
+)
+def test_what_is_no_packet(packet: bytes) -> None:
+    with pytest.raises(OnionError, match="not an onion packet"):
+        sphinx.ephemeral_key(packet)

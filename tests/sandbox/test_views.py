@@ -1,0 +1,196 @@
+"""What a node tells of itself and of the network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.sandbox import Sandbox
+from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
+from tests.sandbox.conftest import Start
+from tests.sandbox.wire import CallError, call
+
+_ONION_MESSAGES = 39
+
+
+def _has_onion_messages(features: str) -> bool:
+    return bool(int(features, 16) >> _ONION_MESSAGES & 1)
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_getinfo(start: Start, family: Family) -> None:
+    info = call(start(line(family=family)), "bob", "getinfo")
+    assert info["alias"] == "bob"
+    assert info["version"] == family.version
+    assert info["network"] == "regtest"
+    assert (info["num_peers"], info["num_active_channels"]) == (2, 2)
+    assert _has_onion_messages(info["our_features"]["node"])
+    assert _has_onion_messages(info["our_features"]["init"])
+
+
+def test_a_node_without_onion_messages(start: Start) -> None:
+    sandbox = start(line().with_node("bob", onion_messages=False))
+    assert not _has_onion_messages(call(sandbox, "bob", "getinfo")["our_features"]["node"])
+    bob = sandbox.node_id("bob").hex()
+    (peer,) = call(sandbox, "alice", "listpeers", id=bob)["peers"]
+    assert not _has_onion_messages(peer["features"])
+    (node,) = call(sandbox, "alice", "listnodes", id=bob)["nodes"]
+    assert not _has_onion_messages(node["features"])
+    with pytest.raises(CallError, match="not enabled"):
+        call(sandbox, "bob", "injectonionmessage", path_key=bob, message="00")
+
+
+def test_listchannels_each_way_and_filtered(sandbox: Sandbox) -> None:
+    ids = {name: sandbox.node_id(name).hex() for name in ("alice", "bob", "carol")}
+    everything = call(sandbox, "alice", "listchannels")["channels"]
+    pairs = {(half["source"], half["destination"]) for half in everything}
+    assert pairs == {
+        (ids["alice"], ids["bob"]),
+        (ids["bob"], ids["alice"]),
+        (ids["bob"], ids["carol"]),
+        (ids["carol"], ids["bob"]),
+    }
+    by_source = call(sandbox, "alice", "listchannels", source=ids["bob"])["channels"]
+    assert {half["destination"] for half in by_source} == {ids["alice"], ids["carol"]}
+    by_destination = call(sandbox, "alice", "listchannels", destination=ids["carol"])["channels"]
+    assert [half["source"] for half in by_destination] == [ids["bob"]]
+    scid = by_destination[0]["short_channel_id"]
+    by_scid = call(sandbox, "alice", "listchannels", short_channel_id=scid)["channels"]
+    assert [half["direction"] for half in sorted(by_scid, key=lambda half: half["source"])] == [
+        0,
+        1,
+    ]
+    with pytest.raises(CallError, match="Can only specify one of"):
+        call(sandbox, "alice", "listchannels", source=ids["bob"], destination=ids["bob"])
+
+
+def test_a_disabled_direction_is_not_active(sandbox: Sandbox) -> None:
+    sandbox.enable_channel("bob", "carol", enabled=False)
+    halves = call(sandbox, "alice", "listchannels")["channels"]
+    bob, carol = (sandbox.node_id(name).hex() for name in ("bob", "carol"))
+    inactive = [(half["source"], half["destination"]) for half in halves if not half["active"]]
+    assert inactive == [(bob, carol)]
+
+
+@pytest.fixture
+def private(start: Start) -> Sandbox:
+    """Carol has only an unannounced channel."""
+    topology = line()
+    first, second = topology.channels
+    return start(replace(topology, channels=(first, replace(second, public=False))))
+
+
+def test_a_private_channel_shows_to_its_ends_only(private: Sandbox) -> None:
+    carol = private.node_id("carol").hex()
+    assert len(call(private, "alice", "listchannels")["channels"]) == 2
+    assert call(private, "alice", "listnodes", id=carol)["nodes"] == []
+    (own,) = call(private, "carol", "listpeerchannels")["channels"]
+    assert own["private"]
+    (peers,) = call(private, "bob", "listpeerchannels", id=carol)["channels"]
+    assert own["alias"]["remote"] == peers["alias"]["local"]
+    assert own["alias"]["local"] == peers["alias"]["remote"]
+    (incoming,) = call(private, "carol", "listincoming")["incoming"]
+    assert incoming["short_channel_id"] == own["short_channel_id"]
+    assert not incoming["public"]
+    assert incoming["peer_features"]
+
+
+def test_a_link_without_a_channel(start: Start) -> None:
+    topology = replace(line(), links=(("alice", "carol"),))
+    sandbox = start(topology)
+    carol = sandbox.node_id("carol").hex()
+    (peer,) = call(sandbox, "alice", "listpeers", id=carol)["peers"]
+    assert (peer["connected"], peer["num_channels"]) == (True, 0)
+
+
+def test_a_channel_whose_ends_have_parted(start: Start) -> None:
+    nodes = (NodeSpec("alice"), NodeSpec("bob"))
+    sandbox = start(Topology(nodes, (ChannelSpec("alice", "bob", connected=False),)))
+    (peer,) = call(sandbox, "alice", "listpeers")["peers"]
+    assert (peer["connected"], peer["num_channels"]) == (False, 1)
+    assert "features" not in peer
+
+
+def test_connect_and_disconnect(sandbox: Sandbox) -> None:
+    carol = sandbox.node_id("carol").hex()
+    answer = call(sandbox, "alice", "connect", id=carol)
+    assert answer["id"] == carol
+    assert _has_onion_messages(answer["features"])
+    assert [peer["id"] for peer in call(sandbox, "alice", "listpeers", id=carol)["peers"]] == [
+        carol
+    ]
+    call(sandbox, "alice", "disconnect", id=carol)
+    assert call(sandbox, "alice", "listpeers", id=carol)["peers"] == []
+    with pytest.raises(CallError, match="Unknown peer"):
+        call(sandbox, "alice", "disconnect", id=carol)
+
+
+@pytest.mark.parametrize(
+    ("has_address", "more", "code"),
+    [(False, {}, 400), (True, {}, None), (False, {"host": "h"}, None)],
+)
+def test_connect_needs_an_address(
+    start: Start, has_address: bool, more: dict[str, Any], code: int | None
+) -> None:
+    sandbox = start(line().with_node("carol", has_address=has_address))
+    carol = sandbox.node_id("carol").hex()
+    if code is None:
+        assert call(sandbox, "alice", "connect", id=carol, **more)["direction"] == "out"
+        return
+    with pytest.raises(CallError, match="no address known") as error:
+        call(sandbox, "alice", "connect", id=carol, **more)
+    assert error.value.code == code
+
+
+def test_connect_to_a_node_that_is_down(sandbox: Sandbox) -> None:
+    sandbox.stop_node("carol")
+    with pytest.raises(CallError, match="Connection refused") as error:
+        call(sandbox, "alice", "connect", id=sandbox.node_id("carol").hex())
+    assert error.value.code == 401
+
+
+def test_getroute(sandbox: Sandbox) -> None:
+    alice, bob, carol = (sandbox.node_id(name).hex() for name in ("alice", "bob", "carol"))
+    wanted = {"id": carol, "amount_msat": 1_000_000, "riskfactor": 1}
+    route = call(sandbox, "alice", "getroute", **wanted)["route"]
+    assert [hop["id"] for hop in route] == [bob, carol]
+    # Bob takes 1 msat and 10 millionths.
+    assert [hop["amount_msat"] for hop in route] == [1_000_011, 1_000_000]
+    assert [hop["delay"] for hop in route] == [15, 9]
+    for impossible in ({"amount_msat": 10**10}, {"exclude": [bob]}):
+        with pytest.raises(CallError, match="Could not find a route") as error:
+            call(sandbox, "alice", "getroute", **{**wanted, **impossible})
+        assert error.value.code == 205
+    with pytest.raises(CallError, match="unknown destination"):
+        call(sandbox, "alice", "getroute", **{**wanted, "id": "02" * 33})
+    assert call(sandbox, "alice", "getroute", **{**wanted, "id": alice})["route"] == []
+
+
+def test_getroute_without_deprecated_apis(start: Start) -> None:
+    sandbox = start(line().with_node("alice", allows_deprecated=False))
+    with pytest.raises(CallError, match="deprecated") as error:
+        call(sandbox, "alice", "getroute", id="02" * 33, amount_msat=1, riskfactor=1)
+    assert error.value.code == -32601
+
+
+@pytest.mark.parametrize("no_connect", [False, True])
+def test_listconfigs(start: Start, no_connect: bool) -> None:
+    sandbox = start(line().with_node("alice", no_connect=no_connect))
+    name = "fetchinvoice-noconnect"
+    one = call(sandbox, "alice", "listconfigs", config=name)["configs"]
+    assert one[name]["set"] is no_connect
+    everything = call(sandbox, "alice", "listconfigs")["configs"]
+    assert everything[name] == one[name]
+    with pytest.raises(CallError, match="Unknown config option"):
+        call(sandbox, "alice", "listconfigs", config="nosuch")
+
+
+def test_makesecret_is_the_nodes_own(sandbox: Sandbox) -> None:
+    secret = call(sandbox, "alice", "makesecret", string="x")["secret"]
+    assert call(sandbox, "alice", "makesecret", hex="78")["secret"] == secret
+    assert call(sandbox, "bob", "makesecret", string="x")["secret"] != secret
+    with pytest.raises(CallError, match="Cannot have both"):
+        call(sandbox, "alice", "makesecret", string="x", hex="78")

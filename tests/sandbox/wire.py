@@ -1,0 +1,234 @@
+"""Speaking to a sandbox by its sockets, and answering a request by hand.
+
+What the command does is done here without it, by raw JSON-RPC.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sendinvoice_cli.bolt12 import invoice, invoice_error, invoice_request, tlv
+from sendinvoice_cli.bolt12.blinded_path import BlindedPath
+from sendinvoice_cli.bolt12.invoice import PaymentPath
+from sendinvoice_cli.bolt12.tlv import Record
+from sendinvoice_cli.onion import message
+from sendinvoice_cli.sandbox.sandbox import Sandbox
+from sendinvoice_cli.sandbox.sphinx import Hop
+
+_TIMEOUT_SECONDS = 20
+
+
+class CallError(Exception):
+    """A call was answered with an error."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.code = error["code"]
+        self.message = error["message"]
+        self.data = error.get("data")
+
+
+class Connection:
+    """A connection to a node's socket."""
+
+    def __init__(self, rpc_file: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_TIMEOUT_SECONDS)
+        self._socket.connect(str(rpc_file))
+        self._buffer = b""
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        self._socket.sendall(data)
+
+    def request(self, id_: Any, method: str, params: Any = None, **members: Any) -> None:
+        """Write a request."""
+        request = {"jsonrpc": "2.0", "id": id_, "method": method, "params": params or {}}
+        self.send(json.dumps({**request, **members}).encode())
+
+    def read(self) -> bytes:
+        """The next answer, without the two newlines; what was left when the other side closed."""
+        while b"\n\n" not in self._buffer:
+            data = self._socket.recv(65536)
+            if not data:
+                left, self._buffer = self._buffer, b""
+                return left
+            self._buffer += data
+        answer, self._buffer = self._buffer.split(b"\n\n", 1)
+        return answer
+
+    def response(self) -> dict[str, Any]:
+        """The next answer, read as JSON."""
+        answer = json.loads(self.read())
+        assert isinstance(answer, dict)
+        return answer
+
+
+def call(sandbox: Sandbox, node: str, method: str, **params: Any) -> dict[str, Any]:
+    """One call on a connection of its own.
+
+    :raises CallError: it was answered with an error.
+    """
+    with Connection(sandbox.rpc_file(node)) as connection:
+        connection.request("a test", method, params)
+        answer = connection.response()
+    if "error" in answer:
+        raise CallError(answer["error"])
+    result = answer["result"]
+    assert isinstance(result, dict)
+    return result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An invoice that the receiver has signed, ready to be sent."""
+
+    bolt12: str
+    label: str
+    preimage: bytes
+    their_path: BlindedPath | None
+
+
+def prepare(
+    sandbox: Sandbox,
+    request: str,
+    label: str,
+    *,
+    receiver: str = "carol",
+    amount_msat: int | None = None,
+    relative_expiry: int = 3600,
+    payment_paths: Sequence[PaymentPath] = (),
+    preimage: bytes | None = None,
+) -> Prepared:
+    """Have the receiver sign an invoice for a request."""
+    decoded = invoice_request.decode(request)
+    preimage = preimage or secrets.token_bytes(32)
+    records = invoice.build_unsigned(
+        decoded,
+        amount_msat=amount_msat or decoded.amount_msat or 0,
+        payment_hash=sha256(preimage).digest(),
+        node_id=sandbox.node_id(receiver),
+        created_at=int(sandbox.clock()),
+        relative_expiry=relative_expiry,
+        payment_paths=payment_paths,
+    )
+    row = call(
+        sandbox,
+        receiver,
+        "createinvoice",
+        invstring=invoice.encode(records),
+        label=label,
+        preimage=preimage.hex(),
+    )
+    their_path = decoded.paths[0] if decoded.paths else None
+    return Prepared(row["bolt12"], label, preimage, their_path)
+
+
+def send(
+    sandbox: Sandbox,
+    names: Sequence[str],
+    content: Sequence[Record],
+    their_path: BlindedPath | None = None,
+) -> None:
+    """Send an onion message with the call that the first node has, and let it arrive.
+
+    :param names: nodes on the way, the sender first.
+    """
+    nodes = [sandbox.node_id(name) for name in names]
+    usage = " ".join(
+        row["command"] for row in sandbox.call(names[0], "help")["help"] if "onionm" in str(row)
+    )
+    if "sendonionmessage" in usage:
+        nodes = nodes[1:]
+    onion = message.outgoing(nodes, content, their_path)
+    hops = [{"id": hop.blinded_node_id.hex(), "tlv": hop.payload.hex()} for hop in onion.hops]
+    first_path_key = onion.first_path_key.hex()
+    if "path_key" in usage:
+        packet = call(
+            sandbox,
+            names[0],
+            "createonion",
+            hops=[
+                {"pubkey": hop.blinded_node_id.hex(), "payload": hop.with_length().hex()}
+                for hop in onion.hops
+            ],
+            assocdata="",
+            onion_size=onion.packet_size(),
+        )
+        inject = {"path_key": first_path_key, "message": packet["onion"]}
+        call(sandbox, names[0], "injectonionmessage", **inject)
+    elif "injectonionmessage" in usage:
+        call(sandbox, names[0], "injectonionmessage", blinding=first_path_key, hops=hops)
+    else:
+        first_id = onion.first_node.hex()
+        call(
+            sandbox,
+            names[0],
+            "sendonionmessage",
+            first_id=first_id,
+            blinding=first_path_key,
+            hops=hops,
+        )
+
+
+def deliver(
+    sandbox: Sandbox,
+    prepared: Prepared,
+    names: Sequence[str] = ("carol", "bob", "alice"),
+    *,
+    reply_names: Sequence[str] = ("bob", "carol"),
+    path_id: bytes = bytes(32),
+    settle: bool = True,
+) -> None:
+    """Send an invoice, with a reply path.
+
+    :param names: nodes on the way, to the payer or its path's introduction node.
+    :param reply_names: nodes of the way back.
+    """
+    reply_path = message.reply_path([sandbox.node_id(name) for name in reply_names], path_id)
+    content = [
+        Record(message.REPLY_PATH, reply_path.encode()),
+        Record(message.INVOICE, tlv.encode_stream(invoice.decode(prepared.bolt12))),
+    ]
+    send(sandbox, names, content, prepared.their_path)
+    if settle:
+        sandbox.settle()
+
+
+def row(sandbox: Sandbox, label: str, receiver: str = "carol") -> dict[str, Any]:
+    """The receiver's row of an invoice."""
+    (found,) = call(sandbox, receiver, "listinvoices", label=label)["invoices"]
+    assert isinstance(found, dict)
+    return found
+
+
+def refusals(sandbox: Sandbox, payer: str = "alice") -> list[str]:
+    """What the payer has said to invoices, the invoices themselves left out."""
+    texts = []
+    for line in sandbox.log(payer):
+        if line.startswith("Failed invoice lni1"):
+            texts.append(line.split(": ", 1)[1])
+    return texts
+
+
+def text_of_error(data: str) -> str:
+    """The text of an invoice_error in hex."""
+    return invoice_error.decode(bytes.fromhex(data)).text
+
+
+def onion_hop(public_key: bytes, payload: bytes) -> Hop:
+    """A layer to build, its length added."""
+    return Hop(public_key, tlv.encode_bigsize(len(payload)) + payload)
