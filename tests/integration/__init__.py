@@ -1,0 +1,1 @@
+"""What only real nodes can tell. Everything else is in the conformance suite."""
