@@ -5,7 +5,7 @@ Source: BOLT 12, "Signature Calculation".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from coincurve import PrivateKey, PublicKeyXOnly
@@ -23,8 +23,20 @@ def is_signature(record: Record) -> bool:
 
 def tagged_hash(tag: bytes, message: bytes) -> bytes:
     """BIP-340's SHA256(SHA256(tag) ‖ SHA256(tag) ‖ message), 32 bytes."""
+    return _tagged(tag)(message)
+
+
+def _tagged(tag: bytes) -> Callable[[bytes], bytes]:
+    """Hashes with one tag, which is hashed only once."""
     tag_hash = sha256(tag).digest()
-    return sha256(tag_hash + tag_hash + message).digest()
+    begun = sha256(tag_hash + tag_hash)
+
+    def hash_message(message: bytes) -> bytes:
+        hasher = begun.copy()
+        hasher.update(message)
+        return hasher.digest()
+
+    return hash_message
 
 
 def merkle_root(records: Sequence[Record]) -> bytes:
@@ -35,13 +47,9 @@ def merkle_root(records: Sequence[Record]) -> bytes:
     signed = [record for record in records if not is_signature(record)]
     if not signed:
         raise ValueError("nothing to sign")
-    nonce_tag = b"LnNonce" + signed[0].encode()
+    nonce = _tagged(b"LnNonce" + signed[0].encode())
     nodes = [
-        _branch(
-            tagged_hash(b"LnLeaf", record.encode()),
-            tagged_hash(nonce_tag, encode_bigsize(record.type)),
-        )
-        for record in signed
+        _branch(_leaf(record.encode()), nonce(encode_bigsize(record.type))) for record in signed
     ]
     while len(nodes) > 1:
         pairs = [_branch(nodes[at], nodes[at + 1]) for at in range(0, len(nodes) - 1, 2)]
@@ -75,5 +83,9 @@ def sign(message_name: str, records: Sequence[Record], private_key: bytes) -> by
     return bytes(PrivateKey(private_key).sign_schnorr(digest))
 
 
+_leaf = _tagged(b"LnLeaf")
+_inner = _tagged(b"LnBranch")
+
+
 def _branch(one: bytes, other: bytes) -> bytes:
-    return tagged_hash(b"LnBranch", one + other if one < other else other + one)
+    return _inner(one + other if one < other else other + one)

@@ -1,0 +1,1 @@
+"""Fuzzing of what strangers send; run by hand, see README.md."""
