@@ -2,12 +2,16 @@
 # make test   set up, and run the tests
 # make check  set up, and run the linters and the type checker
 #
+# make completions  write completions/ anew, with the click that is installed
+# make session      run the demo, and put what it prints into README.md
+#
+# PYTHON=python3.12 takes another Python; ARGS='-k man' goes to pytest.
 # Everything is installed into .venv; after the first time no network is needed.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format completions session clean
 
 demo: .venv/installed
 	$(BIN)/sendinvoice-sandbox demo
@@ -23,6 +27,12 @@ check: .venv/installed
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+completions: .venv/installed
+	$(BIN)/python completions/generate.py
+
+session: .venv/installed
+	$(BIN)/python -m tests.docs.session
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -41,7 +42,7 @@ def test_what_is_imported_is_installed(module: str) -> None:
 
 def test_no_owner_of_coincurve_is_named_beside_pylns() -> None:
     named = {
-        requirement.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip().lower()
+        re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
         for requirement in metadata.requires("sendinvoice") or []
         if "extra ==" not in requirement
     }

@@ -1,0 +1,120 @@
+"""README.md and the other papers say what is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from itertools import takewhile
+
+import pytest
+
+from sendinvoice_cli import __version__, cli
+from sendinvoice_cli.errors import ExitStatus
+from sendinvoice_cli.rows import COLUMNS
+from tests.docs import messages, session
+from tests.docs.mdoc import ROOT
+
+_README = session.README.read_text(encoding="utf-8")
+
+
+def _table(header: str) -> list[list[str]]:
+    """The rows of the table whose first line is ``header``."""
+    lines = _README.splitlines()
+    rows = takewhile(lambda line: line.startswith("|"), lines[lines.index(header) + 2 :])
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def _code() -> list[str]:
+    """The lines of the code blocks."""
+    return [line[4:] for line in _README.splitlines() if line.startswith("    ")]
+
+
+def _commands(text: list[str]) -> list[list[str]]:
+    """The arguments of each ``sendinvoice`` in lines of code."""
+    found = []
+    for line in text:
+        command = re.search(r"(?:^|/|[$] )sendinvoice (?P<args>[^|#]*)", line)
+        if command is not None:
+            found.append(shlex.split(command["args"]))
+    return found
+
+
+def test_session() -> None:
+    """If this fails, look at what has changed, then run ``make session``."""
+    assert session.normalise(session.shown()) == session.normalise(session.record())
+
+
+def test_normalising_leaves_what_matters() -> None:
+    ours = session.normalise("route  us → bob\nlni1qqgq7ugj5hkg2as90e4yhyegw959\n50,000 sat\n")
+    assert ours == "route  us → bob\nlni1…\n50,000 sat\n"
+
+
+def test_exit_statuses() -> None:
+    rows = _table("| exit | meaning | RPC code |")
+    assert [int(row[0]) for row in rows] == [int(status) for status in ExitStatus]
+    assert {int(row[0]): row[2] for row in rows} == messages.codes()
+    for row in rows:
+        meaning = ExitStatus(int(row[0])).meaning
+        assert row[1] in (meaning, f"{meaning} (`--renew`)")
+
+
+def test_quoted_messages_exist() -> None:
+    rows = _table("| message | what it means |")
+    quoted = [re.findall(r"`([^`]+)`", row[0]) for row in rows]
+    assert len(quoted) > 5
+    assert [each for one in quoted for each in one if not messages.exists(each)] == []
+
+
+@pytest.mark.parametrize("text", ["the payer refuses: …", "no such words", "cannot reach it at …"])
+def test_messages_that_do_not_exist(text: str) -> None:
+    assert not messages.exists(text)
+
+
+def test_commands_are_understood() -> None:
+    """Options and their values are what the command takes."""
+    examples = _commands(_code())
+    assert len(examples) > 5
+    for args in examples:
+        cli.command.make_context("sendinvoice", list(args))
+
+
+def test_options_exist() -> None:
+    options = {name for param in cli.command.params for name in param.opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _README))
+    assert named - {"--experimental-offers", "--experimental-onion-messages"} <= options
+
+
+def test_header_of_the_batch() -> None:
+    code = _code()
+    header = code[code.index("$ cat payouts.csv") + 1]
+    assert set(header.split(",")) <= set(COLUMNS)
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    papers = _README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?:^    |`)(?:\S+=\S+ )*make ([a-z]+)", papers, re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    assert {target for target in targets if f"\n{target}:" not in makefile} == set()
+
+
+def test_links_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).is_file(), f"{name} links to {target}"
+
+
+def test_files_that_are_named_exist() -> None:
+    papers = _README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:tests|man|completions|src)/[\w./-]*)`", papers))
+    assert named
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_changelog_has_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
+    assert versions[0] == ("Unreleased", "")
+    assert versions[1][0] == __version__
+    assert all(date for _, date in versions[1:])
