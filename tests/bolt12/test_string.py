@@ -78,8 +78,8 @@ def test_accepted_forms(form: str) -> None:
         (_TEXT.replace("lnr", "lni"), "does not begin with lnr1"),
         (f"bitcoin:{_TEXT}", "does not begin with lnr1"),
         (f"lightning:lightning:{_TEXT}", "does not begin with lnr1"),
-        (f"{_TEXT[:8]}{_TEXT[8:].upper()}", "mixed"),
-        (f"LNR1{_TEXT[4:]}", "mixed"),
+        (f"{_TEXT[:8]}{_TEXT[8:].upper()}", "mixes upper and lower case"),
+        (f"LNR1{_TEXT[4:]}", "mixes upper and lower case"),
         (f"{_TEXT[:9]} {_TEXT[9:]}", "' ' is not a character"),
         (f"{_TEXT[:9]}\n{_TEXT[9:]}", r"'\\n' is not a character"),
         (f"{_TEXT}+", r"'\+' is not a character"),
@@ -119,7 +119,7 @@ def test_refused_forms(form: str, reason: str) -> None:
     ],
 )
 def test_stray_bits_at_the_end_are_refused(data: str) -> None:
-    with pytest.raises(MalformedError, match="last character"):
+    with pytest.raises(MalformedError, match="ends with bits"):
         string.decode("lnr1" + data, "lnr")
 
 

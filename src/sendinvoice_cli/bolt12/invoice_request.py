@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import RequestExpiredError, UnanswerableRequestError
+from ..errors import MalformedError, RequestExpiredError, UnanswerableRequestError
 from . import fields, signature, string, tlv
 from .blinded_path import BlindedPath
 from .tlv import Record
@@ -68,7 +68,11 @@ def decode(text: str) -> InvoiceRequest:
     :raises MalformedError: the string, the TLV stream or a field breaks its rules.
     :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
     """
-    records = tlv.decode_stream(string.decode(text, "lnr"))
+    data = string.decode(text, "lnr")
+    try:
+        records = tlv.decode_stream(data)
+    except MalformedError as failure:
+        raise MalformedError(failure.message, hint=string.CUT_SHORT) from None
     values = {
         record.type: fields.decode_field(record.type, record.value)
         for record in records

@@ -19,6 +19,17 @@ _FROM_RFC_4648 = str.maketrans(_RFC_4648, _ALPHABET)
 _NOT_IN_ALPHABET = re.compile(f"[^{_ALPHABET}]")
 _CONTINUATION = re.compile(r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])")
 
+#: What begins like a BOLT 12 string, and is something else.
+_OTHERS = {
+    "lno": "an offer, which asks to be paid",
+    "lnr": "an invoice_request",
+    "lni": "an invoice, which asks to be paid",
+    "lnbc": "a BOLT 11 invoice, which asks to be paid",
+}
+
+#: What to do about a string that makes no sense.
+CUT_SHORT = "was it copied whole?"
+
 #: Longest string accepted, in characters. An onion message carries less than
 #: 32 KiB, so nothing that could be answered comes near.
 MAX_LENGTH = 64 * 1024
@@ -35,20 +46,23 @@ def decode(text: str, prefix: str) -> bytes:
     :raises MalformedError: not such a string.
     """
     if len(text) > MAX_LENGTH:
-        raise MalformedError(f"the string is longer than {MAX_LENGTH} characters")
+        raise MalformedError(f"the {prefix}1 string is longer than {MAX_LENGTH} characters")
     text = text.strip()
     if text[:10].lower() == "lightning:":
         text = text[10:]
     text = _CONTINUATION.sub("", text)
     if not text.isascii():
-        raise MalformedError("holds a character that is not ASCII")
+        raise MalformedError(f"the {prefix}1 string holds a character that is not ASCII")
     if text != text.lower():
         if text != text.upper():
-            raise MalformedError("upper and lower case are mixed; use one of them")
+            raise MalformedError(f"the {prefix}1 string mixes upper and lower case")
         text = text.lower()
     found, separator, data = text.partition("1")
     if not separator or found != prefix:
-        raise MalformedError(f"does not begin with {prefix}1")
+        raise MalformedError(
+            f"the string does not begin with {prefix}1",
+            hint=f"it is {_OTHERS[found]}" if found in _OTHERS else None,
+        )
     stray = _NOT_IN_ALPHABET.search(data)
     if stray is not None:
         raise MalformedError(f"{stray.group()!a} is not a character of a BOLT 12 string")
@@ -59,7 +73,9 @@ def decode(text: str, prefix: str) -> bytes:
     except binascii.Error:
         decoded = b""
     if _base32(decoded) != data:
-        raise MalformedError("the last character holds bits that belong to no byte")
+        raise MalformedError(
+            f"the {prefix}1 string ends with bits that belong to no byte", hint=CUT_SHORT
+        )
     return decoded
 
 
