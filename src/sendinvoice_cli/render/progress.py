@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from . import lines
 from .amounts import format_amount, format_duration, format_time
+from .console import make_console
 from .table import print_rows
 from .text import printable
 
@@ -86,15 +87,7 @@ class TerminalProgress:
     """
 
     def __init__(self, *, color: bool | None = None) -> None:
-        from rich.console import Console
-
-        self._console = Console(
-            stderr=True,
-            highlight=False,
-            markup=False,
-            emoji=False,
-            no_color=None if color is None else not color,
-        )
+        self._console = make_console(stderr=True, color=False if color is False else None)
         self._live: Live | None = None
         #: Names of the nodes the invoice went over, ours first; None before it went.
         self.route: list[str] | None = None
@@ -147,10 +140,11 @@ class TerminalProgress:
             self._line(" ", hint, "dim")
 
     def close(self) -> None:
-        """Take the countdown off the screen."""
+        """Take the countdown off the screen; what follows stands apart."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
+        self._console.print()
 
     def _line(self, mark: str, text: str, style: str = "") -> None:
         from rich.text import Text

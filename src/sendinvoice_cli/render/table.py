@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .amounts import format_amount, format_time
+from .console import make_console
 from .text import printable
 
 if TYPE_CHECKING:
@@ -32,19 +33,12 @@ def print_result(
     :param route: names of the nodes it went over, ours first.
     :param color: None to decide by the terminal.
     """
-    from rich.console import Console
     from rich.text import Text
 
     status = result.get("status")
     if status is None:
         return
-    console = Console(
-        highlight=False,
-        markup=False,
-        emoji=False,
-        force_terminal=True if color else None,
-        no_color=None if color is None else not color,
-    )
+    console = make_console(color=color)
     title, style = _TITLES.get(str(status), (printable(str(status)), "bold"))
     console.print(Text(title, style=style))
     print_rows(console, _rows(result, route))
