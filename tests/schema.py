@@ -28,3 +28,15 @@ def check_paid(result: Mapping[str, Any], exit_code: int = 0) -> None:
     assert result["status"] == "paid"
     preimage = bytes.fromhex(result["payment_preimage"])
     assert sha256(preimage).hexdigest() == result["payment_hash"]
+
+
+def check_row(result: Mapping[str, Any], exit_code: int) -> None:
+    """Check a line of a batch: a result with its place, or a row that makes no sense."""
+    rest = {name: value for name, value in result.items() if name not in ("row", "line")}
+    assert result["line"] >= result["row"] >= 1
+    if exit_code != 2:
+        (check_result if exit_code else check_paid)(rest, exit_code)
+        return
+    assert result["exit_code"] == exit_code
+    assert rest.keys() - {"label"} == {"exit_code", "error"}
+    assert rest["error"]["code"] == -32602

@@ -38,6 +38,7 @@ from .send import (
     COPY_INTERVALS,
     HELPER_RESTARTS,
     LAST_COPY_BEFORE,
+    LAST_WORD_INTERVAL,
     LAST_WORD_SECONDS,
     REPLY_GRACE,
     describe_interruption,
@@ -53,6 +54,10 @@ MAX_UNSENT = 100
 MAX_WAITING = 2000
 #: Seconds after which the network is looked at anew.
 GRAPH_SECONDS = 30
+#: Seconds that a lightningd which is back gets to regain its peers, and
+#: between looks at them.
+PEERS_SECONDS = 10
+_POLL_SECONDS = 0.2
 
 _T = TypeVar("_T")
 
@@ -185,7 +190,12 @@ class _Batch:
         self.node = node
         self.reporter = reporter
         self.pacer = pacer
+        #: None when answers are not to be heard, or cannot be.
         self.replies: ReplySession | None = None
+        self.session: ReplySession | None = None
+        self.is_deaf = False
+        self.is_listening = False
+        self.is_following = False
         self.helper_restarts = HELPER_RESTARTS
         #: How often lightningd was regained, so that one loss is mended once.
         self.generation = 0
@@ -196,6 +206,7 @@ class _Batch:
         self.labels: dict[str, asyncio.Task[None]] = {}
         #: Jobs whose invoice exists, by label.
         self.waiting: dict[str, _Job] = {}
+        self.graph: Graph | None = None
         self.graph_until = 0.0
         self.paid = 0
         self.failed = 0
@@ -209,7 +220,7 @@ class _Batch:
         self.mending = asyncio.Lock()
         self.feed = await self.threads.call(lambda: InvoiceFeed(self.client))
         if not no_replies:
-            self.replies = ReplySession(self.client, time.time() + REPLY_GRACE)
+            self.session = ReplySession(self.client, time.time() + REPLY_GRACE)
             await self._start_helper()
         self._follow_invoices()
         reading = asyncio.create_task(self._read(rows))
@@ -268,6 +279,8 @@ class _Batch:
                     self.threads.post(queue.put_nowait, row)
             except SendInvoiceError as error:
                 end = error
+            except Exception as failure:
+                end = unexpected(failure)
             self.threads.post(queue.put_nowait, end)
 
         self.threads.spawn(read)
@@ -360,19 +373,27 @@ class _Batch:
             return
         await self._call(exchange.look_for_routes)
         async with self.room:
+            generation = self.generation
             await self._take_turn(exchange)
             if not await self._call(exchange.create):
                 return
             self.waiting[exchange.request.label] = job = _Job(exchange)
             self._count()
-            if not await self._transmit(exchange) and not exchange.maybe_sent:
+            if exchange.resumed:
+                # What happened to it before it was followed has to be asked for.
+                await self._call(exchange.read_state)
+                if exchange.known["status"] == "paid":
+                    return
+            is_sent = await self._transmit(exchange) or exchange.maybe_sent
+            # A lightningd that was away may take a while to find its peers again.
+            if not is_sent and generation == self.generation:
                 raise exchange.no_route()
             sent()
             await self._wait(job)
             exchange.conclude()
 
     async def _take_turn(self, exchange: Exchange) -> None:
-        """Wait until the next copy may go over every link of its way."""
+        """Wait until the first copy may go over every link of its way."""
         route = exchange.next_route
         if route is None:
             return
@@ -380,14 +401,37 @@ class _Batch:
         now = time.monotonic()
         await asyncio.sleep(self.pacer.reserve(links, now) - now)
 
+    async def _send_again(self, job: _Job) -> None:
+        """Send another copy when its turn comes, unless there is news, or no time is left."""
+        exchange = job.exchange
+        await self._call(lambda: exchange.look_for_other_routes(self._graph()))
+        route = exchange.next_route
+        if route is None:
+            return
+        links = links_of(route.nodes, leads_on=route.leads_on)
+        now = time.monotonic()
+        seconds = self.pacer.turn(links, now) - now
+        if seconds > exchange.expires_at - LAST_COPY_BEFORE - time.time():
+            return
+        self.pacer.reserve(links, now)
+        with suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(job.news.wait(), seconds)
+            return
+        await self._transmit(exchange)
+
     async def _transmit(self, exchange: Exchange) -> bool:
         while True:
-            if self.replies is not None:
-                self.replies.extend(exchange.expires_at + REPLY_GRACE)
+            replies = self.replies
+            if replies is not None:
+                replies.extend(exchange.expires_at + REPLY_GRACE)
             try:
-                return await self._call(partial(exchange.transmit, self.replies))
+                is_sent = await self._call(partial(exchange.transmit, replies))
             except HelperUnavailableError as failure:
                 self._do_without_replies(str(failure))
+            else:
+                if replies is not None:
+                    self._listen()
+                return is_sent
 
     async def _wait(self, job: _Job) -> None:
         """Wait until the invoice is paid or refused, or its deadline; its state is read last."""
@@ -402,12 +446,22 @@ class _Batch:
                 await asyncio.wait_for(job.news.wait(), min(copy_at, exchange.expires_at) - now)
                 continue
             if copy_at <= time.time() < exchange.expires_at - LAST_COPY_BEFORE:
-                await self._call(lambda: exchange.look_for_other_routes(self._graph()))
-                await self._take_turn(exchange)
-                await self._transmit(exchange)
-            copy_at = time.time() + interval(COPY_INTERVALS, len(exchange.copies))
-        if exchange.known["status"] != "paid":
+                await self._send_again(job)
+            copy_at = time.time() + interval(COPY_INTERVALS, max(len(exchange.copies) - 1, 0))
+        await self._learn_end(job)
+
+    async def _learn_end(self, job: _Job) -> None:
+        """Read the invoice's state last: lightningd decides until when it may be paid."""
+        exchange = job.exchange
+        give_up_at = max(exchange.expires_at, time.time()) + LAST_WORD_SECONDS
+        while exchange.known["status"] == "unpaid":
+            job.news.clear()
             await self._call(exchange.read_state)
+            is_open = exchange.known["status"] == "unpaid" and not exchange.is_refused()
+            if not is_open or time.time() >= give_up_at:
+                return
+            with suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(job.news.wait(), LAST_WORD_INTERVAL)
 
     # --- what is shared ---
 
@@ -417,6 +471,9 @@ class _Batch:
         :raises UnreachableError: it stays away.
         """
         while True:
+            async with self.mending:
+                # Nothing is to be had of a lightningd without its peers.
+                pass
             if self.gone is not None:
                 raise self.gone
             generation = self.generation
@@ -441,31 +498,58 @@ class _Batch:
                 for job in self.waiting.values():
                     job.news.set()
                 return
+            await self.threads.call(self._await_peers)
             self.generation += 1
             self.graph_until = 0
+            self.helper_restarts = HELPER_RESTARTS
             self._follow_invoices()
             await self._start_helper()
 
+    def _await_peers(self) -> None:
+        """Let lightningd regain the peers that it had, of which some may stay away."""
+        until = time.monotonic() + PEERS_SECONDS
+        with suppress(SendInvoiceError):
+            wanted = set(self.graph.message_peers()) if self.graph is not None else set()
+            while wanted - set(Graph(self.client, self.node.id).message_peers()):
+                if time.monotonic() >= until:
+                    return
+                time.sleep(_POLL_SECONDS)
+
     def _graph(self) -> Graph:
         """The network as it is known; looked at anew now and then."""
-        if time.monotonic() >= self.graph_until:
+        graph = self.graph
+        if graph is None or time.monotonic() >= self.graph_until:
+            # Several threads may do this at once: what is shared is complete.
+            graph = self.graph = Graph(self.client, self.node.id)
             self.graph_until = time.monotonic() + GRAPH_SECONDS
-            self.graph = Graph(self.client, self.node.id)
-        return self.graph
+        return graph
 
     def _follow_invoices(self) -> None:
+        if self.is_following:
+            return
+        self.is_following = True
         generation = self.generation
 
         def follow() -> None:
+            lost = UnreachableError("no more changes of invoices")
             try:
                 for changed in self.feed.changes():
                     self.threads.post(self._on_change, changed)
-            except UnreachableError as lost:
-                self.threads.post(self._on_lost, lost, generation)
-            except SendInvoiceError as failure:
-                self.threads.post(self._on_lost, UnreachableError(failure.message), generation)
+            except UnreachableError as failure:
+                lost = failure
+            except Exception as failure:
+                lost = UnreachableError(str(failure))
+            self.threads.post(self._on_feed_lost, lost, generation)
 
         self.threads.spawn(follow)
+
+    def _on_feed_lost(self, lost: UnreachableError, generation: int) -> None:
+        self.is_following = False
+        if generation != self.generation:
+            # lightningd was regained before this was noticed.
+            self._follow_invoices()
+        else:
+            self._on_lost(lost, generation)
 
     def _on_change(self, changed: dict[str, Any]) -> None:
         job = self.waiting.get(changed.get("label", ""))
@@ -484,15 +568,27 @@ class _Batch:
         return task
 
     async def _start_helper(self) -> None:
-        session = self.replies
-        if session is None:
+        """Have the helper ready, and listen to it."""
+        if self.session is None:
             return
         generation = self.generation
         try:
-            await self.threads.call(session.start)
+            await self.threads.call(self.session.start)
         except HelperUnavailableError as failure:
             self._do_without_replies(str(failure))
+        except UnreachableError as lost:
+            self._on_lost(lost, generation)
+        else:
+            self.replies = self.session
+            self.is_deaf = False
+            self._listen()
+
+    def _listen(self) -> None:
+        session = self.session
+        if session is None or self.is_listening:
             return
+        self.is_listening = True
+        generation = self.generation
 
         def listen() -> None:
             try:
@@ -501,9 +597,22 @@ class _Batch:
             except HelperUnavailableError as failure:
                 self.threads.post(self._on_helper_lost, str(failure), generation)
             except UnreachableError as lost:
-                self.threads.post(self._on_lost, lost, generation)
+                self.threads.post(self._on_listener_lost, lost, generation)
+            else:
+                # The helper waits for nothing at present.
+                self.threads.post(self._on_silence)
 
         self.threads.spawn(listen)
+
+    def _on_silence(self) -> None:
+        self.is_listening = False
+
+    def _on_listener_lost(self, lost: UnreachableError, generation: int) -> None:
+        self.is_listening = False
+        if generation == self.generation:
+            self._on_lost(lost, generation)
+        elif self.replies is not None:
+            self._listen()
 
     def _on_reply(self, reply: Reply) -> None:
         for job in self.waiting.values():
@@ -512,18 +621,21 @@ class _Batch:
                 job.news.set()
 
     def _on_helper_lost(self, reason: str, generation: int) -> None:
-        if generation != self.generation or self.replies is None:
+        self.is_listening = False
+        if self.replies is None:
             return
-        if self.helper_restarts == 0:
-            self._do_without_replies(reason)
-            return
-        self.helper_restarts -= 1
+        if generation == self.generation:
+            if self.helper_restarts == 0:
+                self._do_without_replies(reason)
+                return
+            self.helper_restarts -= 1
         self._background(self._start_helper())
 
     def _do_without_replies(self, reason: str) -> None:
-        if self.replies is None:
-            return
         self.replies = None
+        if self.is_deaf:
+            return
+        self.is_deaf = True
         self.reporter.warn(
             f"the payers' answers cannot be heard: {reason}",
             "refusals will look like timeouts; --no-replies silences this",

@@ -254,9 +254,7 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
 
     with ExitStack() as files:
         try:
-            source = files.enter_context(
-                click.open_file(params["batch"], encoding="utf-8", errors="replace")
-            )
+            source = _open_batch(params["batch"], files)
             output = (
                 files.enter_context(open_output(params["output"])) if params["output"] else None
             )
@@ -272,12 +270,29 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
         summary = False
         try:
             status = batch.run(
-                rows.read(source, defaults), client, report, no_replies=params["no_replies"]
+                rows.read(rows.lines_of(source), defaults),
+                client,
+                report,
+                no_replies=params["no_replies"],
             )
             summary = True
         finally:
             report.close(summary=summary)
     return status
+
+
+def _open_batch(path: str, files: ExitStack) -> int:
+    """A descriptor of the file; - is stdin.
+
+    :raises OSError: it cannot be opened.
+    """
+    if path == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        return sys.stdin.fileno()
+    source = os.open(path, os.O_RDONLY)
+    files.callback(os.close, source)
+    return source
 
 
 @contextmanager

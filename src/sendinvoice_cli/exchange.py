@@ -29,14 +29,17 @@ from .errors import (
     UsageError,
 )
 from .node import info, invoices, messages, payment_paths
-from .node.client import Client
+from .node.client import Client, ConnectionLostError
 from .node.graph import Graph
-from .node.info import NodeInfo
+from .node.info import NodeInfo, OnionApi
 from .node.payment_paths import IncomingChannel
 from .node.replies import Reply, ReplySession
 from .node.routes import Route, Router
 from .onion import message
 from .request import Request, amount_to_ask
+
+#: In CLN's refusal of an invoice that it is paying already.
+_IN_PROGRESS = "still in progress"
 
 
 @dataclass(frozen=True)
@@ -205,8 +208,15 @@ class Exchange:
         self.resumed = self.maybe_sent = False
         if stored is None:
             return True
-        if not _is_for(stored, self._invreq, self._amount_msat):
+        if not _answers(stored, self._invreq):
             raise invoices.label_taken(label, stored)
+        if stored["amount_msat"] != self._amount_msat:
+            raise LabelTakenError(
+                f"the label {label!r} belongs to an invoice for this request "
+                f"over {stored['amount_msat']} msat, not {self._amount_msat} msat",
+                hint="ask for that amount, or choose another label",
+                data=stored,
+            )
         if stored["status"] == "paid":
             self.known.update(stored)
             self._progress.step("This invoice was paid before; nothing was sent")
@@ -218,13 +228,21 @@ class Exchange:
                     hint="--renew replaces it with a fresh one",
                     data=stored,
                 )
-            if not self.request.dry_run:
-                invoices.delete(self._client, label, stored["status"])
-                self._progress.step("Deleted the expired invoice")
-            return True
+            return self.request.dry_run or self._delete_expired(stored)
         self.known.update(stored)
-        self.resumed = self.maybe_sent = True
+        self.resumed = self.maybe_sent = self.maybe_created = True
         self._progress.step("This invoice exists already; sending it again")
+        return True
+
+    def _delete_expired(self, stored: Mapping[str, Any]) -> bool:
+        try:
+            invoices.delete(self._client, self.request.label, stored["status"])
+        except LightningdError:
+            # It was paid after all, or another command was faster.
+            if invoices.find(self._client, self.request.label) == stored:
+                raise
+            return self._find_stored()
+        self._progress.step("Deleted the expired invoice")
         return True
 
     def choose_payment_paths(self) -> None:
@@ -256,6 +274,7 @@ class Exchange:
         route = next(self._router.routes(connect=False), None)
         if route is None:
             raise self.no_route()
+        self._check_version()
         self.known.update(
             {
                 "status": "dry-run",
@@ -285,8 +304,18 @@ class Exchange:
                 raise error
             # An earlier run may have sent the invoice, so it may be paid all the same.
             self._progress.warn(error.message, error.hint)
+        self._check_version()
+
+    def _check_version(self) -> None:
+        """Old versions take field 90 for another one, and can make no invoice with it."""
+        if self._invreq.paths and self._node.onion_api is OnionApi.SEND_HOPS:
+            raise LightningdError(
+                f"lightningd {self._node.version} cannot answer a request with invreq_paths",
+                hint="v24.08 and later can",
+            )
 
     def _new_router(self) -> Router:
+        self._dead_ends_shown = 0
         return Router(
             self._client,
             self._node,
@@ -305,7 +334,6 @@ class Exchange:
         :raises LightningdError: lightningd refused, or returned another invoice.
         """
         if self.resumed:
-            self.maybe_created = True
             return True
         payment_hash = sha256(self._preimage).digest()
         unsigned = invoice.build_unsigned(
@@ -319,11 +347,13 @@ class Exchange:
                 self._client, self._node, self._channels, payment_hash, self.request.timeout
             ),
         )
-        self.maybe_created = True
         try:
             stored = invoices.create(
                 self._client, invoice.encode(unsigned), self.request.label, self._preimage
             )
+        except ConnectionLostError:
+            self.maybe_created = True
+            raise
         except LabelTakenError:
             # Another command with the same label was faster, or lightningd had
             # stored this very invoice before the connection broke.
@@ -331,7 +361,10 @@ class Exchange:
                 return False
             if not self.resumed:
                 raise
+            if self.known["payment_hash"] == payment_hash.hex():
+                self.resumed = self.maybe_sent = False
             return True
+        self.maybe_created = True
         try:
             _check_created(stored, unsigned)
         except LightningdError:
@@ -411,12 +444,16 @@ class Exchange:
         """Whether the payer's refusal is final.
 
         An error may answer a repeated copy while the first one is being paid:
-        it is final only once every copy is answered, and none is unknown.
+        it is final only once every copy is answered, and none is unknown. Of a
+        copy that another command has sent meanwhile, only the payer tells.
         """
         return (
             bool(self.copies)
             and not self.maybe_sent
-            and all(copy.refusal is not None for copy in self.copies.values())
+            and all(
+                copy.refusal is not None and _IN_PROGRESS not in copy.refusal.text
+                for copy in self.copies.values()
+            )
         )
 
     def read_state(self) -> None:
@@ -451,7 +488,7 @@ class Exchange:
         if not self.copies:
             raise self.no_route()
         raise TimedOutError(
-            "the invoice was not paid in time, and the payer sent no answer",
+            "the invoice was not paid in time, and no answer of the payer was heard",
             hint="ask the payer for a new request, or try this one again with --renew",
             data={"invstring": self.known["bolt12"]},
         )
@@ -467,6 +504,10 @@ class Exchange:
         )
 
     def _show_route(self, route: Route) -> None:
+        for end in self._router.dead_ends[self._dead_ends_shown :]:
+            self._progress.step(f"Skipped {end.target}: {end.reason}")
+        self._dead_ends_shown = len(self._router.dead_ends)
+
         def name(node: bytes) -> str:
             return self._graph.alias(node) or node.hex()[:16]
 
@@ -481,12 +522,10 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _is_for(stored: Mapping[str, Any], invreq: InvoiceRequest, amount_msat: int) -> bool:
-    """Whether a stored invoice answers this request, with this amount."""
-    if stored.get("amount_msat") != amount_msat or "bolt12" not in stored:
-        return False
+def _answers(stored: Mapping[str, Any], invreq: InvoiceRequest) -> bool:
+    """Whether a stored invoice was made for this request."""
     try:
-        return invoice.answers(invoice.decode(stored["bolt12"]), invreq)
+        return invoice.answers(invoice.decode(stored.get("bolt12", "")), invreq)
     except MalformedError:
         return False
 

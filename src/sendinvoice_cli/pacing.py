@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 #: Seconds between messages over one link. lightningd takes one each 0.25.
-INTERVAL = 0.255
+INTERVAL = 0.251
 #: How many go at once after a pause. lightningd takes 4; the one left over
 #: makes up for messages that bunch up on the way.
 BURST = 3
+
+#: More links than that are looked through for some that can be forgotten.
+MAX_LINKS = 1000
 
 #: A directed link; None stands for what lies behind an introduction node.
 Link = tuple[bytes, bytes | None]
@@ -40,13 +43,16 @@ class Pacer:
         # When the bucket of a link will be full again, less one token.
         self._full_at: dict[Link, float] = {}
 
+    def turn(self, links: Sequence[Link], now: float) -> float:
+        """When a message may go that asks now."""
+        return max([now, *(self._full_at.get(link, now) - self._tolerance for link in links)])
+
     def reserve(self, links: Sequence[Link], now: float) -> float:
         """Take a token from every link, and return when the message may go."""
-        at = max([now, *(self._full_at.get(link, now) - self._tolerance for link in links)])
+        at = self.turn(links, now)
         for link in links:
             self._full_at[link] = max(self._full_at.get(link, at), at) + self._interval
+        if len(self._full_at) > MAX_LINKS:
+            # Those that have not been used for a while are as good as new.
+            self._full_at = {link: full for link, full in self._full_at.items() if full > now}
         return at
-
-    def forget_full(self, now: float) -> None:
-        """Drop what is known of links that have not been used for a while."""
-        self._full_at = {link: full for link, full in self._full_at.items() if full > now}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -21,12 +23,17 @@ _PARSERS = {
 }
 
 
+#: Longest line that is read, in characters. A request has 65,536 at most.
+MAX_LINE = 2**20
+_READ_SIZE = 2**16
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the file.
 
     :param number: 1 for the first request.
-    :param line: the line of the file on which it ends, 1 for the first.
+    :param line: the line of the file on which it begins, 1 for the first.
     :param request: None when the row cannot be read.
     :param error: why it cannot be read.
     :param label: as far as it is known.
@@ -37,6 +44,30 @@ class Row:
     request: Request | None
     error: SendInvoiceError | None = None
     label: str | None = None
+
+
+def lines_of(descriptor: int) -> Iterator[str]:
+    """Read the lines of a file as they come, whatever is not UTF-8 replaced.
+
+    Not through a file object: a thread that waits for input holds its lock, and
+    a process cannot end before that is free.
+
+    :param descriptor: of the open file.
+    :raises UsageError: it cannot be read, or is no text.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
+    try:
+        while data := os.read(descriptor, _READ_SIZE):
+            *lines, rest = (rest + decoder.decode(data)).split("\n")
+            for line in lines:
+                yield line + "\n"
+            if len(rest) > MAX_LINE:
+                raise UsageError(f"a line of the batch is longer than {MAX_LINE} characters")
+    except OSError as failure:
+        raise UsageError(f"cannot read the batch: {failure.strerror}") from None
+    if rest := rest + decoder.decode(b"", final=True):
+        yield rest
 
 
 def read(lines: Iterable[str], defaults: Request) -> Iterator[Row]:
@@ -76,19 +107,28 @@ def _read_json(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
-    reader = csv.reader(lines)
+    # Strict: a quote that is never closed would make one row of all that follow.
+    reader = csv.reader(lines, strict=True)
     try:
         header = [column.strip() for column in next(reader)]
-        _check_header(header)
-        for fields in reader:
-            if not fields:
-                continue
-            row: dict[str, Any] | None = None
-            if len(fields) <= len(header):
-                row = {column: value for column, value in zip(header, fields) if value}  # noqa: B905
-            yield reader.line_num, row
     except csv.Error as failure:
-        raise UsageError(f"line {reader.line_num}: not CSV: {failure}") from None
+        raise UsageError(f"the first line is not CSV: {failure}") from None
+    _check_header(header)
+    while True:
+        line_number = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield line_number, None
+            continue
+        if not fields:
+            continue
+        row: dict[str, Any] | None = None
+        if len(fields) <= len(header):
+            row = {column: value for column, value in zip(header, fields) if value}  # noqa: B905
+        yield line_number, row
 
 
 def _check_header(header: list[str]) -> None:
@@ -109,8 +149,7 @@ def _row(number: int, line: int, values: Any, defaults: Request) -> Row:
     try:
         return Row(number, line, _request(values, defaults), label=label)
     except SendInvoiceError as failure:
-        error = UsageError(f"line {line}: {failure.message}", hint=failure.hint)
-        return Row(number, line, None, error, label)
+        return Row(number, line, None, failure, label)
 
 
 def _request(values: Any, defaults: Request) -> Request:

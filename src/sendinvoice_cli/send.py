@@ -27,10 +27,17 @@ from .errors import (
 )
 from .exchange import Exchange, Outcome, Progress, unexpected
 from .node import info
-from .node.client import Client, ConnectionLostError
+from .node.client import Client
 from .node.graph import Graph
 from .node.replies import HelperUnavailableError, Reply, ReplySession
-from .node.watch import Background, HelperLost, InvoiceClosed, Watch
+from .node.watch import (
+    Background,
+    HelperLost,
+    InvoiceClosed,
+    Wait,
+    Watch,
+    wait_in_real_time,
+)
 from .request import Request
 
 #: Seconds from one copy of the invoice to the next, while nothing is heard;
@@ -44,6 +51,8 @@ LAST_COPY_BEFORE = 5
 RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
 #: Seconds to go on trying past the deadline, to learn how it ended.
 LAST_WORD_SECONDS = 30
+#: Seconds from one look at an invoice that should have expired to the next.
+LAST_WORD_INTERVAL = 1
 
 #: Seconds past the deadline for which the helper keeps what it hears.
 REPLY_GRACE = 60
@@ -55,24 +64,29 @@ def send(
     request: Request,
     client: Client,
     progress: Progress,
+    *,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    wait: Wait = wait_in_real_time,
 ) -> Outcome:
     """Answer one request, and wait for how it ends.
 
     :param clock: UNIX seconds.
     :param sleep: seconds, between attempts to reach a lightningd that is gone.
+    :param wait: for an event, at most so many seconds.
     :returns: an outcome, of which an error is part.
     :raises UsageError: the request does not fit the arguments.
     """
     exchange = Exchange(request, client, progress, clock)
     error: SendInvoiceError | None = None
     try:
-        _Single(exchange, client, progress, clock, sleep).run()
+        _Single(exchange, client, progress, clock=clock, sleep=sleep, wait=wait).run()
     except InterruptedBySignalError as signal:
         error = describe_interruption(signal, exchange.known)
     except UsageError:
         raise
+    except UnreachableError as lost:
+        error = _outcome_unknown(request.label) if exchange.maybe_created else lost
     except SendInvoiceError as failure:
         error = failure
     except Exception as failure:
@@ -96,6 +110,14 @@ def describe_interruption(
     )
 
 
+def _outcome_unknown(label: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"outcome unknown: lightningd is gone, and with it what became of invoice {label!r}",
+        hint="once it is back, run the same command again, or look with "
+        f"'lightning-cli listinvoices {label}'",
+    )
+
+
 class _Single:
     """The order of steps for one request, and the waiting."""
 
@@ -104,17 +126,24 @@ class _Single:
         exchange: Exchange,
         client: Client,
         progress: Progress,
+        *,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        wait: Wait,
     ) -> None:
         self.exchange = exchange
         self.client = client
         self.progress = progress
         self.clock = clock
         self.sleep = sleep
+        self.wait = wait
+        #: Who hears replies, None with --no-replies; ``replies`` is None while nobody does.
+        self.session: ReplySession | None = None
         self.replies: ReplySession | None = None
         self.helper_restarts = HELPER_RESTARTS
-        self.watch = Watch(client, exchange.request.label)
+        #: Whether lightningd was gone: it takes a while to find its peers again.
+        self.was_lost = False
+        self.watch = Watch(client, exchange.request.label, wait)
 
     def run(self) -> None:
         exchange = self.exchange
@@ -139,7 +168,7 @@ class _Single:
     def _start_replies(self) -> None:
         """Have the reply helper started while the rest is being prepared."""
         until = self.clock() + self.exchange.request.timeout + REPLY_GRACE
-        self.replies = ReplySession(self.client, until)
+        self.session = self.replies = ReplySession(self.client, until)
         self.helper_start = Background(self.replies.start)
 
     def _create(self) -> bool:
@@ -147,7 +176,9 @@ class _Single:
         while True:
             try:
                 return self.exchange.create()
-            except ConnectionLostError as lost:
+            except UnreachableError as lost:
+                if not self.exchange.maybe_created:
+                    raise
                 self._reconnect(lost, give_up_at)
 
     def _transmit_first(self) -> None:
@@ -158,7 +189,7 @@ class _Single:
             self._do_without_replies(str(failure))
         except UnreachableError as lost:
             self._reconnect_and_follow(lost)
-        if not self._transmit() and not self.exchange.maybe_sent:
+        if not (self._transmit() or self.exchange.maybe_sent or self.was_lost):
             raise self.exchange.no_route()
         if self.replies is not None:
             self.watch.follow_replies(self.replies)
@@ -193,7 +224,7 @@ class _Single:
             if event is None:
                 if copy_at <= self.clock() < deadline - LAST_COPY_BEFORE:
                     self._transmit_another()
-                copy_at = self.clock() + interval(COPY_INTERVALS, len(exchange.copies))
+                copy_at = self.clock() + interval(COPY_INTERVALS, max(len(exchange.copies) - 1, 0))
             elif isinstance(event, InvoiceClosed):
                 break
             elif isinstance(event, Reply):
@@ -204,13 +235,22 @@ class _Single:
                 self._restart_helper(event.reason)
             else:
                 self._reconnect_and_follow(event.error)
+        self._learn_end()
+
+    def _learn_end(self) -> None:
+        """Read the invoice's state last: lightningd decides until when it may be paid."""
+        exchange = self.exchange
+        give_up_at = max(exchange.expires_at, self.clock()) + LAST_WORD_SECONDS
         while True:
             try:
                 exchange.read_state()
             except UnreachableError as lost:
-                self._reconnect(lost, max(deadline, self.clock() + LAST_WORD_SECONDS))
-            else:
+                self._reconnect(lost, give_up_at)
+                continue
+            is_open = exchange.known["status"] == "unpaid" and not exchange.is_refused()
+            if not is_open or self.clock() >= give_up_at:
                 return
+            self.watch.next_event(LAST_WORD_INTERVAL)
 
     def _transmit_another(self) -> None:
         """Send the same invoice again, since a message may be lost without a word."""
@@ -239,11 +279,23 @@ class _Single:
 
     def _reconnect_and_follow(self, lost: UnreachableError) -> None:
         """Regain lightningd, see what happened meanwhile, and go on waiting."""
-        self._reconnect(lost, self.exchange.expires_at)
-        self.exchange.read_state()
+        while True:
+            self._reconnect(lost, self.exchange.expires_at)
+            try:
+                self.exchange.read_state()
+                self._follow_anew()
+            except UnreachableError as again:
+                lost = again
+            else:
+                return
+
+    def _follow_anew(self) -> None:
         # Events of the time before say no more than the state just read.
-        self.watch = Watch(self.client, self.exchange.request.label)
+        self.watch = Watch(self.client, self.exchange.request.label, self.wait)
         self.watch.follow_invoice()
+        # On its way down, lightningd ends the helper before it closes the connections.
+        self.replies = self.session
+        self.helper_restarts = HELPER_RESTARTS
         if self.replies is not None:
             try:
                 self.replies.start()
@@ -258,16 +310,12 @@ class _Single:
         :param until: UNIX seconds.
         :raises OutcomeUnknownError: it stays away.
         """
+        self.was_lost = True
         self.progress.warn(lost.message, "trying to reach it again")
         if wait_for_return(self.client, until, self.clock, self.sleep):
             self.progress.step("lightningd is back")
             return
-        label = self.exchange.request.label
-        raise OutcomeUnknownError(
-            f"outcome unknown: lightningd is gone, and with it what became of invoice {label!r}",
-            hint="once it is back, run the same command again, or look with "
-            f"'lightning-cli listinvoices {label}'",
-        )
+        raise _outcome_unknown(self.exchange.request.label)
 
 
 def wait_for_return(
@@ -276,22 +324,23 @@ def wait_for_return(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> bool:
-    """Try to reach lightningd, less and less often (``getinfo``).
+    """Try to reach lightningd, less and less often (``getinfo``), and once at least.
 
     :param until: UNIX seconds.
     :returns: whether it is back.
     """
     attempt = 0
-    while clock() < until:
+    while True:
         sleep(max(min(interval(RECONNECT_INTERVALS, attempt), until - clock()), 0))
         attempt += 1
         try:
             client.call("getinfo")
         except (UnreachableError, LightningdError):
             # Gone, or there and still starting up.
-            continue
-        return True
-    return False
+            if clock() >= until:
+                return False
+        else:
+            return True
 
 
 def interval(intervals: tuple[float, ...], at: int) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sendinvoice_cli.sandbox.family import Family
-from tests.networks import Network, simulated
+from tests.networks import Network, simulated, timed
+from tests.networks.timed import TimedNetwork
 
 HELPER = "sendinvoice-reply-helper"
 
@@ -71,3 +72,16 @@ def start(network: Network) -> Iterator[Callable[..., Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., TimedNetwork]]:
+    """Brings up sandboxes in which time stands still, by ``timed.network``'s parameters."""
+    with ExitStack() as running:
+        yield lambda *args: running.enter_context(timed.network(*args))
+
+
+@pytest.fixture
+def still(launch: Callable[..., TimedNetwork]) -> TimedNetwork:
+    """A sandbox of the newest family in which time stands still."""
+    return launch()

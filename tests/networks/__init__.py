@@ -35,8 +35,13 @@ SENT = re.compile(r"call (injectonionmessage|sendonionmessage) \([0-9.]+ ms\)$",
 _POLL_SECONDS = 0.05
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Return once ``condition`` holds.
+def wait_for(
+    condition: Callable[[], object],
+    what: str,
+    seconds: float = 30,
+    poll_seconds: float = _POLL_SECONDS,
+) -> None:
+    """Return once ``condition`` holds; it is looked at every ``poll_seconds``.
 
     :raises TimeoutError: it does not for so many seconds; names ``what``.
     """
@@ -44,7 +49,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 30) ->
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s for {what}")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll_seconds)
 
 
 @dataclass(frozen=True)

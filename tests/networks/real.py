@@ -10,9 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ CHANNEL_SAT = 5_000_000
 #: What the funder of a channel leaves to the other side.
 PUSHED_MSAT = 1_000_000_000
 
+#: option_onion_messages, as lightningd offers it (BOLT 9).
+ONION_MESSAGES_BIT = 39
 #: From this version on, onion messages need no option.
 _ONION_MESSAGES_BY_DEFAULT = (24, 8)
 
@@ -69,6 +71,19 @@ class _NodeMailbox:
         return [bytes.fromhex(invoice) for invoice in received]
 
 
+@contextmanager
+def hushed(payer: Node, part: str = "") -> Iterator[Mailbox]:
+    """Inside of it, a node with the mailbox plugin gets invoices and neither pays nor answers.
+
+    :param part: bytes in hex that they hold; all by default.
+    """
+    payer.rpc(mailbox_plugin.TAKE, part=part)
+    try:
+        yield _NodeMailbox(payer)
+    finally:
+        payer.rpc(mailbox_plugin.TAKE)
+
+
 @dataclass(frozen=True)
 class RealNetwork(Network):
     """Four lightningd.
@@ -78,17 +93,12 @@ class RealNetwork(Network):
 
     handles: dict[str, Any] = field(repr=False)
 
-    @contextmanager
-    def hushed(self, request: str | None = None) -> Iterator[Mailbox]:
+    def hushed(self, request: str | None = None) -> AbstractContextManager[Mailbox]:
         """Inside of it, the payer gets invoices and neither pays nor answers."""
         part = ""
         if request is not None:
             part = self.payer.rpc("decode", string=request)["invreq_metadata"]
-        self.payer.rpc(mailbox_plugin.TAKE, part=part)
-        try:
-            yield _NodeMailbox(self.payer)
-        finally:
-            self.payer.rpc(mailbox_plugin.TAKE)
+        return hushed(self.payer, part)
 
     @contextmanager
     def stopped(self, node: Node) -> Iterator[None]:
@@ -110,20 +120,23 @@ def network(directory: Path) -> Iterator[RealNetwork]:
     said, number = version()
     with ExitStack() as cleanup:
         executor = cleanup.enter_context(ThreadPoolExecutor(max_workers=20))
-        bitcoind = _start_bitcoind(directory, cleanup)
-        handles = _start_nodes(directory, bitcoind, executor, number, cleanup)
-        nodes = {
-            role: Node(role, Path(handle.daemon.lightning_dir), handle.info["id"])
-            for role, handle in handles.items()
-        }
-        _connect(nodes, handles)
+        bitcoind = start_bitcoind(directory, cleanup)
+        options = {role: _options(role, number) for role in ROLES}
+        # From the start: one that is started later does not reliably get a
+        # message before lightningd's own plugin.
+        options["payer"]["plugin"] = str(mailbox_executable(directory))
+        factory = node_factory(directory, bitcoind, executor)
+        handles = start_nodes(factory, options, executor, cleanup)
+        nodes = nodes_of(handles)
+        connect(nodes, handles, (*CHANNELS, GOSSIP))
         _open_channels(nodes, bitcoind)
         _leave_alone(nodes)
         roles = {role: node for role, node in nodes.items() if role != "recluse"}
         yield RealNetwork(f"lightningd {said}", number, **roles, handles=handles)
 
 
-def _start_bitcoind(directory: Path, cleanup: ExitStack) -> Any:
+def start_bitcoind(directory: Path, cleanup: ExitStack) -> Any:
+    """A chain of our own, with some coins."""
     from pyln.testing.utils import BitcoinD
 
     bitcoind = BitcoinD(bitcoin_dir=str(directory / "bitcoind"))
@@ -142,17 +155,12 @@ def _stop_bitcoind(bitcoind: Any) -> None:
         bitcoind.cleanup_files()
 
 
-def _start_nodes(
-    directory: Path,
-    bitcoind: Any,
-    executor: ThreadPoolExecutor,
-    number: tuple[int, int],
-    cleanup: ExitStack,
-) -> dict[str, Any]:
+def node_factory(directory: Path, bitcoind: Any, executor: ThreadPoolExecutor) -> Any:
+    """pyln-testing's maker of nodes, which keep their files in ``directory``."""
     from pyln.testing.db import SqliteDbProvider
     from pyln.testing.utils import LightningNode, NodeFactory
 
-    factory = NodeFactory(
+    return NodeFactory(
         None,
         "network",
         bitcoind,
@@ -162,14 +170,21 @@ def _start_nodes(
         node_cls=LightningNode,
         jsonschemas={},
     )
+
+
+def start_nodes(
+    factory: Any,
+    options: Mapping[str, Mapping[str, str | None]],
+    executor: ThreadPoolExecutor,
+    cleanup: ExitStack,
+) -> dict[str, Any]:
+    """Start a node for each role, with these options on its command line.
+
+    :returns: pyln-testing's node of each role.
+    """
     handles = {}
-    for role in ROLES:
-        options = _options(role, number)
-        if role == "payer":
-            # From the start: one that is started later does not reliably get
-            # a message before lightningd's own plugin.
-            options["plugin"] = str(_mailbox_executable(directory))
-        handle = factory.get_node(options=options, start=False)
+    for role, of_node in options.items():
+        handle = factory.get_node(options=dict(of_node), start=False)
         # pyln-testing has everything written to stdout as well, and every call
         # of a plugin to a file of its own.
         handle.daemon.opts["log-file"] = handle.daemon.stdout_filename
@@ -181,19 +196,42 @@ def _start_nodes(
     return handles
 
 
-def _options(role: str, number: tuple[int, int]) -> dict[str, str | None]:
-    """What a node is told on its command line beyond pyln-testing's own options."""
-    options: dict[str, str | None] = {"alias": role, "disable-plugin": "cln-grpc"}
-    if number < _ONION_MESSAGES_BY_DEFAULT:
+def nodes_of(handles: Mapping[str, Any]) -> dict[str, Node]:
+    """The nodes behind pyln-testing's."""
+    return {
+        role: Node(role, Path(handle.daemon.lightning_dir), handle.info["id"])
+        for role, handle in handles.items()
+    }
+
+
+def common_options(
+    number: tuple[int, int], *, onion_messages: bool = True
+) -> dict[str, str | None]:
+    """What any node is told on its command line.
+
+    :param number: lightningd's year and month.
+    """
+    options: dict[str, str | None] = {"disable-plugin": "cln-grpc"}
+    if number >= _ONION_MESSAGES_BY_DEFAULT:
+        if not onion_messages:
+            options["dev-force-features"] = f"-{ONION_MESSAGES_BIT}"
+    elif onion_messages:
         options["experimental-offers"] = None
         options["experimental-onion-messages"] = None
+    return options
+
+
+def _options(role: str, number: tuple[int, int]) -> dict[str, str | None]:
+    """What a node is told on its command line beyond pyln-testing's own options."""
+    options = {"alias": role, **common_options(number)}
     if role == "hermit":
         # Announce the address, although it is nobody else's.
         options["dev-allow-localhost"] = None
     return options
 
 
-def _mailbox_executable(directory: Path) -> Path:
+def mailbox_executable(directory: Path) -> Path:
+    """Write the plugin of a payer that can be hushed; see :func:`hushed`."""
     executable = directory / "mailbox"
     source = Path(mailbox_plugin.__file__).read_text(encoding="utf-8")
     executable.write_text(f"#!{sys.executable}\n{source}", encoding="utf-8")
@@ -231,36 +269,47 @@ def _survivors_killed(pid: int) -> Iterator[None]:
         psutil.wait_procs(alive, timeout=5)
 
 
-def _connect(nodes: dict[str, Node], handles: dict[str, Any]) -> None:
-    for one, other in (*CHANNELS, GOSSIP):
+def connect(
+    nodes: Mapping[str, Node], handles: Mapping[str, Any], pairs: Iterable[tuple[str, str]]
+) -> None:
+    """Make peers of them."""
+    for one, other in pairs:
         nodes[one].rpc("connect", id=nodes[other].id, host="127.0.0.1", port=handles[other].port)
 
 
 def _open_channels(nodes: dict[str, Node], bitcoind: Any) -> None:
-    for funder, _ in CHANNELS:
-        address = nodes[funder].rpc("newaddr", addresstype="bech32")["bech32"]
-        bitcoind.rpc.sendtoaddress(address, (CHANNEL_SAT + 1_000_000) / 10**8)
-    _mine(bitcoind, nodes, 1)
+    give(bitcoind, [nodes[funder] for funder, _ in CHANNELS], CHANNEL_SAT)
+    mine(bitcoind, nodes, 1)
     funding = []
     for funder, other in CHANNELS:
-        wait_for(partial(_has_funds, nodes[funder]), f"the {funder}'s funds")
+        wait_for(partial(has_funds, nodes[funder]), f"the {funder}'s funds")
         opened = nodes[funder].rpc(
             "fundchannel", id=nodes[other].id, amount=CHANNEL_SAT, push_msat=PUSHED_MSAT
         )
         funding.append(opened["txid"])
     bitcoind.generate_block(1, wait_for_mempool=funding)
     # A node that has not seen the depth of a channel yet would drop its announcement.
-    _mine(bitcoind, nodes, 4)
-    _mine(bitcoind, nodes, 1)
+    mine(bitcoind, nodes, 4)
+    mine(bitcoind, nodes, 1)
     for node in nodes.values():
         wait_for(partial(_knows_all, node), f"the {node.role}'s gossip")
 
 
-def _has_funds(node: Node) -> bool:
-    return any(
-        output["status"] == "confirmed" and not output["reserved"]
+def give(bitcoind: Any, funders: Iterable[Node], channel_sat: int) -> None:
+    """Send each node what it needs to open a channel; to be mined."""
+    addresses = [node.rpc("newaddr", addresstype="bech32")["bech32"] for node in funders]
+    amount = (channel_sat + 1_000_000) / 10**8
+    bitcoind.rpc.sendmany("", dict.fromkeys(addresses, amount))
+
+
+def has_funds(node: Node, outputs: int = 1) -> bool:
+    """Whether a node has so many outputs to spend."""
+    free = [
+        output
         for output in node.rpc("listfunds")["outputs"]
-    )
+        if output["status"] == "confirmed" and not output["reserved"]
+    ]
+    return len(free) >= outputs
 
 
 def _knows_all(node: Node) -> bool:
@@ -283,7 +332,8 @@ def _is_without(node: Node, gone: Node) -> bool:
     return gone.id not in node.peers()
 
 
-def _mine(bitcoind: Any, nodes: dict[str, Node], blocks: int) -> None:
+def mine(bitcoind: Any, nodes: Mapping[str, Node], blocks: int) -> None:
+    """Mine, and wait until every node has seen it."""
     bitcoind.generate_block(blocks)
     height = bitcoind.rpc.getblockcount()
     for node in nodes.values():

@@ -36,7 +36,8 @@ class FakeClient(Client):
         method: str,
         params: Params | None = None,
         *,
-        reply_filter: Params | None = None,  # noqa: ARG002
+        reply_filter: Params | None = None,
+        patience: float | None = None,
     ) -> dict[str, Any]:
         self.calls.append((method, dict(params or {})))
         answer = self.answers.get(method)

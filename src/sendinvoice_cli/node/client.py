@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
@@ -23,6 +25,9 @@ from pyln.client import LightningRpc, RpcError  # noqa: E402
 
 # Importing pyln.client replaces this for the whole process; nothing here needs it.
 json.JSONEncoder.default = _json_default  # type: ignore[method-assign]
+
+#: Seconds that lightningd gets to answer a call.
+CALL_SECONDS = 30
 
 _silent = logging.getLogger(__name__)
 _silent.disabled = True
@@ -53,18 +58,21 @@ class Client:
         params: Mapping[str, Any] | None = None,
         *,
         reply_filter: Mapping[str, Any] | None = None,
+        patience: float | None = CALL_SECONDS,
     ) -> dict[str, Any]:
         """Make one call and wait for its answer.
 
         :param params: by name; None values are left out.
         :param reply_filter: which fields of the answer to send, as lightningd's
             ``filter``: the rest stays where it is.
+        :param patience: seconds after which a lightningd that does not answer
+            counts as gone; None for a call that waits for something.
         :raises UnreachableError: no connection.
         :raises ConnectionLostError: the connection broke before the answer came.
         :raises LightningdError: lightningd answered with an error, or with nonsense.
         """
         started = time.monotonic()
-        result, error = self._attempt(method, dict(params or {}), reply_filter)
+        result, error = self._attempt_for(patience, method, dict(params or {}), reply_filter)
         if self._on_call is not None:
             self._on_call(method, time.monotonic() - started, error.message if error else None)
         # Raised here, outside of the except clauses, so that pyln's exception
@@ -72,6 +80,27 @@ class Client:
         if error is not None:
             raise error
         return result
+
+    def _attempt_for(
+        self,
+        patience: float | None,
+        method: str,
+        params: dict[str, Any],
+        reply_filter: Mapping[str, Any] | None,
+    ) -> tuple[dict[str, Any], SendInvoiceError | None]:
+        """Have another thread make the call, and keep it: pyln.client knows no timeout."""
+        if patience is None:
+            return self._attempt(method, params, reply_filter)
+        answers: SimpleQueue[tuple[dict[str, Any], SendInvoiceError | None]] = SimpleQueue()
+
+        def attempt() -> None:
+            answers.put(self._attempt(method, params, reply_filter))
+
+        threading.Thread(target=attempt, daemon=True).start()
+        try:
+            return answers.get(timeout=patience)
+        except Empty:
+            return {}, self._lost(method)
 
     def _attempt(
         self, method: str, params: dict[str, Any], reply_filter: Mapping[str, Any] | None

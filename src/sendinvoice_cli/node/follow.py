@@ -33,7 +33,7 @@ class InvoiceFeed:
         :raises UnreachableError: lightningd is gone; call again once it is back.
         """
         while True:
-            self._client.call("wait", _wait_for(self._next))
+            self._client.call("wait", _wait_for(self._next), patience=None)
             answer = self._client.call(
                 "listinvoices", {"index": "updated", "start": self._next, "limit": _PAGE}
             )

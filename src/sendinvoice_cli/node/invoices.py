@@ -76,7 +76,7 @@ def delete(client: Client, label: str, status: str) -> None:
 def wait_until_closed(client: Client, label: str) -> None:
     """Return when the invoice is paid or has expired (``waitinvoice``); its state tells which."""
     try:
-        client.call("waitinvoice", {"label": label})
+        client.call("waitinvoice", {"label": label}, patience=None)
     except LightningdError as failure:
         if failure.rpc_code is None:
             raise

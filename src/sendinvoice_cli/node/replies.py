@@ -20,6 +20,9 @@ from .reply_plugin import EXPECT, REPLIES
 HELPER = "sendinvoice-reply-helper"
 _DISTRIBUTION = "sendinvoice"
 
+#: Seconds that lightningd itself gives a plugin to start, and some more.
+_PLUGIN_SECONDS = 70
+
 #: How long a helper that another command has started may take to be ready.
 _START_SECONDS = 10
 _POLL_SECONDS = 0.05
@@ -91,7 +94,9 @@ class ReplySession:
         received = 0
         while True:
             try:
-                answer = self._client.call(REPLIES, {"session": self._id, "received": received})
+                answer = self._client.call(
+                    REPLIES, {"session": self._id, "received": received}, patience=None
+                )
                 received = int(answer["received"])
                 replies = [
                     Reply(bytes.fromhex(each["pathsecret"]), _read(each["invoice_error"]))
@@ -137,7 +142,9 @@ def _start_helper(client: Client) -> None:
     """Have lightningd start the helper, or wait while another command has it started."""
     path = helper_path()
     try:
-        client.call("plugin", {"subcommand": "start", "plugin": str(path)})
+        client.call(
+            "plugin", {"subcommand": "start", "plugin": str(path)}, patience=_PLUGIN_SECONDS
+        )
     except LightningdError as failure:
         # lightningd has several words for a plugin that it has already. If
         # another command is having it started, it answers no calls yet.

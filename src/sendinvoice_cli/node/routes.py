@@ -14,6 +14,9 @@ from .info import NodeInfo, OnionApi
 
 _NO_PATH = "no path of onion message nodes leads there"
 
+#: Seconds that a connection may take: by Tor, and by several addresses.
+_CONNECT_SECONDS = 180
+
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
 
@@ -187,7 +190,7 @@ class Router:
             known = self._graph.has_address(target)
             return None if known else _Refusal(f"{_NO_PATH}, and its address is not known")
         try:
-            answer = self._client.call("connect", {"id": target.hex()})
+            answer = self._client.call("connect", {"id": target.hex()}, patience=_CONNECT_SECONDS)
         except LightningdError as failure:
             return _Refusal(
                 f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED

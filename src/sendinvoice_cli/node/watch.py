@@ -38,6 +38,17 @@ class NodeLost:
 
 Event = InvoiceClosed | Reply | HelperLost | NodeLost
 
+#: Takes the next event from a queue, None when none comes within so many seconds.
+Wait = Callable[["SimpleQueue[Event]", float], Event | None]
+
+
+def wait_in_real_time(events: SimpleQueue[Event], seconds: float) -> Event | None:
+    """A :data:`Wait` in real time."""
+    try:
+        return events.get(timeout=seconds)
+    except Empty:
+        return None
+
 
 class Background:
     """Work that goes on in a thread; its result is its end, or what it raised."""
@@ -65,11 +76,13 @@ class Watch:
     """What happens to one invoice, as a queue of events.
 
     :param label: the invoice's.
+    :param wait: spends the time until the next one.
     """
 
-    def __init__(self, client: Client, label: str) -> None:
+    def __init__(self, client: Client, label: str, wait: Wait = wait_in_real_time) -> None:
         self._client = client
         self._label = label
+        self._wait = wait
         self._events: SimpleQueue[Event] = SimpleQueue()
 
     def follow_invoice(self) -> None:
@@ -103,7 +116,4 @@ class Watch:
 
     def next_event(self, seconds: float) -> Event | None:
         """The next event, or None when none comes within so many seconds."""
-        try:
-            return self._events.get(timeout=max(seconds, 0))
-        except Empty:
-            return None
+        return self._wait(self._events, max(seconds, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from . import lines
@@ -55,6 +55,8 @@ class BatchReport:
         self._quiet = quiet
         self._color = color
         self._output = output
+        #: Where nothing can be written any more; said once.
+        self._unwritable: set[str] = set()
         self._counts: _Counts | None = None
         self._started = time.monotonic()
         #: Number and sum (msat) of rows by outcome.
@@ -67,7 +69,8 @@ class BatchReport:
         """Print what became of a row."""
         values = result.as_json()
         if self._output is not None:
-            write_json(values, self._output)
+            output = self._output
+            self._write("--output", lambda: write_json(values, output))
         error = values["error"]
         outcome = "paid" if error is None else f"exit {values['exit_code']}"
         if values.get("status") == "dry-run":
@@ -76,7 +79,7 @@ class BatchReport:
         amount = values.get("amount_received_msat", values.get("amount_msat", 0))
         self._sums[outcome] = (number + 1, amount_msat + amount)
         if self._as_json:
-            print_json(values)
+            self._write("standard output", lambda: print_json(values))
         elif not self._quiet or error is not None:
             self._print_row(values)
 
@@ -99,18 +102,36 @@ class BatchReport:
         if live is not None:
             live.stop()
         if summary and not self._as_json and not self._quiet:
-            self._print_summary()
+            self._write("standard output", self._print_summary)
+        if self._output is not None:
+            self._write("--output", self._output.close)
+
+    def _write(self, where: str, write: Callable[[], None]) -> None:
+        """Write a result; that nobody can read it does not change how it ended."""
+        try:
+            write()
+        except OSError as failure:
+            if where == "standard output":
+                # What is left in the buffer would fail once more when Python ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if where not in self._unwritable:
+                self._unwritable.add(where)
+                lines.print_error(f"cannot write results to {where}: {failure.strerror}")
 
     def _print_row(self, values: Mapping[str, Any]) -> None:
         label = printable(str(values.get("label", "?")), 100)
-        head = f"row {values['row']}  {label}"
+        head = f"row {values['row']}"
         if values["error"] is None:
             verb = "could be sent" if values["status"] == "dry-run" else "paid"
             amount = values.get("amount_received_msat", values.get("amount_msat", 0))
-            sys.stdout.write(f"{head}  {verb}  {format_amount(amount)}\n")
-            sys.stdout.flush()
+            self._write(
+                "standard output",
+                lambda: _print(f"{head}  {label}  {verb}  {format_amount(amount)}"),
+            )
         else:
-            lines.print_line(f"{head}: {values['error']['message']}")
+            lines.print_line(
+                f"{head} (line {values['line']})  {label}: {values['error']['message']}"
+            )
 
     def _start_live(self) -> None:
         from rich.console import Console
@@ -122,6 +143,8 @@ class BatchReport:
             console=console,
             get_renderable=lambda: Text(self._numbers(), no_wrap=True, overflow="ellipsis"),
             transient=True,
+            # Unless both are the same screen, results belong where they were sent.
+            redirect_stdout=sys.stdout.isatty(),
             refresh_per_second=4,
         )
         self._live.start()
@@ -145,6 +168,11 @@ class BatchReport:
         for outcome, (number, amount_msat) in sorted(self._sums.items()):
             sys.stdout.write(f"{outcome:<14}{number:>7}  {format_amount(amount_msat)}\n")
         sys.stdout.flush()
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def open_output(path: str) -> IO[str]:

@@ -54,6 +54,11 @@ class Family(Enum):
         return self is not Family.V24_02
 
     @property
+    def wants_description(self) -> bool:
+        """Whether ``createinvoice`` takes no invoice without a description."""
+        return self is Family.V24_02
+
+    @property
     def pays_by_xpay(self) -> bool:
         """Whether invoices are paid by ``xpay``; else by ``pay``."""
         return self is Family.V26_06

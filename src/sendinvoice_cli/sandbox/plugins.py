@@ -238,6 +238,10 @@ class PluginHost:
         except OSError as failure:
             self._forget(plugin)
             raise RpcError(PLUGIN_ERROR, f"{path}: opening pipe: {failure.strerror}") from None
+        except asyncio.CancelledError:
+            # The node stops.
+            self._forget(plugin)
+            raise
         run = asyncio.get_running_loop().create_task(self._run(plugin))
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)

@@ -19,6 +19,8 @@ from .rpc_errors import INVALID_REQUEST
 _READ_SIZE = 65536
 #: lightningd's default for ``rpc-file-mode``.
 _MODE = 0o600
+#: Connections that may wait to be accepted.
+_BACKLOG = 100
 #: Bytes that the path of a unix socket may have everywhere.
 _LONGEST_PATH = 100
 
@@ -35,7 +37,8 @@ class RpcServer:
     def __init__(self, path: Path, answer: Answer) -> None:
         self._path = path
         self._answer = answer
-        self._server: asyncio.AbstractServer | None = None
+        self._listener: socket.socket | None = None
+        self._accepted: set[socket.socket] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Task[None]] = set()
@@ -43,30 +46,45 @@ class RpcServer:
     async def start(self) -> None:
         """Begin to listen."""
         self._path.unlink(missing_ok=True)
-        # Not asyncio's own unix server: from Python 3.13 on it removes the file
-        # when it closes.
+        # Not asyncio's own server: from Python 3.13 on it removes the file when
+        # it closes, and it may forget, open, a connection that has just come.
         listener = socket.socket(socket.AF_UNIX)
+        listener.setblocking(False)
         with _short_name(self._path) as name:
             listener.bind(name)
         self._path.chmod(_MODE)
-        self._server = await asyncio.start_server(self._accept, sock=listener)
+        listener.listen(_BACKLOG)
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def stop(self) -> None:
         """Stop to listen, and close every connection. The socket's file stays, as lightningd's."""
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
         for writer in self._writers:
             writer.transport.abort()
-        for call in self._calls:
-            call.cancel()
-        await asyncio.gather(*self._connections, *self._calls, return_exceptions=True)
+        tasks = (*self._connections, *self._calls)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Of those that had just come, some are not served yet.
+        for accepted in self._accepted:
+            accepted.close()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except BlockingIOError:
+            return
+        self._accepted.add(accepted)
+        connection = asyncio.get_running_loop().create_task(self._serve(accepted))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=accepted)
+        self._accepted.discard(accepted)
         self._writers.add(writer)
         requests = ObjectReader()
         calls: list[asyncio.Task[None]] = []

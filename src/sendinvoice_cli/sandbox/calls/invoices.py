@@ -40,6 +40,8 @@ async def create(context: Context, args: dict[str, Any]) -> Result:
             records = _known(records)
     if fields.SIGNATURE in values:
         raise RpcError(INVALID_PARAMS, "invoice already signed")
+    if fields.OFFER_DESCRIPTION not in values and node.family.wants_description:
+        raise RpcError(INVALID_PARAMS, "Missing description in invoice")
     if fields.INVOICE_AMOUNT not in values:
         raise RpcError(INVALID_PARAMS, "Missing invoice_amount in invoice")
     if fields.INVOICE_PAYMENT_HASH not in values:

@@ -1,0 +1,284 @@
+"""A receiver that others find no route to names peers of its own to be paid through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sendinvoice_cli.bolt12.blinded_path import format_scid
+from sendinvoice_cli.onion import blinding
+from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology
+from tests.networks import Node, shapes, wait_for
+from tests.networks.shapes import FRONTING, Shape, SimulatedShape
+from tests.schema import check_paid, check_result
+
+from .conftest import FRONTED
+from .inside import answer
+from .reading import payment_paths, read_relay, unblind
+
+
+def channels(node: Node) -> list[dict[str, Any]]:
+    """The node's channels, always in the same order, once nothing moves in them any more."""
+    wait_for(
+        lambda: not any(channel["htlcs"] for channel in node.rpc("listpeerchannels")["channels"]),
+        f"the last payment at the {node.role}",
+    )
+    listed = node.rpc("listpeerchannels")["channels"]
+    return sorted(listed, key=lambda channel: str(channel["short_channel_id"]))
+
+
+def test_the_private_nodes_are_private(town: Shape) -> None:
+    """What the tests below rest on."""
+    for name, count in (("private", 1), ("double", 2)):
+        node = town.nodes[name]
+        assert [channel["private"] for channel in channels(node)] == [True] * count
+        for other in ("payer", "router", name):
+            assert town.nodes[other].rpc("listnodes", id=node.id)["nodes"] == []
+        assert node.peers() == [town.nodes["router"].id]
+
+
+def test_one_private_channel(town: Shape, label: str) -> None:
+    """Payer, router, receiver: paid, and the amount is intact."""
+    (before,) = channels(town.nodes["private"])
+
+    result = town.run("private", "--json", "-v", "--no-replies", town.request(50_000_123), label)
+
+    assert result.exit == 0
+    check_paid(result.json)
+    assert result.json["amount_msat"] == result.json["amount_received_msat"] == 50_000_123
+    (after,) = channels(town.nodes["private"])
+    assert after["to_us_msat"] - before["to_us_msat"] == 50_000_123
+    router = town.nodes["router"].id
+    assert f"To be paid through {router} (up to {before['receivable_msat']} msat)" in result.stderr
+    # Inside of the invoice: from the router, who says what it takes.
+    ((path, payinfo),) = payment_paths(result.json["bolt12"])
+    assert path.introduction_node == town.id("router")
+    assert len(path.hops) == 2
+    (policy,) = town.nodes["private"].rpc("listincoming")["incoming"]
+    assert payinfo.fee_base_msat == policy["fee_base_msat"]
+    assert payinfo.fee_proportional_millionths == policy["fee_proportional_millionths"]
+    assert payinfo.htlc_maximum_msat == before["receivable_msat"]
+
+
+def test_path_names_the_channel_by_its_alias(sandbox_town: SimulatedShape, label: str) -> None:
+    """The real short_channel_id would be refused: that is what scid_alias is for."""
+    town = sandbox_town
+    (channel,) = channels(town.nodes["private"])
+    result = town.run("private", "--json", "--no-replies", town.request(1_000), label)
+    check_paid(result.json)
+
+    ((path, _),) = payment_paths(result.json["bolt12"])
+    keys = [town.sandbox.private_key(name) for name in ("router", "private")]
+    of_router, _ = unblind(path, keys)
+
+    named = format_scid(int.from_bytes(of_router[blinding.SHORT_CHANNEL_ID], "big"))
+    assert named == channel["alias"]["remote"]
+    assert named != channel["short_channel_id"]
+
+
+def test_two_private_channels_and_more_than_either_carries(town: Shape, label: str) -> None:
+    if not town.knows_paths:
+        pytest.skip(f"pay of {town.name} uses the first path of an invoice only")
+    before = channels(town.nodes["double"])
+    assert all(channel["receivable_msat"] < 1_500_000_000 for channel in before)
+    request = town.request(1_500_000_000, single_use=False)
+
+    result = town.run("double", "--json", "-v", "--no-replies", request, label)
+
+    assert result.exit == 0
+    check_paid(result.json)
+    assert result.json["amount_received_msat"] == 1_500_000_000
+    came = [
+        now["to_us_msat"] - then["to_us_msat"]
+        for now, then in zip(channels(town.nodes["double"]), before, strict=True)
+    ]
+    assert all(came)
+    assert sum(came) == 1_500_000_000
+
+
+@pytest.fixture(params=list(Family))
+def narrow_and_wide(request: pytest.FixtureRequest) -> Iterator[Shape]:
+    """A receiver with two private channels, the narrow one being the cheaper."""
+    names = ("payer", "router", "dear", "receiver")
+    private: dict[str, Any] = {"left_msat": 900_000_000, "public": False}
+    topology = Topology(
+        nodes=tuple(NodeSpec(name, request.param, has_address=False) for name in names),
+        channels=(
+            ChannelSpec("payer", "router", 5_000_000_000, left_msat=4_000_000_000),
+            ChannelSpec("router", "dear", 5_000_000_000),
+            ChannelSpec("router", "receiver", left_msat=200_000_000, public=False),
+            ChannelSpec("dear", "receiver", fee_base_msat=500, fee_ppm=1000, **private),
+        ),
+    )
+    with shapes.simulated(topology) as shape:
+        yield shape
+
+
+def test_one_that_carries_all_goes_first(narrow_and_wide: Shape) -> None:
+    """Payers fail at paying a single-use request in parts."""
+    shape = narrow_and_wide
+    for amount_msat, order in (
+        (100_000_000, ["router", "dear"]),
+        (500_000_000, ["dear", "router"]),
+    ):
+        request = shape.request(amount_msat)
+        planned = answer(shape, "receiver", request, f"{amount_msat}", dry_run=True)
+        assert [path["peer"] for path in planned.json["payment_paths"]] == [
+            shape.nodes[name].id for name in order
+        ]
+
+        answered = answer(shape, "receiver", request, f"{amount_msat}")
+
+        check_paid(answered.json)
+        assert answered.json["amount_received_msat"] == amount_msat
+        paths = payment_paths(answered.json["bolt12"])
+        assert [path.introduction_node for path, _ in paths] == [shape.id(name) for name in order]
+
+
+def test_dry_run_shows_the_payment_paths(town: Shape, label: str) -> None:
+    result = town.run("private", "--json", "-v", "--dry-run", town.request(1_000), label)
+
+    assert result.exit == 0
+    check_result(result.json, 0)
+    (channel,) = channels(town.nodes["private"])
+    router = town.nodes["router"].id
+    assert result.json["payment_paths"] == [
+        {"peer": router, "htlc_maximum_msat": channel["receivable_msat"]}
+    ]
+    assert f"To be paid through {router}" in result.stderr
+    assert "call makesecret" not in result.stderr
+    assert town.nodes["private"].invoice(label) is None
+
+    for_people = town.run("private", "--dry-run", town.request(1_000), label)
+    assert for_people.exit == 0
+
+
+def test_public_receiver_keeps_the_path_of_its_node(town: Shape, label: str) -> None:
+    planned = town.run("linked", "--json", "--dry-run", town.request(2_000), label)
+    assert planned.json["payment_paths"] == []
+
+    result = town.run("linked", "--json", "-v", "--no-replies", town.request(2_000), label)
+
+    assert result.exit == 0
+    check_paid(result.json)
+    assert "To be paid through" not in result.stderr
+    assert "call listincoming" not in result.stderr
+    ((path, _),) = payment_paths(result.json["bolt12"])
+    assert path.introduction_node == town.id("linked")
+    assert len(path.hops) == 1
+
+
+def test_refusal_reaches_a_private_receiver(town: Shape, label: str) -> None:
+    """The reply path begins at a node that the payer reaches."""
+    result = town.run("private", "--json", town.request(1_000), label, "2000", "20")
+
+    assert result.exit == 14
+    check_result(result.json, 14)
+    assert "invoice amount is too large" in result.json["error"]["data"]["error"]
+
+
+def test_paths_are_good_for_as_long_as_the_invoice(
+    sandbox_town: SimulatedShape, label: str
+) -> None:
+    """max_cltv_expiry covers TIMEOUT, and what payers add."""
+    town = sandbox_town
+    found = {}
+    for days in (1, 30):
+        result = town.run(
+            *("private", "--json", "--no-replies", town.request(1_000), f"{label}-{days}"),
+            *("--timeout", days * 86_400),
+        )
+        check_paid(result.json)
+        ((path, payinfo),) = payment_paths(result.json["bolt12"])
+        keys = [town.sandbox.private_key(name) for name in ("router", "private")]
+        height = town.nodes["private"].rpc("getinfo")["blockheight"]
+        last = read_relay(unblind(path, keys)[0]).max_cltv_expiry
+        # A block in ten minutes; CLN's own margin is 1008.
+        assert last >= height + days * 144 + payinfo.cltv_expiry_delta + 1008
+        found[days] = last
+    assert found[30] > found[1]
+
+
+# Peers that will not do
+
+
+@pytest.fixture(params=list(Family))
+def behind_mute(request: pytest.FixtureRequest) -> Iterator[Shape]:
+    """A receiver whose only channel is with a node that takes no onion messages."""
+    family = request.param
+    names = ("payer", "router", "mute", "receiver")
+    nodes = tuple(
+        NodeSpec(name, family, has_address=False, onion_messages=name != "mute") for name in names
+    )
+    channels_ = (
+        ChannelSpec("payer", "router"),
+        ChannelSpec("payer", "mute"),
+        ChannelSpec("mute", "receiver", public=False),
+    )
+    with shapes.simulated(Topology(nodes, channels_, (("router", "receiver"),))) as shape:
+        yield shape
+
+
+def test_peer_without_onion_messages_is_left_out(behind_mute: Shape) -> None:
+    planned = answer(behind_mute, "receiver", behind_mute.request(1_000), "l", dry_run=True)
+
+    assert planned.json["exit_code"] == 0
+    assert planned.json["payment_paths"] == []
+    (warning,) = planned.said.warnings
+    assert warning.startswith("this node has no public channel, and no peer to be paid through")
+    assert "open a channel with inbound capacity" in warning
+
+
+# payment-fronting-node
+
+
+def test_fronting_node_of_a_public_receiver(real_town: Shape, label: str) -> None:
+    town = real_town
+    if town.version < FRONTING:
+        pytest.skip(f"{town.name} has no payment-fronting-node")
+    front = FRONTED["receiver"]
+    assert town.nodes["router"].rpc("listnodes", id=town.nodes["receiver"].id)["nodes"]
+
+    planned = town.run("receiver", "--json", "--dry-run", town.request(3_000_000), label)
+    result = town.run("receiver", "--json", "-v", town.request(3_000_000), label)
+
+    assert [path["peer"] for path in planned.json["payment_paths"]] == [town.nodes[front].id]
+    assert result.exit == 0
+    check_paid(result.json)
+    assert result.json["amount_received_msat"] == 3_000_000
+    ((path, _),) = payment_paths(result.json["bolt12"])
+    assert path.introduction_node == town.id(front)
+    assert f"To be paid through {town.nodes[front].id}" in result.stderr
+
+
+def test_fronting_nodes_in_the_sandbox(sandbox_town: SimulatedShape, label: str) -> None:
+    """The sandbox has no payment-fronting-node, so the command is told of one."""
+    town = sandbox_town
+    config = {"payment-fronting-node": {"values_str": [town.nodes["relay"].id], "sources": ["x"]}}
+
+    answered = answer(town, "receiver", town.request(3_000_000), label, config)
+
+    check_paid(answered.json)
+    assert answered.json["amount_received_msat"] == 3_000_000
+    ((path, _),) = payment_paths(answered.json["bolt12"])
+    assert path.introduction_node == town.id("relay")
+    # A public channel goes by its real name.
+    keys = [town.sandbox.private_key(name) for name in ("relay", "receiver")]
+    of_relay, _ = unblind(path, keys)
+    named = int.from_bytes(of_relay[blinding.SHORT_CHANNEL_ID], "big")
+    assert named == town.scid("relay", "receiver")
+
+
+def test_fronting_node_that_will_not_do(sandbox_town: SimulatedShape, label: str) -> None:
+    """Rather no invoice than one that tells whose it is."""
+    town = sandbox_town
+    config = {"payment-fronting-node": {"values_str": [town.nodes["mute"].id]}}
+
+    answered = answer(town, "receiver", town.request(1_000), label, config)
+
+    assert answered.json["exit_code"] == 1
+    assert "payment-fronting-node" in answered.json["error"]["message"]
+    assert town.nodes["receiver"].invoice(label) is None

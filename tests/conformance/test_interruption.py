@@ -1,0 +1,373 @@
+"""The command is killed or told to end, at any instant: run again, it ends paid, once."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from subprocess import DEVNULL, PIPE, Popen
+
+import pytest
+
+from sendinvoice_cli import send
+from sendinvoice_cli.errors import ExitStatus
+from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.render.progress import PlainProgress
+from sendinvoice_cli.request import Request
+from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.faults import CallFault, Hold
+from tests.networks import (
+    SENT,
+    Network,
+    command_line,
+    environment,
+    finish,
+    simulated,
+    wait_for,
+)
+from tests.networks.runs import paid_msat, read_until
+from tests.networks.simulated import SimulatedNetwork
+from tests.schema import check_paid, check_result
+
+Start = Callable[..., Popen[str]]
+
+AMOUNT_MSAT = 5_000
+LABEL = "a label"
+
+#: For what depends on the command alone.
+newest = pytest.mark.parametrize("network", ["v26.06", "lightningd"], indirect=True)
+
+#: The calls of one send where no helper runs, in the order in which each
+#: thread makes them: what asks, what starts the helper, what sends, what waits.
+_ASKING = ("getinfo", "listconfigs", "help", "listinvoices", "listnodes", "listpeers")
+#: Where the request has no path, so that one to the payer itself is looked for.
+_FURTHER = ("help", "listnodes", "listchannels")
+_HELPER = ("sendinvoice-expect", "plugin", "sendinvoice-expect")
+_CREATING = ("createinvoice", "waitinvoice", "sendinvoice-expect")
+_WAITING = ("sendinvoice-replies", "listinvoices")
+CALLS = {
+    Family.V24_02: (*_ASKING, *_FURTHER, *_HELPER, *_CREATING, "sendonionmessage", *_WAITING),
+    Family.V24_08: (*_ASKING, *_HELPER, *_CREATING, "injectonionmessage", *_WAITING),
+    Family.V26_06: (
+        *(*_ASKING, *_HELPER, *_CREATING, "createonion", "injectonionmessage", *_WAITING),
+    ),
+}
+#: The call that is never answered where the invoice is paid.
+_UNANSWERED = "sendinvoice-replies"
+#: The first call from which on families differ.
+_FIRST_TO_CHANGE = "createinvoice"
+
+
+def boundaries(family: Family) -> Iterator[tuple[str, int, str]]:
+    """Each instant at which a call begins or ends: its method, its number, and which of both."""
+    seen: Counter[str] = Counter()
+    for method in CALLS[family]:
+        seen[method] += 1
+        yield method, seen[method], "before"
+        if method != _UNANSWERED:
+            yield method, seen[method], "after"
+
+
+def all_boundaries() -> Iterator[tuple[Family, str, int, str]]:
+    """All of the newest family; of others from the first call on that changes something."""
+    for family in Family:
+        instants = list(boundaries(family))
+        first = instants.index((_FIRST_TO_CHANGE, 1, "before"))
+        for instant in instants[0 if family is Family.V26_06 else first :]:
+            yield family, *instant
+
+
+class Watched:
+    """The receiver's calls, as they begin and end; the payment is held until all have begun.
+
+    :param on: called with each: method, number of it so far, ``before`` or ``after``.
+    """
+
+    def __init__(self, network: SimulatedNetwork, on: Callable[[str, int, str], None]) -> None:
+        self.network = network
+        self.on = on
+        self.seen: Counter[str] = Counter()
+        self.hold: Hold = network.sandbox.faults.hold_payments("payer")
+        network.sandbox.observe_calls(self._observe)
+
+    def _observe(self, node: str, method: str, phase: str) -> None:
+        if node != "receiver":
+            return
+        self.seen[method] += phase == "before"
+        self.on(method, self.seen[method], phase)
+        if method == _UNANSWERED:
+            self.hold.release()
+
+    def stop(self) -> None:
+        self.network.sandbox.observe_calls(None)
+        self.hold.release()
+
+
+@pytest.fixture
+def launch_live() -> Iterator[Callable[[Family], SimulatedNetwork]]:
+    """Brings up a sandbox that no other test has used."""
+    with ExitStack() as running:
+        yield lambda family: running.enter_context(simulated.network(family))
+
+
+def resume(network: SimulatedNetwork, request: str) -> dict[str, object]:
+    """Do what the same command does, in this process; it must end paid."""
+    outcome = send.send(
+        Request(request, LABEL), Client(network.receiver.rpc_file), PlainProgress(quiet=True)
+    )
+    assert outcome.exit_status == ExitStatus.PAID, outcome.error
+    result = outcome.as_json()
+    check_paid(result)
+    return result
+
+
+def assert_paid_once(network: SimulatedNetwork, request: str, result: dict[str, object]) -> None:
+    (invoice,) = network.sandbox.call("receiver", "listinvoices")["invoices"]
+    assert (invoice["label"], invoice["status"]) == (LABEL, "paid")
+    # It is the only one that there ever was.
+    assert invoice["created_index"] == 1
+    assert invoice["payment_hash"] == result["payment_hash"]
+    assert paid_msat(network, request) == [AMOUNT_MSAT]
+
+
+# --- SIGKILL ---
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_calls_of_one_send(
+    launch_live: Callable[[Family], SimulatedNetwork], family: Family
+) -> None:
+    """They are the ones at which it is killed below."""
+    network = launch_live(family)
+    calls: list[tuple[str, int, str]] = []
+    watched = Watched(network, lambda *call: calls.append(call))
+
+    result = network.run("--json", network.request(AMOUNT_MSAT), LABEL)
+
+    watched.stop()
+    assert result.exit == 0
+    # Threads make them side by side.
+    assert sorted(calls) == sorted(boundaries(family))
+
+
+@pytest.mark.parametrize(("family", "method", "number", "phase"), list(all_boundaries()))
+def test_killed_at_a_call(
+    launch_live: Callable[[Family], SimulatedNetwork],
+    family: Family,
+    method: str,
+    number: int,
+    phase: str,
+) -> None:
+    network = launch_live(family)
+    request = network.request(AMOUNT_MSAT)
+    started: SimpleQueue[Popen[str]] = SimpleQueue()
+    breaks = network.sandbox.faults.break_call
+    is_begun = phase == "after"
+
+    def kill(called: str, times: int, now: str) -> None:
+        if (called, times, now) == (method, number, phase):
+            started.get().kill()
+        elif not is_begun and (called, times, now) == (method, number - 1, "before"):
+            breaks("receiver", method, CallFault.CLOSE_BEFORE)
+
+    if not is_begun and number == 1:
+        # The call never reaches lightningd.
+        breaks("receiver", method, CallFault.CLOSE_BEFORE)
+    watched = Watched(network, kill)
+    process = network.start("--json", request, LABEL)
+    started.put(process)
+    killed = finish(process)
+    watched.stop()
+    assert (killed.exit, killed.stdout) == (-signal.SIGKILL, "")
+    before = network.receiver.invoice(LABEL)
+
+    result = resume(network, request)
+
+    if before is not None:
+        assert result["payment_hash"] == before["payment_hash"]
+    assert_paid_once(network, request, result)
+
+
+@newest
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(re.compile("call listinvoices "), id="nothing created"),
+        pytest.param(re.compile("call createinvoice "), id="created"),
+        pytest.param(re.compile("waiting until"), id="waiting"),
+        pytest.param(SENT, id="sent"),
+    ],
+)
+def test_killed_when_it_says_so(
+    network: Network, label: str, start: Start, line: re.Pattern[str]
+) -> None:
+    request = network.request(AMOUNT_MSAT)
+    process = start("--json", "-v", request, label)
+    read_until(process, line)
+    process.kill()
+    finish(process)
+    before = network.receiver.invoice(label)
+
+    result = network.run("--json", request, label)
+
+    assert result.exit == 0, result
+    check_paid(result.json)
+    if before is not None:
+        assert result.json["payment_hash"] == before["payment_hash"]
+    assert paid_msat(network, request) == [AMOUNT_MSAT]
+
+
+@newest
+def test_killed_again_and_again(network: Network, label: str, start: Start) -> None:
+    request = network.request(AMOUNT_MSAT)
+    hashes = set()
+    with network.hushed(request) as mailbox:
+        for run in range(1, 4):
+            process = start("--json", request, label)
+            wait_for(lambda run=run: len(mailbox.invoices()) == run, "the invoice at the payer")  # type: ignore[misc]
+            process.kill()
+            finish(process)
+            invoice = network.receiver.invoice(label)
+            assert invoice is not None
+            hashes.add(invoice["payment_hash"])
+
+    result = network.run("--json", request, label)
+
+    assert result.exit == 0, result
+    assert hashes == {result.json["payment_hash"]}
+    assert paid_msat(network, request) == [AMOUNT_MSAT]
+
+
+# --- SIGINT and SIGTERM ---
+
+signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["130", "143"])
+
+
+@newest
+@signals
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "table"])
+def test_signal_while_waiting(
+    network: Network,
+    label: str,
+    start: Start,
+    number: signal.Signals,
+    as_json: bool,
+) -> None:
+    exit_status = 128 + number
+    request = network.request(AMOUNT_MSAT)
+    with network.hushed(request) as mailbox:
+        process = start(*["--json"] * as_json, request, label)
+        wait_for(mailbox.invoices, "the invoice at the payer")
+        process.send_signal(number)
+        result = finish(process)
+    invoice = network.receiver.invoice(label)
+
+    assert (result.exit, result.seconds < 1) == (exit_status, True)
+    assert invoice is not None
+    message, hint = result.stderr.splitlines()
+    until = re.search(r"until (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", message)
+    for part in (label, invoice["bolt12"]):
+        assert part in message
+    assert until is not None
+    assert "run the same command again" in hint
+    if as_json:
+        check_result(result.json, exit_status)
+        assert result.json["status"] == "unpaid"
+        assert result.json["expires_at"] == invoice["expires_at"]
+        assert result.json["error"]["data"]["invstring"] == invoice["bolt12"]
+    else:
+        assert invoice["bolt12"] in result.stdout
+
+    again = network.run("--json", request, label)
+
+    assert again.exit == 0
+    assert again.json["payment_hash"] == invoice["payment_hash"]
+    assert paid_msat(network, request) == [AMOUNT_MSAT]
+
+
+@pytest.mark.parametrize("method", list(dict.fromkeys(CALLS[Family.V26_06])))
+def test_signal_while_a_call_hangs(
+    launch_live: Callable[[Family], SimulatedNetwork], method: str
+) -> None:
+    network = launch_live(Family.V26_06)
+    request = network.request(AMOUNT_MSAT)
+    number = CALLS[Family.V26_06].count(method)
+    is_hanging: SimpleQueue[None] = SimpleQueue()
+
+    def hang(called: str, times: int, now: str) -> None:
+        if (called, now) == (method, "before"):
+            if times == number - 1:
+                network.sandbox.faults.break_call("receiver", method, CallFault.NEVER)
+            elif times == number:
+                is_hanging.put(None)
+
+    if number == 1:
+        network.sandbox.faults.break_call("receiver", method, CallFault.NEVER)
+    watched = Watched(network, hang)
+    process = network.start("--json", request, LABEL)
+    is_hanging.get(timeout=20)
+    process.send_signal(signal.SIGINT)
+    interrupted = finish(process)
+    watched.stop()
+
+    assert (interrupted.exit, interrupted.seconds < 1) == (130, True)
+    check_result(interrupted.json, 130)
+    is_known = "bolt12" in interrupted.json
+    assert ("may still be paid" in interrupted.stderr) is is_known
+    assert_paid_once(network, request, resume(network, request))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@signals
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_second_signal_ends_at_once(network: Network, label: str, number: signal.Signals) -> None:
+    """Nobody reads what it prints, so the first one cannot end it."""
+    request = network.request(AMOUNT_MSAT)
+    reader, writer = full_pipe()
+    try:
+        with network.hushed(request) as mailbox:
+            process = Popen(
+                command_line(*network.as_receiver(), "--json", request, label),
+                env=environment(),
+                stdin=DEVNULL,
+                stdout=writer,
+                stderr=PIPE,
+                text=True,
+            )
+            wait_for(mailbox.invoices, "the invoice at the payer")
+            assert catches(process, number)
+            process.send_signal(number)
+            wait_for(lambda: not catches(process, number), "the first signal to be taken")
+            assert process.poll() is None
+            process.send_signal(number)
+            result = finish(process)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+    assert (result.exit, result.seconds < 1) == (-number, True)
+    assert network.run("--json", request, label).exit == 0
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that takes no more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+def catches(process: Popen[str], number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (number - 1) & 1)

@@ -1,0 +1,41 @@
+"""Watching commands that run, and what the payer spent on them."""
+
+from __future__ import annotations
+
+import re
+from subprocess import Popen
+
+from . import Network
+
+
+def read_until(process: Popen[str], pattern: re.Pattern[str]) -> str:
+    """Read what a command writes to stderr, until a line has ``pattern`` in it.
+
+    :returns: that line.
+    :raises EOFError: it has ended without such a line.
+    """
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if pattern.search(line):
+            return line
+    raise EOFError(f"no {pattern.pattern!r} in {said}")
+
+
+def paid_msat(network: Network, invreq: str) -> list[int]:
+    """What the payer has paid for an invoice_request, or is about to: each payment, in msat.
+
+    A payment counts that has not failed, of invoices that the receiver has made.
+    """
+    metadata = _metadata(network, invreq)
+    return [
+        pay["amount_msat"]
+        for pay in network.payer.rpc("listpays")["pays"]
+        if pay["status"] != "failed" and _metadata(network, pay["bolt12"]) == metadata
+    ]
+
+
+def _metadata(network: Network, bolt12: str) -> str:
+    decoded: str = network.payer.rpc("decode", string=bolt12)["invreq_metadata"]
+    return decoded
