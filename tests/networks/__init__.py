@@ -31,6 +31,9 @@ CHAIN = "regtest"
 #: What the command writes, with -v, when lightningd has sent a message for it.
 SENT = re.compile(r"call (injectonionmessage|sendonionmessage) \([0-9.]+ ms\)$", re.MULTILINE)
 
+#: Seconds within which something counts as done at once: one, on a machine with nothing else to do.
+PROMPT_SECONDS = 4
+
 #: Seconds from one look at a condition to the next.
 _POLL_SECONDS = 0.05
 

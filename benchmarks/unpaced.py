@@ -1,0 +1,41 @@
+"""The command, with a batch's pace and copies set from outside. For sandboxes only."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from functools import partial
+
+import click
+
+from sendinvoice_cli import batch, cli
+from sendinvoice_cli.pacing import INTERVAL, Pacer
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--interval", default=INTERVAL, show_default=True, help="Seconds between messages.")
+@click.option("--copies", default="", help="Seconds between copies: 1,2,4.")
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def main(interval: float, copies: str, args: tuple[str, ...]) -> None:
+    """Run sendinvoice with ARGS; the last line on stderr tells what it took (JSON)."""
+    batch.run = partial(batch.run, pacer=Pacer(interval=interval))
+    if copies:
+        intervals = tuple(float(each) for each in copies.split(","))
+        batch.COPY_INTERVALS = intervals  # type: ignore[attr-defined]
+    started = time.perf_counter()
+    status = cli.run(list(args))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    took = {
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        # Linux counts in KiB.
+        "peak_mb": used.ru_maxrss / 1024,
+    }
+    print(json.dumps(took), file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
