@@ -23,7 +23,7 @@ def main(interval: float, copies: str, args: tuple[str, ...]) -> None:
     batch.run = partial(batch.run, pacer=Pacer(interval=interval))
     if copies:
         intervals = tuple(float(each) for each in copies.split(","))
-        batch.COPY_INTERVALS = intervals  # type: ignore[attr-defined]
+        batch.COPY_INTERVALS = intervals  # type: ignore[assignment, attr-defined]
     started = time.perf_counter()
     status = cli.run(list(args))
     used = resource.getrusage(resource.RUSAGE_SELF)
