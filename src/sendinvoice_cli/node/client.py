@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
+from .queues import take
 
 _json_default = json.JSONEncoder.default
 
@@ -98,7 +99,7 @@ class Client:
 
         threading.Thread(target=attempt, daemon=True).start()
         try:
-            return answers.get(timeout=patience)
+            return take(answers, patience)
         except Empty:
             return {}, self._lost(method)
 

@@ -6,6 +6,7 @@ lightningd holds open does not keep the process alive.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from queue import Empty, SimpleQueue
 from ..errors import LightningdError, UnreachableError
 from . import invoices
 from .client import Client
+from .queues import take
 from .replies import HelperUnavailableError, Reply, ReplySession
 
 
@@ -45,7 +47,7 @@ Wait = Callable[["SimpleQueue[Event]", float], Event | None]
 def wait_in_real_time(events: SimpleQueue[Event], seconds: float) -> Event | None:
     """A :data:`Wait` in real time."""
     try:
-        return events.get(timeout=seconds)
+        return take(events, seconds)
     except Empty:
         return None
 
@@ -54,22 +56,23 @@ class Background:
     """Work that goes on in a thread; its result is its end, or what it raised."""
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self._failure: Exception | None = None
-        self._work = work
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._ends: SimpleQueue[Exception | None] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as failure:
+                self._ends.put(failure)
+            else:
+                self._ends.put(None)
+
+        threading.Thread(target=run, daemon=True).start()
 
     def result(self) -> None:
-        """Wait for the end; raises what the work raised."""
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as failure:
-            self._failure = failure
+        """Wait for the end, once; raises what the work raised."""
+        failure = take(self._ends, math.inf)
+        if failure is not None:
+            raise failure
 
 
 class Watch:
