@@ -5,7 +5,8 @@
 # make completions  write completions/ anew, with the click that is installed
 # make session      run the demo, and put what it prints into README.md
 #
-# PYTHON=python3.12 takes another Python; ARGS='-k man' goes to pytest.
+# PYTHON=python3.12 takes another Python; ARGS='-k man' goes to pytest, which
+# runs two tests at a time.
 # Everything is installed into .venv; after the first time no network is needed.
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ demo: .venv/installed
 	$(BIN)/sendinvoice-sandbox demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff check .

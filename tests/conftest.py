@@ -29,3 +29,12 @@ def real_network(request: pytest.FixtureRequest) -> Iterator[Network]:
     finally:
         if request.session.testsfailed == failed_before:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave all real nodes to one of the processes that run tests side by side."""
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "lightningd" in params or "real_network" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("real nodes"))
