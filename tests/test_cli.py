@@ -230,6 +230,25 @@ def test_usage_errors(
     assert sending.requests == []
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--\x1b[31m\u202e", "label"],
+        ["lnr1qq", "label", "1", "2", "3", "\x1b[31m\u202e"],
+        ["lnr1qq", "label", "--color", "\x1b[31m\u202e"],
+        ["lnr1qq", "label", "\x1b[31m\u202e"],
+        ["lnr1qq", "label", "--network", "\x1b[31m\u202e"],
+        ["--batch", "\x1b[31m\u202e"],
+    ],
+)
+def test_usage_errors_quote_literally(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    """An invoice_request that begins with dashes is taken for an option."""
+    assert cli.run(args) == ExitStatus.USAGE
+    shown = capsys.readouterr().err
+    assert r"\x1b[31m\u202e" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
 # --- outcomes ---
 
 

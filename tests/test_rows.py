@@ -86,7 +86,7 @@ def test_byte_order_mark() -> None:
         ('{"invreq": "lnr1a"}', "label is missing"),
         ('{"label": "x"}', "invreq is missing"),
         ('{"invreq": "lnr1a", "label": ""}', "label is missing"),
-        ('{"invreq": "lnr1a", "label": 7}', "label is missing, or not a text"),
+        ('{"invreq": "lnr1a", "label": 7}', "label is not a text"),
         ('{"invreq": null, "label": "x"}', "invreq is missing"),
         ('{"invreq": "lnr1a", "label": "x", "amount": 1}', "'amount' is not one of"),
         ('{"invreq": "lnr1a", "label": "x", "amount_msat": 1.5}', "neither a number nor a text"),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 #: lnr1… strings longer than that are refused; so much is read from stdin at most.
 _MAX_STDIN = 64 * 1024 + 1
 
+_HELP_HINT = "sendinvoice --help shows how"
+
 _SHORT_NETWORKS = {
     "mainnet": "bitcoin",
     "testnet": "testnet",
@@ -213,7 +215,7 @@ def _run(params: dict[str, Any]) -> ExitStatus:
         raise UsageError("--output goes with --batch")
     for name in ("invreq", "label"):
         if params[name] is None:
-            raise UsageError(f"{name.upper()} is missing", hint="sendinvoice --help shows how")
+            raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
     return _run_single(params, request)
 
 
@@ -391,7 +393,7 @@ def run(args: list[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.UsageError as error:
-        error.show()
+        lines.print_error(error.format_message(), hint=_HELP_HINT)
         return ExitStatus.USAGE
     except click.ClickException as error:
         error.show()

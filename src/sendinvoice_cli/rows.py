@@ -159,8 +159,10 @@ def _request(values: Any, defaults: Request) -> Request:
         if name not in COLUMNS:
             raise UsageError(f"{name!r} is not one of {', '.join(COLUMNS)}")
     for name in _REQUIRED:
-        if not isinstance(values.get(name), str) or not values[name]:
-            raise UsageError(f"{name} is missing, or not a text")
+        if not values.get(name):
+            raise UsageError(f"{name} is missing")
+        if not isinstance(values[name], str):
+            raise UsageError(f"{name} is not a text")
     chosen: dict[str, Any] = {name: values[name] for name in _REQUIRED}
     for name, parse in _PARSERS.items():
         value = values.get(name)

@@ -124,8 +124,8 @@ def test_csv_for_people(network: Network, label: str, tmp_path: Path) -> None:
         f"row 2  {label}, two  paid  2 sat (2,000 msat)",
     ]
     # Number and sum by outcome.
-    assert [line.split()[:4] for line in lines[2:]] == [
-        ["exit", "2", "1", "0"],
+    assert [line.split() for line in lines[2:]] == [
+        ["malformed", "(exit", "2)", "1", "0", "sat"],
         ["paid", "2", "3", "sat"],
     ]
     assert f"row 3 (line 4)  {label}, bad: " in result.stderr

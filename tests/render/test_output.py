@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -11,12 +10,7 @@ from sendinvoice_cli.render import json_lines, lines, table
 from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
 from tests.requests_builder import PAYER_ID
 
-#: One text with every class of what a stranger may write.
-_HOSTILE = (
-    "[red]x[/red] \x1b[31m\x9b31m\x1b]0;t\x07 \u202e\u2066 \u200b\ufeff \n\r\x85\u2028 "
-    "a" + "\u0301" * 50 + "\x00\x7f\udcff"
-)
-_SGR = re.compile(r"\x1b\[[0-9;]*m")
+from .hostile import HOSTILE, harmless, without_colour
 
 _PAID: dict[str, Any] = {
     "label": "a label",
@@ -46,26 +40,11 @@ _DRY_RUN: dict[str, Any] = {
 }
 
 
-def _harmless(shown: str) -> str:
-    """What is printed, without rich's own colours; nothing in it may act on a terminal."""
-    plain = _SGR.sub("", shown)
-    assert all(line.isprintable() for line in plain.split("\n"))
-    assert plain.count("\u0301") <= 3 * plain.count("a\u0301")
-    return plain
-
-
-@pytest.fixture(autouse=True)
-def _no_terminal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-
-
 # --- JSON ---
 
 
 def test_json_is_ascii_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    result = {"label": _HOSTILE, "error": {"message": _HOSTILE * 3000}, "amount_msat": 2**63}
+    result = {"label": HOSTILE, "error": {"message": HOSTILE * 3000}, "amount_msat": 2**63}
     json_lines.print_json(result)
     printed = capsys.readouterr().out
     assert printed.isascii()
@@ -112,7 +91,7 @@ def test_colour(capsys: pytest.CaptureFixture[str], color: bool | None) -> None:
     shown = capsys.readouterr().out
     assert ("\x1b[" in shown) is (color is True)
     # A bolt12 string is copied from there: no colour in it, and no line break.
-    assert _PAID["bolt12"] in _SGR.sub("", shown).splitlines()
+    assert _PAID["bolt12"] in without_colour(shown).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -144,16 +123,16 @@ def test_no_table_without_an_invoice(capsys: pytest.CaptureFixture[str]) -> None
 def test_hostile_results(
     capsys: pytest.CaptureFixture[str], field: str, color: bool | None
 ) -> None:
-    table.print_result({**_PAID, field: _HOSTILE}, ["us", _HOSTILE * 1000], color=color)
-    shown = _harmless(capsys.readouterr().out)
+    table.print_result({**_PAID, field: HOSTILE}, ["us", HOSTILE * 1000], color=color)
+    shown = harmless(capsys.readouterr().out)
     assert shown.count(r"[red]x[/red] \x1b[31m") == 2
     assert len(shown) < 20_000
 
 
 @pytest.mark.parametrize("field", ["payer", "network"])
 def test_hostile_plans(capsys: pytest.CaptureFixture[str], field: str) -> None:
-    table.print_result({**_DRY_RUN, field: _HOSTILE})
-    assert r"[red]x[/red] \x1b[31m" in _harmless(capsys.readouterr().out)
+    table.print_result({**_DRY_RUN, field: HOSTILE})
+    assert r"[red]x[/red] \x1b[31m" in harmless(capsys.readouterr().out)
 
 
 def test_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,9 +156,9 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_hostile_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    lines.print_error(_HOSTILE, _HOSTILE)
+    lines.print_error(HOSTILE, HOSTILE)
     lines.print_warning("x" * 1_000_000, "x" * 1_000_000)
-    shown = _harmless(capsys.readouterr().err)
+    shown = harmless(capsys.readouterr().err)
     assert shown.count("\n") == 4
     assert len(shown) < 20_000
 
@@ -217,12 +196,12 @@ def _report(progress: PlainProgress | TerminalProgress, text: str) -> None:
     ],
     ids=["plain", "terminal", "with colour", "without colour"],
 )
-@pytest.mark.parametrize("text", [_HOSTILE, "x" * 1_000_000], ids=["hostile", "megabyte"])
+@pytest.mark.parametrize("text", [HOSTILE, "x" * 1_000_000], ids=["hostile", "megabyte"])
 def test_hostile_progress(capsys: pytest.CaptureFixture[str], make: Any, text: str) -> None:
     _report(make(), text)
     captured = capsys.readouterr()
     assert captured.out == ""
-    shown = _harmless(captured.err)
+    shown = harmless(captured.err)
     assert len(shown) < 30_000
     assert "1,500 sat (1,500,000 msat)" in shown
     assert PAYER_ID.hex() in shown

@@ -8,14 +8,32 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from ..errors import ExitStatus
 from . import lines
-from .amounts import format_amount, format_duration
+from .amounts import format_amount, format_duration, format_sat
+from .console import make_console
 from .json_lines import print_json, write_json
 from .progress import PlainProgress, SilentProgress
 from .text import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
+
+#: What a row came to, in a word or two.
+_OUTCOMES = {
+    ExitStatus.PAID: "paid",
+    ExitStatus.ERROR: "failed otherwise",
+    ExitStatus.USAGE: "malformed",
+    ExitStatus.UNREACHABLE: "lightningd unreachable",
+    ExitStatus.OUTCOME_UNKNOWN: "outcome unknown",
+    ExitStatus.REQUEST_EXPIRED: "request expired",
+    ExitStatus.NO_ROUTE: "no route",
+    ExitStatus.PAYER_ERROR: "refused by the payer",
+    ExitStatus.TIMED_OUT: "timed out",
+    ExitStatus.LABEL_TAKEN: "label taken",
+    ExitStatus.INTERRUPTED: "interrupted",
+    ExitStatus.TERMINATED: "interrupted",
+}
 
 
 class _Result(Protocol):
@@ -72,12 +90,9 @@ class BatchReport:
             output = self._output
             self._write("--output", lambda: write_json(values, output))
         error = values["error"]
-        outcome = "paid" if error is None else f"exit {values['exit_code']}"
-        if values.get("status") == "dry-run":
-            outcome = "could be sent"
+        outcome = _outcome(values)
         number, amount_msat = self._sums.get(outcome, (0, 0))
-        amount = values.get("amount_received_msat", values.get("amount_msat", 0))
-        self._sums[outcome] = (number + 1, amount_msat + amount)
+        self._sums[outcome] = (number + 1, amount_msat + _amount_msat(values))
         if self._as_json:
             self._write("standard output", lambda: print_json(values))
         elif not self._quiet or error is not None:
@@ -122,11 +137,10 @@ class BatchReport:
         label = printable(str(values.get("label", "?")), 100)
         head = f"row {values['row']}"
         if values["error"] is None:
-            verb = "could be sent" if values["status"] == "dry-run" else "paid"
-            amount = values.get("amount_received_msat", values.get("amount_msat", 0))
+            amount = format_amount(_amount_msat(values))
             self._write(
                 "standard output",
-                lambda: _print(f"{head}  {label}  {verb}  {format_amount(amount)}"),
+                lambda: _print(f"{head}  {label}  {_outcome(values)}  {amount}"),
             )
         else:
             lines.print_line(
@@ -134,13 +148,11 @@ class BatchReport:
             )
 
     def _start_live(self) -> None:
-        from rich.console import Console
         from rich.live import Live
         from rich.text import Text
 
-        console = Console(stderr=True, no_color=None if self._color is None else not self._color)
         self._live = Live(
-            console=console,
+            console=make_console(stderr=True, color=False if self._color is False else None),
             get_renderable=lambda: Text(self._numbers(), no_wrap=True, overflow="ellipsis"),
             transient=True,
             # Unless both are the same screen, results belong where they were sent.
@@ -165,9 +177,23 @@ class BatchReport:
         return text
 
     def _print_summary(self) -> None:
+        width = max(map(len, self._sums), default=0)
         for outcome, (number, amount_msat) in sorted(self._sums.items()):
-            sys.stdout.write(f"{outcome:<14}{number:>7}  {format_amount(amount_msat)}\n")
+            sys.stdout.write(f"{outcome:<{width}}{number:>7}  {format_sat(amount_msat)}\n")
         sys.stdout.flush()
+
+
+def _outcome(values: Mapping[str, Any]) -> str:
+    if values.get("status") == "dry-run":
+        return "could be sent"
+    status = ExitStatus(values["exit_code"])
+    suffix = "" if status == ExitStatus.PAID else f" (exit {status.value})"
+    return _OUTCOMES[status] + suffix
+
+
+def _amount_msat(values: Mapping[str, Any]) -> int:
+    amount_msat: int = values.get("amount_received_msat", values.get("amount_msat", 0))
+    return amount_msat
 
 
 def _print(line: str) -> None:
