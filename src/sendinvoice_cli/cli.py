@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -418,4 +419,7 @@ def _prepare_streams() -> None:
 
 def main() -> NoReturn:
     """The entry point."""
-    sys.exit(run())
+    status = run()
+    # Python would look through all that was imported once more, only to end: a tenth of the time.
+    gc.freeze()
+    sys.exit(status)
