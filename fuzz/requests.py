@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import math
 import random
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from sendinvoice_cli.bolt12 import fields, invoice_request, string, tlv
+from sendinvoice_cli.bolt12 import blinded_path, fields, invoice_request, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import MalformedError, UnanswerableRequestError
 from tests import vectors
@@ -39,19 +43,20 @@ class FoundError(Exception):
     """Something that must not be; the text holds the request."""
 
 
-def check(text: str, figures: Figures) -> None:
+def check(text: str, figures: Figures, max_seconds: float = MAX_SECONDS) -> None:
     """Read one request.
 
+    :param max_seconds: what it may take.
     :raises FoundError: it was not read or refused as it should be.
     """
     figures.tried += 1
     started = time.perf_counter()
     refusal = _read(text)
     seconds = time.perf_counter() - started
-    if seconds > MAX_SECONDS:
+    if seconds > max_seconds:
         # Once more, since a busy machine may be to blame.
         seconds = min(seconds, *(_seconds(text) for _ in range(3)))
-        if seconds > MAX_SECONDS:
+        if seconds > max_seconds:
             raise FoundError(f"took {seconds:.3f} s: {text}")
     figures.longest_seconds = max(figures.longest_seconds, seconds)
     if figures.tried % MEMORY_EVERY == 0:
@@ -207,18 +212,32 @@ def run(count: int, seed: int) -> Figures:
     raise AssertionError
 
 
-def run_by_coverage() -> None:
-    """Let atheris look for inputs, until it is stopped."""
+def run_by_coverage(options: list[str]) -> None:
+    """Let atheris look for inputs by what they reach, from the seeds, until it is stopped.
+
+    :param options: of libFuzzer.
+    """
     import atheris
 
-    def one_input(data: bytes) -> None:
-        text = data.decode("utf-8", "replace") if data[:1] == b"t" else string.encode("lnr", data)
-        check(text, Figures())
+    figures = Figures()
 
-    instrumented: Callable[[bytes], None] = one_input
-    atheris.instrument_all()
-    atheris.Setup(sys.argv[:1], instrumented)
-    atheris.Fuzz()
+    def one_input(data: bytes) -> None:
+        text = (
+            data.decode("utf-8", "replace") if data[:4] == b"lnr1" else string.encode("lnr", data)
+        )
+        # Instrumented, everything takes longer.
+        check(text, figures, max_seconds=math.inf)
+
+    for module in (fields, invoice_request, string, tlv, blinded_path):
+        for function in vars(module).values():
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                atheris.instrument_func(function)
+    with tempfile.TemporaryDirectory() as corpus:
+        for at, text in enumerate(seeds()):
+            (Path(corpus) / f"text-{at}").write_text(text, encoding="utf-8")
+            (Path(corpus) / f"bytes-{at}").write_bytes(_bytes_of(text))
+        atheris.Setup([sys.argv[0], corpus, *options], one_input)
+        atheris.Fuzz()
 
 
 def main() -> None:
@@ -226,11 +245,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    parser.add_argument("--coverage", action="store_true", help="by atheris, until stopped")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--coverage", action="store_true", help="by atheris; what is not known here goes to it"
+    )
+    arguments, options = parser.parse_known_args()
     if arguments.coverage:
-        run_by_coverage()
+        run_by_coverage(options)
         return
+    if options:
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
     print(f"seed {arguments.seed}")
     figures = run(arguments.count, arguments.seed)
     print(f"{figures.tried:,} tried, {figures.accepted:,} accepted")

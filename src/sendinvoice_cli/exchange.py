@@ -259,6 +259,14 @@ class Exchange:
             self._progress.step(
                 "To be paid through " + ", ".join(str(each) for each in self._channels)
             )
+            most_msat = sum(each.capacity_msat for each in self._channels)
+            if most_msat < self._amount_msat:
+                self._progress.warn(
+                    f"asking for {self._amount_msat} msat, "
+                    f"and this node's channels can receive {most_msat} msat at most",
+                    "the payer will hardly find a route; ask for less, "
+                    "or open a channel with inbound capacity",
+                )
         elif not self._graph.is_public(self._node.id):
             self._progress.warn(
                 "this node has no public channel, and no peer to be paid through",

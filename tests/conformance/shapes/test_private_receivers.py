@@ -156,6 +156,21 @@ def test_dry_run_shows_the_payment_paths(town: Shape, label: str) -> None:
     assert for_people.exit == 0
 
 
+def test_more_than_all_channels_carry(town: Shape, label: str) -> None:
+    planned = town.run("double", "--json", "--dry-run", town.request(1_000), label)
+    most = sum(path["htlc_maximum_msat"] for path in planned.json["payment_paths"])
+
+    enough = town.run("double", "--dry-run", town.request(most), label)
+    too_much = town.run("double", "--dry-run", town.request(most + 1), label)
+
+    assert (enough.exit, too_much.exit) == (0, 0)
+    assert enough.stderr == ""
+    warning, hint = too_much.stderr.splitlines()
+    assert f"{most + 1} msat" in warning
+    assert f"{most} msat at most" in warning
+    assert "ask for less" in hint
+
+
 def test_public_receiver_keeps_the_path_of_its_node(town: Shape, label: str) -> None:
     planned = town.run("linked", "--json", "--dry-run", town.request(2_000), label)
     assert planned.json["payment_paths"] == []
