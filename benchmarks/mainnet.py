@@ -119,11 +119,13 @@ class Kind:
         return _FEATURES if self.takes(node) else "00"
 
     def find(self, graph: Graph, target: str) -> list[str]:
-        """Look for a path as a send does, step by step."""
+        """Look for a path as a send does, relying on more and more."""
         id_ = bytes.fromhex(target)
-        path = graph.find_path(id_, with_unknown=self.share is None)
+        path = graph.find_path(id_)
         if path is None and self.disabled:
-            path = graph.find_path(id_, with_disabled=True, with_unknown=self.share is None)
+            path = graph.find_path(id_, with_disabled=True)
+        if path is None and self.share is None:
+            path = graph.find_path(id_, with_disabled=True, with_unknown=True)
         return [node.hex() for node in path or ()]
 
 
