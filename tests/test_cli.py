@@ -181,6 +181,30 @@ def test_every_option_has_its_environment_variable(
     assert option.resolve_envvar_value(context) == "1", variable
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "args"),
+    [
+        ("TIMEOUT", "60", ("1000", "30")),
+        ("AMOUNT_MSAT", "60", ("1000", "30")),
+        ("QUANTITY", "60", ("1000", "30", "2")),
+        ("NETWORK", "bitcoin", ("--regtest",)),
+        ("REGTEST", "1", ("--network", "bitcoin")),
+        ("OUTPUT", "results", ()),
+        ("BATCH", "batch", ()),
+    ],
+)
+def test_the_command_line_wins_over_the_environment(
+    sending: _Sending,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    args: tuple[str, ...],
+) -> None:
+    wanted = _request(sending, *args), sending.clients[0].rpc_file
+    monkeypatch.setenv(f"SENDINVOICE_{variable}", value)
+    assert (_request(sending, *args), sending.clients[1].rpc_file) == wanted
+
+
 def test_an_option_wins_over_the_environment(
     sending: _Sending, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

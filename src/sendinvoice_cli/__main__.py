@@ -1,5 +1,19 @@
-"""``python -m sendinvoice_cli`` is the command."""
+"""The entry point, also as ``python -m sendinvoice_cli``."""
 
-from .cli import main
+from __future__ import annotations
 
-main()
+import signal
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command, and exit."""
+    # Until there is something to tell, Ctrl-C ends the process without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from . import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -238,6 +238,9 @@ class _Batch:
                 "run the same command with the same file again to go on",
             )
             return self.interruption.exit_status
+        if self.replies is not None:
+            session = self.replies
+            await self.threads.call(lambda: session.close(time.time()))
         return exit_status(self.paid, self.failures)
 
     def _catch_signals(self, reading: asyncio.Task[None]) -> None:

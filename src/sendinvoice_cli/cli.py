@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from . import __version__
 from .errors import (
@@ -210,9 +211,10 @@ def _run(params: dict[str, Any]) -> ExitStatus:
         no_connect=params["no_connect"],
         no_replies=params["no_replies"],
     )
-    if params["batch"] is not None:
+    # What is on the command line wins over what the environment says of something else.
+    if params["batch"] is not None and not (params["invreq"] and _by_environment("batch")):
         return _run_batch(params, request)
-    if params["output"] is not None:
+    if params["output"] is not None and not _by_environment("output"):
         raise UsageError("--output goes with --batch")
     for name in ("invreq", "label"):
         if params[name] is None:
@@ -322,9 +324,15 @@ def _once(params: dict[str, Any], name: str, positional: str, option: str) -> in
     """A parameter that may be given in two ways, but not in both."""
     by_position: int | None = params[name]
     by_name: int | None = params[f"{name}_option"]
-    if by_position is not None and by_name is not None:
+    if by_position is not None and by_name is not None and not _by_environment(f"{name}_option"):
         raise UsageError(f"{positional} and {option} are the same; give one of them")
     return by_position if by_position is not None else by_name
+
+
+def _by_environment(name: str) -> bool:
+    """Whether a parameter has its value from an environment variable."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.ENVIRONMENT
 
 
 def _read_invreq(argument: str | None) -> str:
@@ -338,12 +346,12 @@ def _read_invreq(argument: str | None) -> str:
 def _rpc_file(params: dict[str, Any]) -> Path:
     from .node import socket_path
 
-    named = [_SHORT_NETWORKS[name] for name in _SHORT_NETWORKS if params[name]]
-    if params["network"] is not None:
-        named.append(params["network"])
-    if len(set(named)) > 1:
-        raise UsageError(f"several networks are named: {', '.join(sorted(set(named)))}")
-    network = named[0] if named else None
+    given = [name for name in (*_SHORT_NETWORKS, "network") if params[name]]
+    given = [name for name in given if not _by_environment(name)] or given
+    named = {_SHORT_NETWORKS.get(name) or params[name] for name in given}
+    if len(named) > 1:
+        raise UsageError(f"several networks are named: {', '.join(sorted(named))}")
+    network = next(iter(named), None)
     if network is not None and network not in socket_path.NETWORKS:
         raise UsageError(
             f"{network!r} is not a network", hint=f"one of {', '.join(socket_path.NETWORKS)}"
@@ -415,6 +423,7 @@ def _prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    sys.stderr = lines.UnfailingStream(sys.stderr)
 
 
 def main() -> NoReturn:

@@ -140,6 +140,8 @@ class Exchange:
         self.resumed = False
         #: Whether the invoice may exist, even if lightningd could not say so any more.
         self.maybe_created = False
+        #: The expired invoice that a fresh one is to replace.
+        self._expired: Mapping[str, Any] | None = None
         #: Whether a message may be out that we know nothing of.
         self.maybe_sent = False
         #: The last thing the payer said.
@@ -205,6 +207,7 @@ class Exchange:
     def _find_stored(self) -> bool:
         label = self.request.label
         stored = invoices.find(self._client, label)
+        self._expired = None
         self.resumed = self.maybe_sent = False
         if stored is None:
             return True
@@ -228,13 +231,18 @@ class Exchange:
                     hint="--renew replaces it with a fresh one",
                     data=stored,
                 )
-            return self.request.dry_run or self._delete_expired(stored)
+            self._expired = stored
+            return True
         self.known.update(stored)
         self.resumed = self.maybe_sent = self.maybe_created = True
         self._progress.step("This invoice exists already; sending it again")
         return True
 
-    def _delete_expired(self, stored: Mapping[str, Any]) -> bool:
+    def _delete_expired(self) -> bool:
+        """Make room for a fresh invoice; False when there is a paid one after all."""
+        stored = self._expired
+        if stored is None:
+            return True
         try:
             invoices.delete(self._client, self.request.label, stored["status"])
         except LightningdError:
@@ -242,6 +250,7 @@ class Exchange:
             if invoices.find(self._client, self.request.label) == stored:
                 raise
             return self._find_stored()
+        self._expired = None
         self._progress.step("Deleted the expired invoice")
         return True
 
@@ -341,6 +350,8 @@ class Exchange:
         :raises LabelTakenError: the label belongs to another invoice by now.
         :raises LightningdError: lightningd refused, or returned another invoice.
         """
+        if not self._delete_expired():
+            return False
         if self.resumed:
             return True
         payment_hash = sha256(self._preimage).digest()

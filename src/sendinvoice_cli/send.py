@@ -5,7 +5,8 @@ The calls of one send, in order: ``getinfo``, ``listconfigs``, ``help``,
 ``listnodes`` and ``listchannels``, and perhaps ``connect``),
 ``createinvoice``, ``sendinvoice-expect``, ``createonion`` and
 ``injectonionmessage`` (or the one older call), then ``waitinvoice`` and
-``sendinvoice-replies`` side by side, and ``listinvoices`` for the last word.
+``sendinvoice-replies`` side by side, and ``listinvoices`` for the last word
+(after a long TIMEOUT also ``sendinvoice-expect`` as a good-bye).
 Meanwhile the reply helper is made ready by a ``sendinvoice-expect`` of its
 own, and ``plugin start`` where that finds none. A node without public channels
 also asks ``listpeerchannels``, ``listincoming`` and ``makesecret``.
@@ -146,6 +147,13 @@ class _Single:
         self.watch = Watch(client, exchange.request.label, wait)
 
     def run(self) -> None:
+        try:
+            self._take_steps()
+        finally:
+            if self.replies is not None:
+                self.replies.close(self.clock())
+
+    def _take_steps(self) -> None:
         exchange = self.exchange
         exchange.read()
         self.node = info.read(self.client)
@@ -160,6 +168,9 @@ class _Single:
         exchange.look_for_routes()
         if not self._create():
             return
+        if self.session is not None:
+            # A resumed invoice is waited for until it expires.
+            self.session.extend(exchange.expires_at + REPLY_GRACE)
         self.watch.follow_invoice()
         self._transmit_first()
         self._wait()

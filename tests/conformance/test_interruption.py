@@ -28,6 +28,7 @@ from tests.networks import (
     command_line,
     environment,
     finish,
+    run,
     simulated,
     wait_for,
 )
@@ -320,6 +321,14 @@ def test_signal_while_a_call_hangs(
     is_known = "bolt12" in interrupted.json
     assert ("may still be paid" in interrupted.stderr) is is_known
     assert_paid_once(network, request, resume(network, request))
+
+
+def test_signal_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+
+    result = run("--help", env={"PYTHONPATH": str(tmp_path)})
+
+    assert (result.exit, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")

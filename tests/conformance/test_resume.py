@@ -154,6 +154,43 @@ def test_renewed_invoice_is_paid(network: Network, label: str) -> None:
     assert paid_msat(network, request) == [AMOUNT_MSAT]
 
 
+def expired(still: TimedNetwork) -> str:
+    """A request of which the invoice has expired."""
+    invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
+    still.sandbox.faults.be_silent(PAYER)
+    assert still.run(invreq, timeout=10).outcome_in_time().exit_status == ExitStatus.TIMED_OUT
+    still.sandbox.faults.behave(PAYER)
+    return invreq
+
+
+def test_expired_invoice_is_kept_when_it_cannot_be_renewed(still: TimedNetwork) -> None:
+    invreq = expired(still)
+    before = still.invoices()
+    still.sandbox.disconnect(ROUTER, RECEIVER)
+
+    outcome = still.run(invreq, renew=True, no_connect=True).outcome()
+
+    assert outcome.exit_status == ExitStatus.NO_ROUTE
+    assert still.invoices() == before
+
+
+def test_answers_are_heard_for_as_long_as_a_resumed_invoice_lives(still: TimedNetwork) -> None:
+    invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
+    still.sandbox.faults.be_silent(PAYER)
+    first = still.run(invreq, timeout=3600)
+    still.await_arrival(1)
+
+    second = still.run(invreq)
+    still.await_arrival(2)
+
+    expires_at = still.invoices()[0]["expires_at"]
+    (_, sent) = second.client.made("sendinvoice-expect")
+    assert sent["until"] > expires_at
+    still.sandbox.faults.behave(PAYER)
+    for command in (first, second):
+        assert command.outcome_in_time().exit_status == ExitStatus.PAID
+
+
 def test_expired_invoice_that_is_paid_after_all_is_not_deleted(still: TimedNetwork) -> None:
     """lightningd has not noticed yet that it has expired, and a payment comes first."""
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)

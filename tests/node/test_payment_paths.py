@@ -118,6 +118,20 @@ def test_the_name_by_which_the_peer_forwards(
     assert channel.scid == parse_scid(scid)
 
 
+def test_a_channel_without_confirmation() -> None:
+    """It has no short_channel_id yet; listincoming calls it by our alias."""
+    detail = _detail(2)
+    del detail["short_channel_id"]
+    client = _client([_incoming(2, short_channel_id="1x1x1")], [detail])
+    (channel,) = payment_paths.choose(client, node_info(), Graph(client, US), 1000)
+    assert channel.scid == parse_scid("92x1x1")
+
+
+def test_a_channel_that_is_being_spliced() -> None:
+    client = _client([_incoming(2)], [_detail(2, state="CHANNELD_AWAITING_SPLICE")])
+    assert _choose(client) == [2]
+
+
 @pytest.mark.parametrize(
     ("incoming", "detail"),
     [

@@ -79,6 +79,27 @@ def test_found_through_the_installed_distribution(
     assert ".." not in found.parts
 
 
+def test_installed_without_the_file(helper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip install --target writes of a script where there is none."""
+    helper.unlink()
+    monkeypatch.setattr(replies, "_installed_path", lambda: helper)
+    with pytest.raises(HelperUnavailableError, match="No such file"):
+        replies.helper_path()
+
+
+@pytest.mark.parametrize(("left", "is_told"), [(200, False), (4000, True)])
+def test_good_bye(left: float, is_told: bool) -> None:
+    client = FakeClient({"sendinvoice-expect": {}})
+    session = ReplySession(client, 1000 + left)
+    session.close(1000)
+    assert [params["until"] for _, params in client.calls] == [1000] * is_told
+
+
+@pytest.mark.parametrize("failure", [UnreachableError("gone"), LightningdError("no helper")])
+def test_good_bye_that_nobody_hears(failure: Exception) -> None:
+    ReplySession(FakeClient({"sendinvoice-expect": failure}), 10_000).close(1000)
+
+
 def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(replies, "_DISTRIBUTION", "sendinvoice-that-is-not-installed")

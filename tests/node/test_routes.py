@@ -9,6 +9,7 @@ from sendinvoice_cli.bolt12.blinded_path import (
     ShortChannelIdDirection,
 )
 from sendinvoice_cli.errors import LightningdError, UnreachableError
+from sendinvoice_cli.node.client import NoAnswerError
 from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from sendinvoice_cli.node.routes import DeadEnd, Route, Router
@@ -135,6 +136,13 @@ def test_a_new_connection_to_a_node_without_messages() -> None:
     router, _ = _router(Network([2], unknown=[9]), connect={"features": NO_MESSAGES})
     assert list(router.routes()) == []
     assert router.dead_ends == [DeadEnd(_PAYER.hex(), "it does not take onion messages")]
+
+
+def test_a_connection_that_takes_too_long() -> None:
+    """lightningd is at it yet, and not gone."""
+    router, _ = _router(Network([2], unknown=[9]), connect=NoAnswerError("too long"))
+    assert list(router.routes()) == []
+    assert "it did not answer within" in router.dead_ends[0].reason
 
 
 def test_a_look_opens_no_connection() -> None:

@@ -38,6 +38,10 @@ class ConnectionLostError(UnreachableError):
     """The connection broke inside a call: it may have been carried out, or not."""
 
 
+class NoAnswerError(ConnectionLostError):
+    """lightningd took too long to answer: it may still be at it."""
+
+
 class Client:
     """One lightningd, by its socket. May be used from several threads.
 
@@ -70,6 +74,7 @@ class Client:
             counts as gone; None for a call that waits for something.
         :raises UnreachableError: no connection.
         :raises ConnectionLostError: the connection broke before the answer came.
+        :raises NoAnswerError: it did not come in time.
         :raises LightningdError: lightningd answered with an error, or with nonsense.
         """
         started = time.monotonic()
@@ -101,7 +106,9 @@ class Client:
         try:
             return take(answers, patience)
         except Empty:
-            return {}, self._lost(method)
+            return {}, NoAnswerError(
+                f"lightningd did not answer {method} within {patience:g} s", hint=self._lost_hint
+            )
 
     def _attempt(
         self, method: str, params: dict[str, Any], reply_filter: Mapping[str, Any] | None
@@ -142,9 +149,12 @@ class Client:
 
     def _lost(self, method: str) -> SendInvoiceError:
         return ConnectionLostError(
-            f"the connection to lightningd broke during {method}",
-            hint=f"is lightningd still running? its socket is {self.rpc_file}",
+            f"the connection to lightningd broke during {method}", hint=self._lost_hint
         )
+
+    @property
+    def _lost_hint(self) -> str:
+        return f"is lightningd still running? its socket is {self.rpc_file}"
 
     def _unreachable(self, failure: OSError) -> SendInvoiceError:
         if isinstance(failure, PermissionError):

@@ -28,6 +28,9 @@ ROUTE_BLINDING = 24
 #: Most paths that an invoice gets.
 MAX_PATHS = 5
 
+#: States of a channel in which lightningd takes payments over it.
+_USABLE_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
+
 #: Blocks of room above what the timeout needs: payers pad the CLTV.
 _CLTV_MARGIN = 1100
 _FASTEST_BLOCK_SECONDS = 300
@@ -161,9 +164,10 @@ def _rank(channel: IncomingChannel, graph: Graph, amount_msat: int) -> tuple[Any
 def _incoming(client: Client, info: NodeInfo, graph: Graph) -> list[IncomingChannel]:
     """Channels whose peers can forward along a blinded path (``listincoming``)."""
     details = {
-        channel["short_channel_id"]: channel
+        # listincoming calls a channel that has no confirmation yet by our alias for it.
+        channel.get("short_channel_id") or channel.get("alias", {}).get("local"): channel
         for channel in client.call("listpeerchannels")["channels"]
-        if channel.get("state") == "CHANNELD_NORMAL" and "short_channel_id" in channel
+        if channel.get("state") in _USABLE_STATES
     }
     found = []
     for each in client.call("listincoming")["incoming"]:

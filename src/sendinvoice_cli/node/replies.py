@@ -8,12 +8,13 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..bolt12 import invoice_error
 from ..bolt12.invoice_error import InvoiceError
-from ..errors import LightningdError, MalformedError
+from ..errors import LightningdError, MalformedError, SendInvoiceError
 from .client import Client
 from .reply_plugin import EXPECT, REPLIES
 
@@ -26,6 +27,11 @@ _PLUGIN_SECONDS = 70
 #: How long a helper that another command has started may take to be ready.
 _START_SECONDS = 10
 _POLL_SECONDS = 0.05
+
+#: Seconds for which a helper may keep a session in vain: telling it costs a call.
+_LINGER_SECONDS = 300
+#: Seconds that it gets to hear of its end.
+_CLOSE_SECONDS = 1
 
 #: What a payer said that cannot be read.
 UNREADABLE = InvoiceError("(the payer's answer is malformed)")
@@ -84,6 +90,16 @@ class ReplySession:
         """
         self._path_ids.add(path_id)
         self._register([path_id])
+
+    def close(self, now: float) -> None:
+        """Nobody waits any more: have a helper forget what it would keep for long.
+
+        :param now: UNIX seconds.
+        """
+        if self._until - now > _LINGER_SECONDS:
+            params = {"session": self._id, "pathsecrets": [], "until": now}
+            with suppress(SendInvoiceError):
+                self._client.call(EXPECT, params, patience=_CLOSE_SECONDS)
 
     def listen(self) -> Iterator[Reply]:
         """Yield replies as they come. Ends when nothing more can come.
@@ -181,7 +197,10 @@ def helper_path() -> Path:
     path = path.absolute()
     # In a sticky directory nobody can replace the files of others.
     for checked, excuse in ((path, 0), (path.parent, stat.S_ISVTX)):
-        mode = os.stat(checked).st_mode
+        try:
+            mode = os.stat(checked).st_mode
+        except OSError as failure:
+            raise HelperUnavailableError(f"{checked}: {failure.strerror}") from None
         if mode & stat.S_IWOTH and not mode & excuse:
             raise HelperUnavailableError(f"{checked} can be written by anybody")
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..bolt12.blinded_path import BlindedPath, IntroductionNode
 from ..bolt12.invoice_request import InvoiceRequest
 from ..errors import LightningdError, UnreachableError
-from .client import Client
+from .client import Client, NoAnswerError
 from .graph import Graph
 from .info import NodeInfo, OnionApi
 
@@ -191,6 +191,10 @@ class Router:
             return None if known else _Refusal(f"{_NO_PATH}, and its address is not known")
         try:
             answer = self._client.call("connect", {"id": target.hex()}, patience=_CONNECT_SECONDS)
+        except NoAnswerError:
+            # Some of its addresses may take longer than that to fail.
+            reason = f"{_NO_PATH}, and it did not answer within {_CONNECT_SECONDS} s"
+            return _Refusal(reason, is_away=True)
         except LightningdError as failure:
             return _Refusal(
                 f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED

@@ -1,0 +1,53 @@
+"""Output that nobody can read does not change how a payment ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from subprocess import DEVNULL, PIPE, Popen
+
+import pytest
+
+from tests.networks import Network, command_line, environment
+from tests.schema import check_paid
+
+
+def outcome(network: Network, stderr: int, *args: object) -> int:
+    """Run the command with this stderr; returns what it exits with."""
+    with Popen(
+        command_line(*network.as_receiver(), *args),
+        env=environment(),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=stderr,
+    ) as process:
+        os.close(stderr)
+        printed, _ = process.communicate(timeout=60)
+    if process.returncode == 0:
+        check_paid(json.loads(printed))
+    return process.returncode
+
+
+def full_disk() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def closed_pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("stderr", [full_disk, closed_pipe])
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_steps_on_a_broken_stderr(network: Network, label: str, stderr: object) -> None:
+    assert callable(stderr)
+    assert outcome(network, stderr(), "--json", "-v", network.request(1000), label) == 0
+
+
+@pytest.mark.parametrize("stderr", [full_disk, closed_pipe])
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_warning_on_a_broken_stderr(network: Network, label: str, stderr: object) -> None:
+    """More than is offered: it is refused, and not in vain."""
+    assert callable(stderr)
+    assert outcome(network, stderr(), "--json", network.request(1000), label, 2000) == 14
