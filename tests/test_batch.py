@@ -37,7 +37,7 @@ from sendinvoice_cli.rows import Row
 from sendinvoice_cli.sandbox.family import Family
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import Topology, line
+from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
 from tests.batches import check_books, crowd, lose_messages, wishes
 from tests.networks import wait_for
 from tests.schema import check_row
@@ -638,7 +638,123 @@ def test_lightningd_that_stays_away(sandbox: Sandbox, monkeypatch: pytest.Monkey
     assert report.exits() == {"sent": 5, "unsent": 4}
 
 
+@pytest.mark.parametrize("method", ["createinvoice", "createonion", "listinvoices"])
+def test_a_call_that_lightningd_never_survives(sandbox: Sandbox, method: str) -> None:
+    """The rows fail, each by itself, and the batch ends."""
+    report = Report()
+    rows = rows_of(requests(sandbox, "ab", timeout=20))
+
+    def break_calls() -> Iterator[Row]:
+        sandbox.faults.break_call("carol", method, CallFault.CLOSE_BEFORE, 10**6)
+        yield from rows
+
+    run(sandbox, break_calls(), report)
+    assert set(report.exits()) == {"a", "b"}
+    assert set(report.exits().values()) <= {4, 5}
+
+
+def test_a_way_that_is_gone_when_the_turn_comes(start: Start) -> None:
+    """Rows are looked at before their turn: the way found then may not be there any more."""
+    names = ("alice", "bob", "bert", "carol")
+    ends = (("alice", "bob"), ("alice", "bert"), ("bob", "carol"), ("bert", "carol"))
+    sandbox = start(
+        Topology(
+            nodes=tuple(NodeSpec(name, has_address=False) for name in names),
+            channels=tuple(ChannelSpec(*pair, capacity_msat=10**9) for pair in ends),
+        )
+    )
+
+    def cut(result: Result) -> None:
+        if len(report.results) == 3:
+            used = max(("bob", "bert"), key=lambda name: sandbox.log(name).count(arrived))
+            sandbox.disconnect(used, "carol")
+
+    arrived = "onion message from carol"
+    report = Report(on_result=cut)
+    assert run(sandbox, rows_of(requests(sandbox, map(str, range(9)))), report) == ExitStatus.PAID
+
+
+def test_slow_connections_hold_up_no_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    sandbox = start()
+    look_for_routes = Exchange.look_for_routes
+
+    def slowly(exchange: Exchange) -> None:
+        if exchange.request.label.startswith("slow"):
+            released.wait(30)
+        look_for_routes(exchange)
+
+    monkeypatch.setattr(Exchange, "look_for_routes", slowly)
+    labels = ["a", "b", *(f"slow {at}" for at in range(batch.SEEKERS - 1))]
+
+    def release(result: Result) -> None:
+        if len(report.results) == 2:
+            released.set()
+
+    report = Report(on_result=release)
+    assert run(sandbox, rows_of(requests(sandbox, labels)), report) is ExitStatus.PAID
+    assert {result.row.label for result in report.results[:2]} == {"a", "b"}
+
+
+@pytest.mark.parametrize("fault", ["restart", "freeze"])
+def test_no_message_is_too_many_after_an_absence(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """What was due meanwhile does not go out at once."""
+    transmit = Exchange.transmit
+    frozen: list[float] = []
+
+    def on_result(result: Result) -> None:
+        if len(report.results) != 4:
+            return
+        if fault == "restart":
+            threading.Thread(target=absent, daemon=True).start()
+        else:
+            frozen.append(time.monotonic() + 2)
+
+    def absent() -> None:
+        sandbox.stop_node("carol")
+        time.sleep(2)
+        sandbox.start_node("carol")
+
+    def maybe_frozen(exchange: Exchange, replies: ReplySession | None) -> bool:
+        if frozen:
+            time.sleep(max(frozen[0] - time.monotonic(), 0))
+        return transmit(exchange, replies)
+
+    monkeypatch.setattr(Exchange, "transmit", maybe_frozen)
+    report = Report(on_result=on_result)
+    rows = rows_of(requests(sandbox, map(str, range(16))))
+    assert run(sandbox, rows, report) is ExitStatus.PAID
+    assert too_many(sandbox) == []
+
+
 # --- what it holds ---
+
+
+def test_repeated_labels_are_read_as_they_are_needed(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MAX_REPEATED", 20)
+    sandbox.faults.be_silent("alice")
+    (request,) = requests(sandbox, ["same"], timeout=2)
+    taken = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal taken
+        for row in rows_of([request] * 1000):
+            taken += 1
+            yield row
+
+    counted = []
+
+    def on_result(result: Result) -> None:
+        counted.append(taken)
+
+    report = Report(on_result=on_result)
+    run(sandbox, rows(), report)
+    assert len(report.results) == 1000
+    assert counted[0] <= 20 + batch.MAX_UNSENT + 3
 
 
 def test_what_is_finished_is_let_go(fast: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,8 +172,32 @@ def test_bad_csv_rows_fail_alone(line: str, problem: str) -> None:
 def test_a_quote_that_is_not_closed_makes_no_label_of_the_rest() -> None:
     found = read("invreq,label", "lnr1a,one", 'lnr1b,"two', "lnr1c,three")
     assert request_of(found[0]).label == "one"
-    assert [row.line for row in found] == [2, 3]
+    assert [row.line for row in found] == [2, 3, 4]
     assert message_of(found[1])
+    assert request_of(found[2]).label == "three"
+
+
+def test_a_stray_quote_spoils_one_line() -> None:
+    lines = ["lnr1a,one", 'lnr1b,"two', "", "lnr1c,three", 'lnr1d,"fo,ur"', "lnr1e,five"]
+    found = read("invreq,label", *lines)
+    assert [(row.line, row.label) for row in found] == [
+        (2, "one"),
+        (3, None),
+        (5, "three"),
+        (6, "fo,ur"),
+        (7, "five"),
+    ]
+
+
+def test_many_stray_quotes() -> None:
+    found = read("invreq,label", *['lnr1b,"two'] * 300, "lnr1c,three")
+    assert [row.line for row in found] == list(range(2, 303))
+    assert request_of(found[-1]).label == "three"
+
+
+def test_a_label_over_two_lines() -> None:
+    found = read("invreq,label", 'lnr1b,"two\n', 'lines"', "lnr1c,three")
+    assert [row.line for row in found] == [2, found[0].line + 2]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +261,7 @@ def lines_in(content: bytes, path: Path) -> list[str]:
         (b"a", ["a"]),
         (b"a\n", ["a\n"]),
         (b"a\r\n\nb", ["a\r\n", "\n", "b"]),
-        (b"\xff\xe2\x82", ["\ufffd\ufffd"]),
+        (b"\xff\xe2\x82", ["\udcff\udce2\udc82"]),
         ("€\u2028\x85\x0b\n".encode(), ["€\u2028\x85\x0b\n"]),
     ],
 )
@@ -263,9 +287,28 @@ def test_lines_come_as_they_are_written() -> None:
         os.close(reading)
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="longer than"):
-        lines_in(b"x" * (rows.MAX_LINE + 2 * 2**16), tmp_path / "file")
+@pytest.mark.parametrize("more", [1, 2 * 2**16, 3 * 2**20])
+def test_a_line_that_is_too_long_is_cut(tmp_path: Path, more: int) -> None:
+    content = b"one\n" + b"x" * (rows.MAX_LINE + more) + b"\nthree\n"
+    assert lines_in(content, tmp_path / "file") == ["one\n", "x" * rows.MAX_LINE + "\n", "three\n"]
+
+
+@pytest.mark.parametrize(
+    ("header", "good", "bad"),
+    [
+        ("invreq,label", "lnr1a,{}", "lnr1a," + "x" * 2**21),
+        ("invreq,label", "lnr1a,{}", "lnr1a,two" + "," * 2**21),
+        ("", '{{"invreq":"lnr1a","label":"{}"}}', '{"invreq":"' + "x" * 2**21 + '","label":"two"}'),
+    ],
+)
+def test_a_line_that_is_too_long_is_a_bad_row(
+    tmp_path: Path, header: str, good: str, bad: str
+) -> None:
+    content = "\n".join([header, good.format("one"), bad, good.format("three"), ""])
+    lines = lines_in(content.encode(), tmp_path / "file")
+    found = list(rows.read(lines, Request("", "")))
+    assert [request_of(found[0]).label, request_of(found[2]).label] == ["one", "three"]
+    assert (found[1].line, message_of(found[1])) == (3, "not a row of this file's format")
 
 
 def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +32,7 @@ from .node.client import Client
 from .node.follow import InvoiceFeed
 from .node.graph import Graph
 from .node.replies import HelperUnavailableError, Reply, ReplySession
-from .pacing import Pacer, links_of
+from .pacing import INTERVAL, Pacer, links_of
 from .rows import Row
 from .send import (
     COPY_INTERVALS,
@@ -40,16 +40,21 @@ from .send import (
     LAST_COPY_BEFORE,
     LAST_WORD_INTERVAL,
     LAST_WORD_SECONDS,
+    MAX_LOSSES,
     REPLY_GRACE,
     describe_interruption,
     interval,
     wait_for_return,
 )
 
-#: Threads that call lightningd, each over one connection at a time.
+#: Threads that call lightningd, each over one connection at a time; and more of
+#: them that look for routes, since a connection to a payer may take minutes.
 THREADS = 4
+SEEKERS = 2
 #: Rows that are looked at before their turn to be sent.
 MAX_UNSENT = 100
+#: Rows that wait for an earlier one with the same label.
+MAX_REPEATED = 1000
 #: Rows whose invoice exists and is waited for.
 MAX_WAITING = 2000
 #: Seconds after which the network is looked at anew.
@@ -189,7 +194,10 @@ class _Batch:
         self.client = client
         self.node = node
         self.reporter = reporter
+        #: When a row may begin, and when a message may go: the former is reserved before the
+        #: invoice is made, the latter holds as well after lightningd was away.
         self.pacer = pacer
+        self.gate = pacer.anew()
         #: None when answers are not to be heard, or cannot be.
         self.replies: ReplySession | None = None
         self.session: ReplySession | None = None
@@ -215,7 +223,10 @@ class _Batch:
 
     async def run(self, rows: Iterator[Row], no_replies: bool) -> ExitStatus:
         self.threads = _Threads(THREADS)
+        self.seekers = _Threads(SEEKERS)
         self.unsent = asyncio.Semaphore(MAX_UNSENT)
+        self.repeated = asyncio.Semaphore(MAX_REPEATED)
+        self.sending = asyncio.Semaphore(THREADS)
         self.room = asyncio.Semaphore(MAX_WAITING)
         self.mending = asyncio.Lock()
         self.feed = await self.threads.call(lambda: InvoiceFeed(self.client))
@@ -290,8 +301,10 @@ class _Batch:
         number = 0
         while isinstance(row := await queue.get(), Row):
             number = row.number
-            await self.unsent.acquire()
-            task = self._background(self._row(row, self.labels.get(row.label or "")))
+            earlier = self.labels.get(row.label or "")
+            slots = self.unsent if earlier is None else self.repeated
+            await slots.acquire()
+            task = self._background(self._row(row, earlier, slots))
             if row.label is not None:
                 self.labels[row.label] = task
             room.release()
@@ -301,10 +314,13 @@ class _Batch:
         if row is not None:
             raise row
 
-    async def _row(self, row: Row, earlier: asyncio.Task[None] | None) -> None:
+    async def _row(
+        self, row: Row, earlier: asyncio.Task[None] | None, slots: asyncio.Semaphore
+    ) -> None:
         """Answer a row, and report how that ended.
 
         :param earlier: a row with the same label, which goes first: this one resumes it.
+        :param slots: one of which it holds until it is sent.
         """
         released = False
 
@@ -312,13 +328,12 @@ class _Batch:
             nonlocal released
             if not released:
                 released = True
-                self.unsent.release()
+                slots.release()
 
         outcome = Outcome({} if row.label is None else {"label": row.label}, row.error)
         try:
             if row.request is not None:
                 if earlier is not None:
-                    release()
                     await asyncio.wait([earlier])
                 exchange = Exchange(row.request, self.client, self.reporter.for_row(row), time.time)
                 outcome = await self._answer(exchange, release)
@@ -374,7 +389,7 @@ class _Batch:
         if exchange.request.dry_run:
             await self._call(exchange.plan)
             return
-        await self._call(exchange.look_for_routes)
+        await self._call(exchange.look_for_routes, self.seekers)
         async with self.room:
             generation = self.generation
             await self._take_turn(exchange)
@@ -387,7 +402,11 @@ class _Batch:
                 await self._call(exchange.read_state)
                 if exchange.known["status"] == "paid":
                     return
-            is_sent = await self._transmit(exchange) or exchange.maybe_sent
+            is_sent = (
+                await self._transmit(exchange)
+                or exchange.maybe_sent
+                or await self._transmit_anew(exchange)
+            )
             # A lightningd that was away may take a while to find its peers again.
             if not is_sent and generation == self.generation:
                 raise exchange.no_route()
@@ -407,7 +426,7 @@ class _Batch:
     async def _send_again(self, job: _Job) -> None:
         """Send another copy when its turn comes, unless there is news, or no time is left."""
         exchange = job.exchange
-        await self._call(lambda: exchange.look_for_other_routes(self._graph()))
+        await self._look_for_other_routes(exchange)
         route = exchange.next_route
         if route is None:
             return
@@ -422,13 +441,42 @@ class _Batch:
             return
         await self._transmit(exchange)
 
+    async def _look_for_other_routes(self, exchange: Exchange) -> None:
+        await self._call(lambda: exchange.look_for_other_routes(self._graph()), self.seekers)
+
+    async def _transmit_anew(self, exchange: Exchange) -> bool:
+        """Send it over the network as it is by now: it may have changed since the row began."""
+        self.graph_until = 0
+        await self._look_for_other_routes(exchange)
+        return exchange.next_route is not None and await self._transmit(exchange)
+
+    async def _pass_gate(self, exchange: Exchange, send: Callable[[], Awaitable[_T]]) -> _T:
+        """Send when every link of the way takes a message, counting those that were sent."""
+        while True:
+            async with self.sending:
+                async with self.mending:
+                    pass
+                route = exchange.next_route
+                links = [] if route is None else links_of(route.nodes, leads_on=route.leads_on)
+                now = time.monotonic()
+                seconds = self.gate.turn(links, now) - now
+                if seconds <= 0:
+                    self.gate.reserve(links, now)
+                    result = await send()
+                    if time.monotonic() - now > INTERVAL:
+                        # lightningd may have taken it at the end of that time only.
+                        self.gate.reserve(links, time.monotonic())
+                    return result
+            await asyncio.sleep(seconds)
+
     async def _transmit(self, exchange: Exchange) -> bool:
         while True:
             replies = self.replies
             if replies is not None:
                 replies.extend(exchange.expires_at + REPLY_GRACE)
             try:
-                is_sent = await self._call(partial(exchange.transmit, replies))
+                send = partial(self._call, partial(exchange.transmit, replies))
+                is_sent = await self._pass_gate(exchange, send)
             except HelperUnavailableError as failure:
                 self._do_without_replies(str(failure))
             else:
@@ -468,11 +516,13 @@ class _Batch:
 
     # --- what is shared ---
 
-    async def _call(self, function: Callable[[], _T]) -> _T:
+    async def _call(self, function: Callable[[], _T], threads: _Threads | None = None) -> _T:
         """Do something that calls lightningd; again, when lightningd was away.
 
-        :raises UnreachableError: it stays away.
+        :param threads: that do it, by default those for what is quick.
+        :raises UnreachableError: it stays away, or goes away each time.
         """
+        losses = 0
         while True:
             async with self.mending:
                 # Nothing is to be had of a lightningd without its peers.
@@ -481,8 +531,11 @@ class _Batch:
                 raise self.gone
             generation = self.generation
             try:
-                return await self.threads.call(function)
+                return await (threads or self.threads).call(function)
             except UnreachableError as lost:
+                losses += 1
+                if losses == MAX_LOSSES:
+                    raise
                 await self._regain(lost, generation)
 
     async def _regain(self, lost: UnreachableError, generation: int) -> None:

@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -256,6 +257,7 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
 
     from . import batch, rows
     from .render.batch import BatchReport, open_output
+    from .render.spool import Spool
 
     with ExitStack() as files:
         try:
@@ -265,12 +267,16 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
             )
         except OSError as failure:
             raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
-        report = BatchReport(
-            as_json=params["as_json"],
-            verbose=params["verbose"],
-            quiet=params["quiet"],
-            color=_color(params["color"]),
-            output=output,
+        if output is not None and _is_same_file(source, output.fileno()):
+            raise UsageError("--output is the file of the batch itself")
+        report = Spool(
+            BatchReport(
+                as_json=params["as_json"],
+                verbose=params["verbose"],
+                quiet=params["quiet"],
+                color=_color(params["color"]),
+                output=output,
+            )
         )
         summary = False
         try:
@@ -278,12 +284,21 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
                 rows.read(rows.lines_of(source), defaults),
                 client,
                 report,
-                no_replies=params["no_replies"],
+                # Without anything sent, there is nothing to hear.
+                no_replies=params["no_replies"] or params["dry_run"],
             )
             summary = True
         finally:
+            # Only writing is left, which may take for ever: a signal ends that at once.
+            _end_at_signals()
             report.close(summary=summary)
     return status
+
+
+def _is_same_file(one: int, other: int) -> bool:
+    """Whether two descriptors are of one regular file, of which the end would never come."""
+    status = os.fstat(one)
+    return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(other))
 
 
 def _open_batch(path: str, files: ExitStack) -> int:
@@ -385,11 +400,16 @@ def _call_printer() -> Callable[[str, float, str | None], None]:
 
 def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     """Interrupt the work once; a second signal ends the process at once."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_at_signals()
     if number == signal.SIGTERM:
         raise TerminatedBySignalError("terminated")
     raise InterruptedBySignalError("interrupted")
+
+
+def _end_at_signals() -> None:
+    """Have a signal end the process, and nothing else."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def run(args: list[str] | None = None) -> int:

@@ -39,9 +39,14 @@ class Pacer:
 
     def __init__(self, interval: float = INTERVAL, burst: int = BURST) -> None:
         self._interval = interval
+        self._burst = burst
         self._tolerance = interval * (burst - 1)
         # When the bucket of a link will be full again, less one token.
         self._full_at: dict[Link, float] = {}
+
+    def anew(self) -> Pacer:
+        """Another one of the same pace, with full buckets."""
+        return Pacer(self._interval, self._burst)
 
     def turn(self, links: Sequence[Link], now: float) -> float:
         """When a message may go that asks now."""

@@ -6,7 +6,8 @@ import codecs
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -47,23 +48,24 @@ class Row:
 
 
 def lines_of(descriptor: int) -> Iterator[str]:
-    """Read the lines of a file as they come, whatever is not UTF-8 replaced.
+    """Read the lines of a file as they come, whatever is not UTF-8 as lone surrogates.
+
+    A line that is too long is cut, which leaves no row that could be read.
 
     Not through a file object: a thread that waits for input holds its lock, and
     a process cannot end before that is free.
 
     :param descriptor: of the open file.
-    :raises UsageError: it cannot be read, or is no text.
+    :raises UsageError: it cannot be read.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     rest = ""
     try:
         while data := os.read(descriptor, _READ_SIZE):
             *lines, rest = (rest + decoder.decode(data)).split("\n")
             for line in lines:
-                yield line + "\n"
-            if len(rest) > MAX_LINE:
-                raise UsageError(f"a line of the batch is longer than {MAX_LINE} characters")
+                yield line[:MAX_LINE] + "\n"
+            rest = rest[:MAX_LINE]
     except OSError as failure:
         raise UsageError(f"cannot read the batch: {failure.strerror}") from None
     if rest := rest + decoder.decode(b"", final=True):
@@ -106,21 +108,49 @@ def _read_json(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
         yield line_number, value
 
 
+class _Lines:
+    """An iterator of lines that keeps those taken since ``taken`` was cleared."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.taken: list[str] = []
+        self._lines = iter(lines)
+        self._again: deque[str] = deque()
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.taken.append(line)
+        return line
+
+    def put_back(self, lines: Sequence[str]) -> None:
+        """Have these come again."""
+        self._again.extendleft(reversed(lines))
+
+
 def _read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
-    # Strict: a quote that is never closed would make one row of all that follow.
-    reader = csv.reader(lines, strict=True)
+    source = _Lines(lines)
+    reader = csv.reader(source, strict=True)
     try:
         header = [column.strip() for column in next(reader)]
     except csv.Error as failure:
         raise UsageError(f"the first line is not CSV: {failure}") from None
     _check_header(header)
+    next_line = 1
     while True:
-        line_number = reader.line_num + 1
+        next_line += len(source.taken)
+        line_number = next_line
+        source.taken.clear()
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error:
+            # A quote that is never closed takes in what follows: only the first line is bad.
+            source.put_back(source.taken[1:])
+            del source.taken[1:]
+            reader = csv.reader(source, strict=True)
             yield line_number, None
             continue
         if not fields:

@@ -50,6 +50,8 @@ LAST_COPY_BEFORE = 5
 
 #: Seconds between attempts to reach a lightningd that is gone; the last goes on.
 RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
+#: How often one step may lose lightningd until it is given up: lightningd may go down by it.
+MAX_LOSSES = 5
 #: Seconds to go on trying past the deadline, to learn how it ended.
 LAST_WORD_SECONDS = 30
 #: Seconds from one look at an invoice that should have expired to the next.
@@ -184,11 +186,13 @@ class _Single:
 
     def _create(self) -> bool:
         give_up_at = self.clock() + self.exchange.request.timeout
+        losses = 0
         while True:
             try:
                 return self.exchange.create()
             except UnreachableError as lost:
-                if not self.exchange.maybe_created:
+                losses += 1
+                if not self.exchange.maybe_created or losses == MAX_LOSSES:
                     raise
                 self._reconnect(lost, give_up_at)
 
@@ -206,12 +210,16 @@ class _Single:
             self.watch.follow_replies(self.replies)
 
     def _transmit(self) -> bool:
+        losses = 0
         while True:
             try:
                 return self.exchange.transmit(self.replies)
             except HelperUnavailableError as failure:
                 self._do_without_replies(str(failure))
             except UnreachableError as lost:
+                losses += 1
+                if losses == MAX_LOSSES:
+                    raise
                 self._reconnect_and_follow(lost)
 
     def _do_without_replies(self, reason: str) -> None:
@@ -252,10 +260,14 @@ class _Single:
         """Read the invoice's state last: lightningd decides until when it may be paid."""
         exchange = self.exchange
         give_up_at = max(exchange.expires_at, self.clock()) + LAST_WORD_SECONDS
+        losses = 0
         while True:
             try:
                 exchange.read_state()
             except UnreachableError as lost:
+                losses += 1
+                if losses == MAX_LOSSES:
+                    raise
                 self._reconnect(lost, give_up_at)
                 continue
             is_open = exchange.known["status"] == "unpaid" and not exchange.is_refused()
@@ -290,7 +302,7 @@ class _Single:
 
     def _reconnect_and_follow(self, lost: UnreachableError) -> None:
         """Regain lightningd, see what happened meanwhile, and go on waiting."""
-        while True:
+        for _ in range(MAX_LOSSES):
             self._reconnect(lost, self.exchange.expires_at)
             try:
                 self.exchange.read_state()
@@ -299,6 +311,7 @@ class _Single:
                 lost = again
             else:
                 return
+        raise lost
 
     def _follow_anew(self) -> None:
         # Events of the time before say no more than the state just read.

@@ -32,7 +32,7 @@ from tests.networks import (
     simulated,
     wait_for,
 )
-from tests.networks.runs import paid_msat, read_until
+from tests.networks.runs import catches, paid_msat, read_until
 from tests.networks.simulated import SimulatedNetwork
 from tests.schema import check_paid, check_result
 
@@ -372,11 +372,3 @@ def full_pipe() -> tuple[int, int]:
             os.write(writer, bytes(4096))
     os.set_blocking(writer, True)
     return reader, writer
-
-
-def catches(process: Popen[str], number: signal.Signals) -> bool:
-    """Whether a process has a handler of its own for a signal."""
-    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
-    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    assert caught is not None
-    return bool(int(caught[1], 16) >> (number - 1) & 1)

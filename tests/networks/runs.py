@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+from pathlib import Path
 from subprocess import Popen
 
 from . import Network
@@ -39,3 +41,11 @@ def paid_msat(network: Network, invreq: str) -> list[int]:
 def _metadata(network: Network, bolt12: str) -> str:
     decoded: str = network.payer.rpc("decode", string=bolt12)["invreq_metadata"]
     return decoded
+
+
+def catches(process: Popen[str], number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (number - 1) & 1)

@@ -32,6 +32,8 @@ class Graph:
     def __init__(self, client: Client, own_id: bytes) -> None:
         self._client = client
         self.own_id = own_id
+        #: Why nodes could not be connected to, of those that were tried.
+        self.refusals: dict[bytes, Any] = {}
         self._nodes: dict[bytes, dict[str, Any]] = {}
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 

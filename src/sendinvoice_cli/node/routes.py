@@ -189,6 +189,12 @@ class Router:
         if not connect:
             known = self._graph.has_address(target)
             return None if known else _Refusal(f"{_NO_PATH}, and its address is not known")
+        if target not in self._graph.refusals:
+            self._graph.refusals[target] = self._try_to_connect(target)
+        refused: _Refusal | None = self._graph.refusals[target]
+        return refused
+
+    def _try_to_connect(self, target: bytes) -> _Refusal | None:
         try:
             answer = self._client.call("connect", {"id": target.hex()}, patience=_CONNECT_SECONDS)
         except NoAnswerError:

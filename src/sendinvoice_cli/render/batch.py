@@ -36,11 +36,16 @@ _OUTCOMES = {
 }
 
 
-class _Result(Protocol):
-    def as_json(self) -> dict[str, Any]: ...
+class Result(Protocol):
+    """What became of a row."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's JSON object."""
 
 
-class _Counts(Protocol):
+class Counts(Protocol):
+    """How far a batch has come, in rows."""
+
     @property
     def paid(self) -> int: ...
     @property
@@ -75,7 +80,7 @@ class BatchReport:
         self._output = output
         #: Where nothing can be written any more; said once.
         self._unwritable: set[str] = set()
-        self._counts: _Counts | None = None
+        self._counts: Counts | None = None
         self._started = time.monotonic()
         #: Number and sum (msat) of rows by outcome.
         self._sums: dict[str, tuple[int, int]] = {}
@@ -83,7 +88,7 @@ class BatchReport:
         if not (as_json or quiet) and sys.stderr.isatty():
             self._start_live()
 
-    def result(self, result: _Result) -> None:
+    def result(self, result: Result) -> None:
         """Print what became of a row."""
         values = result.as_json()
         if self._output is not None:
@@ -98,7 +103,7 @@ class BatchReport:
         elif not self._quiet or error is not None:
             self._print_row(values)
 
-    def counts(self, counts: _Counts) -> None:
+    def counts(self, counts: Counts) -> None:
         """Take the numbers for the next look at the screen."""
         self._counts = counts
 
