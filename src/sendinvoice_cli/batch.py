@@ -198,6 +198,8 @@ class _Batch:
         #: invoice is made, the latter holds as well after lightningd was away.
         self.pacer = pacer
         self.gate = pacer.anew()
+        #: When each message was handed to lightningd that has not taken it yet.
+        self.in_flight: list[float] = []
         #: None when answers are not to be heard, or cannot be.
         self.replies: ReplySession | None = None
         self.session: ReplySession | None = None
@@ -459,14 +461,18 @@ class _Batch:
                 route = exchange.next_route
                 links = [] if route is None else links_of(route.nodes, leads_on=route.leads_on)
                 now = time.monotonic()
-                seconds = self.gate.turn(links, now) - now
+                is_slow = any(now - since > INTERVAL for since in self.in_flight)
+                seconds = INTERVAL if is_slow else self.gate.turn(links, now) - now
                 if seconds <= 0:
                     self.gate.reserve(links, now)
-                    result = await send()
-                    if time.monotonic() - now > INTERVAL:
-                        # lightningd may have taken it at the end of that time only.
-                        self.gate.reserve(links, time.monotonic())
-                    return result
+                    self.in_flight.append(now)
+                    try:
+                        return await send()
+                    finally:
+                        self.in_flight.remove(now)
+                        if time.monotonic() - now > INTERVAL:
+                            # lightningd may have taken it at the end of that time only.
+                            self.gate.reserve(links, time.monotonic())
             await asyncio.sleep(seconds)
 
     async def _transmit(self, exchange: Exchange) -> bool:
