@@ -232,6 +232,7 @@ def waiting_in(pipe: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
+@pytest.mark.parametrize("network", ["v26.06", "lightningd"], indirect=True)
 def test_dry_run_starts_nothing(network: Network, label: str, tmp_path: Path) -> None:
     for path in network.receiver.plugins(HELPER):
         network.receiver.rpc("plugin", subcommand="stop", plugin=path)
@@ -240,6 +241,7 @@ def test_dry_run_starts_nothing(network: Network, label: str, tmp_path: Path) ->
     assert network.receiver.plugins(HELPER) == []
 
 
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
 def test_output_into_the_batch_itself(network: Network, label: str, tmp_path: Path) -> None:
     file = write(tmp_path / "batch", row(network, label))
     before = file.read_bytes()
@@ -248,6 +250,7 @@ def test_output_into_the_batch_itself(network: Network, label: str, tmp_path: Pa
     assert "the file of the batch itself" in result.stderr
 
 
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
 def test_labels_that_are_not_utf_8(network: Network, label: str, tmp_path: Path) -> None:
     file = tmp_path / "batch"
     lines = [f"{network.request(1_000)},{label}-{name}" for name in ("Müller", "Möller")]
