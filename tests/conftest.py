@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,16 @@ from tests.networks import Network, real
 
 @pytest.fixture(scope="session")
 def real_network(request: pytest.FixtureRequest) -> Iterator[Network]:
-    """A network of the lightningd on PATH, up until the last test is done.
+    """A network of the lightningd on PATH, up until the last test is done."""
+    with directory_of_real_nodes(request) as directory, real.network(directory) as network:
+        yield network
 
-    When a test failed, the nodes' files stay where they are.
+
+@contextmanager
+def directory_of_real_nodes(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Where nodes of the lightningd on PATH keep their files; without one, the test is skipped.
+
+    When a test failed meanwhile, the files stay where they are.
     """
     reason = real.missing()
     if reason is not None:
@@ -24,8 +32,7 @@ def real_network(request: pytest.FixtureRequest) -> Iterator[Network]:
     directory = Path(tempfile.mkdtemp(prefix="sendinvoice-"))
     failed_before = request.session.testsfailed
     try:
-        with real.network(directory) as network:
-            yield network
+        yield directory
     finally:
         if request.session.testsfailed == failed_before:
             shutil.rmtree(directory, ignore_errors=True)

@@ -593,14 +593,20 @@ def test_lightningd_that_goes_again_while_it_is_regained(sandbox: Sandbox) -> No
 def test_peers_come_back_before_anything_is_sent(sandbox: Sandbox) -> None:
     """A lightningd that has just started has no peers yet, and knows no way."""
     restarted = threading.Event()
+    looks: list[str] = []
+
+    def note_look(node: str, method: str, phase: str) -> None:
+        if (node, method, phase) == ("carol", "listpeers", "after"):
+            looks.append(method)
 
     def restart_alone() -> None:
         sandbox.stop_node("bob")
         sandbox.stop_node("carol")
         wait_for(lambda: report.warnings, "the loss")
+        sandbox.observe_calls(note_look)
         sandbox.start_node("carol")
         restarted.set()
-        time.sleep(0.7)
+        wait_for(lambda: len(looks) >= 3, "several looks at the peers")
         sandbox.start_node("bob")
 
     def rows() -> Iterator[Row]:
@@ -702,7 +708,21 @@ def test_no_message_is_too_many_after_an_absence(
 ) -> None:
     """What was due meanwhile does not go out at once."""
     transmit = Exchange.transmit
-    frozen: list[float] = []
+    rows = rows_of(requests(sandbox, map(str, range(12))))
+    all_due = threading.Event()
+    is_frozen = threading.Event()
+
+    class Paced(Pacer):
+        """Tells when the turn of the last row has come."""
+
+        reserved = 0
+
+        def reserve(self, links: Sequence[Link], now: float) -> float:
+            at = super().reserve(links, now)
+            self.reserved += 1
+            if self.reserved == 12:
+                threading.Timer(at - now, all_due.set).start()
+            return at
 
     def on_result(result: Result) -> None:
         if len(report.results) != 4:
@@ -710,22 +730,22 @@ def test_no_message_is_too_many_after_an_absence(
         if fault == "restart":
             threading.Thread(target=absent, daemon=True).start()
         else:
-            frozen.append(time.monotonic() + 2)
+            is_frozen.set()
 
     def absent() -> None:
         sandbox.stop_node("carol")
-        time.sleep(2)
+        all_due.wait(20)
         sandbox.start_node("carol")
 
     def maybe_frozen(exchange: Exchange, replies: ReplySession | None) -> bool:
-        if frozen:
-            time.sleep(max(frozen[0] - time.monotonic(), 0))
+        if is_frozen.is_set():
+            all_due.wait(20)
         return transmit(exchange, replies)
 
     monkeypatch.setattr(Exchange, "transmit", maybe_frozen)
     report = Report(on_result=on_result)
-    rows = rows_of(requests(sandbox, map(str, range(12))))
-    assert run(sandbox, rows, report) is ExitStatus.PAID
+    assert run(sandbox, rows, report, pacer=Paced()) is ExitStatus.PAID
+    assert all_due.is_set()
     assert too_many(sandbox) == []
 
 

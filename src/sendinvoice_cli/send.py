@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import (
     InterruptedBySignalError,
@@ -40,6 +40,8 @@ from .node.watch import (
     wait_in_real_time,
 )
 from .request import Request
+
+_T = TypeVar("_T")
 
 #: Seconds from one copy of the invoice to the next, while nothing is heard;
 #: the last goes on. A payer that got the first one needs seconds at most to
@@ -186,15 +188,13 @@ class _Single:
 
     def _create(self) -> bool:
         give_up_at = self.clock() + self.exchange.request.timeout
-        losses = 0
-        while True:
-            try:
-                return self.exchange.create()
-            except UnreachableError as lost:
-                losses += 1
-                if not self.exchange.maybe_created or losses == MAX_LOSSES:
-                    raise
-                self._reconnect(lost, give_up_at)
+
+        def reconnect(lost: UnreachableError) -> None:
+            if not self.exchange.maybe_created:
+                raise lost
+            self._reconnect(lost, give_up_at)
+
+        return self._persist(self.exchange.create, reconnect)
 
     def _transmit_first(self) -> None:
         try:
@@ -210,17 +210,14 @@ class _Single:
             self.watch.follow_replies(self.replies)
 
     def _transmit(self) -> bool:
-        losses = 0
-        while True:
+        def transmit() -> bool:
             try:
                 return self.exchange.transmit(self.replies)
             except HelperUnavailableError as failure:
                 self._do_without_replies(str(failure))
-            except UnreachableError as lost:
-                losses += 1
-                if losses == MAX_LOSSES:
-                    raise
-                self._reconnect_and_follow(lost)
+                return self.exchange.transmit(self.replies)
+
+        return self._persist(transmit, self._reconnect_and_follow)
 
     def _do_without_replies(self, reason: str) -> None:
         self.replies = None
@@ -260,16 +257,8 @@ class _Single:
         """Read the invoice's state last: lightningd decides until when it may be paid."""
         exchange = self.exchange
         give_up_at = max(exchange.expires_at, self.clock()) + LAST_WORD_SECONDS
-        losses = 0
         while True:
-            try:
-                exchange.read_state()
-            except UnreachableError as lost:
-                losses += 1
-                if losses == MAX_LOSSES:
-                    raise
-                self._reconnect(lost, give_up_at)
-                continue
+            self._persist(exchange.read_state, lambda lost: self._reconnect(lost, give_up_at))
             is_open = exchange.known["status"] == "unpaid" and not exchange.is_refused()
             if not is_open or self.clock() >= give_up_at:
                 return
@@ -302,18 +291,15 @@ class _Single:
 
     def _reconnect_and_follow(self, lost: UnreachableError) -> None:
         """Regain lightningd, see what happened meanwhile, and go on waiting."""
-        for _ in range(MAX_LOSSES):
+
+        def reconnect(lost: UnreachableError) -> None:
             self._reconnect(lost, self.exchange.expires_at)
-            try:
-                self.exchange.read_state()
-                self._follow_anew()
-            except UnreachableError as again:
-                lost = again
-            else:
-                return
-        raise lost
+
+        reconnect(lost)
+        self._persist(self._follow_anew, reconnect)
 
     def _follow_anew(self) -> None:
+        self.exchange.read_state()
         # Events of the time before say no more than the state just read.
         self.watch = Watch(self.client, self.exchange.request.label, self.wait)
         self.watch.follow_invoice()
@@ -327,6 +313,18 @@ class _Single:
                 self._do_without_replies(str(failure))
             else:
                 self.watch.follow_replies(self.replies)
+
+    def _persist(self, step: Callable[[], _T], reconnect: Callable[[UnreachableError], None]) -> _T:
+        """Take a step, again and again when lightningd goes away during it.
+
+        :raises UnreachableError: it went away MAX_LOSSES times.
+        """
+        for _ in range(MAX_LOSSES - 1):
+            try:
+                return step()
+            except UnreachableError as lost:
+                reconnect(lost)
+        return step()
 
     def _reconnect(self, lost: UnreachableError, until: float) -> None:
         """Try to reach lightningd again, less and less often.

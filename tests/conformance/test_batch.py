@@ -137,15 +137,20 @@ def test_csv_for_people(network: Network, label: str, tmp_path: Path) -> None:
     assert f"row 3 (line 4)  {label}, bad: " in result.stderr
 
 
-def test_results_come_while_stdin_is_still_arriving(network: Network, label: str) -> None:
-    with Popen(
-        command_line(*network.as_receiver(), "--json", "--batch", "-"),
+def fed(network: Network, source: object) -> Popen[str]:
+    """Start a batch that is fed while it goes on."""
+    return Popen(
+        command_line(*network.as_receiver(), "--json", "--batch", source),
         env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+def test_results_come_while_stdin_is_still_arriving(network: Network, label: str) -> None:
+    with fed(network, "-") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -170,14 +175,7 @@ def test_interrupted_while_it_waits_for_input(
     fifo = tmp_path / "fifo"
     if kind == "fifo":
         os.mkfifo(fifo)
-    with Popen(
-        command_line(*network.as_receiver(), "--json", "--batch", "-" if kind == "pipe" else fifo),
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with fed(network, "-" if kind == "pipe" else fifo) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         writer = process.stdin if kind == "pipe" else fifo.open("w", encoding="utf-8")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
+
+from sendinvoice_cli.exchange import Ask
 
 from . import Network
 
@@ -49,3 +53,29 @@ def catches(process: Popen[str], number: signal.Signals) -> bool:
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
     assert caught is not None
     return bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+@dataclass
+class Told:
+    """What a command told its user."""
+
+    steps: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def asked(self, ask: Ask) -> None:
+        """Not of interest here."""
+
+    def step(self, text: str) -> None:
+        """Something was done."""
+        self.steps.append(text)
+
+    def routed(self, aliases: Callable[[], list[str]]) -> None:
+        """A route is taken."""
+        self.steps.append(" → ".join(aliases()))
+
+    def waiting(self, until: float) -> None:
+        """Not of interest here."""
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Something is not as it should be."""
+        self.warnings.append(f"{text} ({hint})" if hint else text)

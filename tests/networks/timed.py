@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sendinvoice_cli import send
-from sendinvoice_cli.exchange import Ask, Outcome
+from sendinvoice_cli.exchange import Outcome
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.watch import Event
 from sendinvoice_cli.request import Request
@@ -25,6 +25,7 @@ from sendinvoice_cli.sandbox.topology import Topology
 
 from . import simulated
 from . import wait_for as wait_in_real_time
+from .runs import Told
 
 #: Seconds of real time between two looks at an event queue.
 _LOOK_SECONDS = 0.005
@@ -62,32 +63,6 @@ class RecordingClient(Client):
     def made(self, method: str) -> list[Any]:
         """The parameters of each call of a method."""
         return [params for name, params in self.calls if name == method]
-
-
-@dataclass
-class Told:
-    """What a command told its user."""
-
-    steps: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def asked(self, ask: Ask) -> None:
-        """Not of interest here."""
-
-    def step(self, text: str) -> None:
-        """Something was done."""
-        self.steps.append(text)
-
-    def routed(self, aliases: Callable[[], list[str]]) -> None:
-        """A route is taken."""
-        self.steps.append(" → ".join(aliases()))
-
-    def waiting(self, until: float) -> None:
-        """Not of interest here."""
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Something is not as it should be."""
-        self.warnings.append(text)
 
 
 class Run:

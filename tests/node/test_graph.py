@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
+from sendinvoice_cli.errors import LightningdError, SendInvoiceError
+from sendinvoice_cli.node.client import ConnectionLostError, NoAnswerError
 from sendinvoice_cli.node.graph import Graph
 from tests.node.fake_client import MESSAGES, NO_MESSAGES, NUMBERS, US, Answer, FakeClient, Network
 from tests.requests_builder import node_id
@@ -208,10 +210,31 @@ def test_aliases_and_features() -> None:
 
 @pytest.mark.parametrize(("features", "expected"), [(MESSAGES, True), (NO_MESSAGES, False)])
 def test_a_peer_just_connected(features: str, expected: bool) -> None:
-    graph, _ = _graph(Network())
-    graph.add_peer(node_id(9), features)
+    graph, client = _graph(Network())
+    client.answers["connect"] = {"features": features}
+    graph.connect(node_id(9))
     assert graph.takes_messages(node_id(9)) is expected
     assert (graph.find_path(node_id(9)) is not None) is expected
+
+
+@pytest.mark.parametrize("failure", [LightningdError("no address"), NoAnswerError("too long")])
+def test_a_connection_that_failed_is_not_tried_again(failure: SendInvoiceError) -> None:
+    graph, client = _graph(Network())
+    client.answers["connect"] = failure
+    for _ in range(2):
+        with pytest.raises(type(failure)):
+            graph.connect(node_id(9))
+    assert client.methods() == ["connect"]
+
+
+def test_a_connection_is_tried_again_once_lightningd_is_back() -> None:
+    graph, client = _graph(Network())
+    client.answers["connect"] = ConnectionLostError("lost")
+    with pytest.raises(ConnectionLostError):
+        graph.connect(node_id(9))
+    client.answers["connect"] = {"features": MESSAGES}
+    graph.connect(node_id(9))
+    assert graph.peer_features(node_id(9)) == MESSAGES
 
 
 # --- ends of channels ---

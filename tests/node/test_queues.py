@@ -51,17 +51,21 @@ def test_nothing_comes() -> None:
 @pytest.mark.usefixtures("handled")
 def test_a_signal_that_does_not_end_the_wait_is_handled_soon() -> None:
     """One that another thread takes does not wake this one, just as one just before the wait."""
-    woken = threading.Event()
 
-    def wake() -> None:
-        woken.wait()
-        time.sleep(SLICE_SECONDS / 2)
+    class Queue(SimpleQueue[int]):
+        def get(self, block: bool = True, timeout: float | None = None) -> int:
+            begun.set()
+            return super().get(block, timeout)
+
+    begun = threading.Event()
+
+    def take_the_signal() -> None:
+        begun.wait()
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
 
-    threading.Thread(target=wake, daemon=True).start()
+    threading.Thread(target=take_the_signal, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    woken.set()
     started = time.monotonic()
     with pytest.raises(SignalledError):
-        take(SimpleQueue(), 10 * PROMPT_SECONDS)
+        take(Queue(), 10 * PROMPT_SECONDS)
     assert time.monotonic() - started < PROMPT_SECONDS

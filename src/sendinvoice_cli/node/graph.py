@@ -13,8 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from ..bolt12.blinded_path import ShortChannelIdDirection, format_scid
-from .client import Client
+from ..errors import LightningdError
+from .client import Client, NoAnswerError
 from .info import ONION_MESSAGES, offers_feature
+
+#: Seconds that a connection may take: by Tor, and by several addresses.
+CONNECT_SECONDS = 180
 
 _PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True}]}
 _NODE_FIELDS = {
@@ -32,8 +36,8 @@ class Graph:
     def __init__(self, client: Client, own_id: bytes) -> None:
         self._client = client
         self.own_id = own_id
-        #: Why nodes could not be connected to, of those that were tried.
-        self.refusals: dict[bytes, Any] = {}
+        #: How connections failed.
+        self._failed: dict[bytes, LightningdError | NoAnswerError] = {}
         self._nodes: dict[bytes, dict[str, Any]] = {}
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
@@ -55,12 +59,21 @@ class Graph:
         """Init features of a connected peer (bitmap in hex), None for any other node."""
         return self._peers.get(node)
 
-    def add_peer(self, node: bytes, features: str) -> None:
-        """Remember a peer that has just been connected.
+    def connect(self, node: bytes) -> None:
+        """Make a node a peer (``connect``); one that could not be reached is not tried again.
 
-        :param features: its init features, big-endian bitmap in hex.
+        :raises LightningdError: it cannot be reached.
+        :raises NoAnswerError: lightningd is still at it after CONNECT_SECONDS.
+        :raises UnreachableError: lightningd is gone.
         """
-        self._peers[node] = features
+        if node in self._failed:
+            raise self._failed[node]
+        try:
+            answer = self._client.call("connect", {"id": node.hex()}, patience=CONNECT_SECONDS)
+        except (LightningdError, NoAnswerError) as failure:
+            self._failed[node] = failure
+            raise
+        self._peers[node] = answer.get("features", "")
 
     def is_public(self, node: bytes) -> bool:
         """Whether a node has a public channel (``listnodes``)."""

@@ -9,13 +9,10 @@ from ..bolt12.blinded_path import BlindedPath, IntroductionNode
 from ..bolt12.invoice_request import InvoiceRequest
 from ..errors import LightningdError, UnreachableError
 from .client import Client, NoAnswerError
-from .graph import Graph
+from .graph import CONNECT_SECONDS, Graph
 from .info import NodeInfo, OnionApi
 
 _NO_PATH = "no path of onion message nodes leads there"
-
-#: Seconds that a connection may take: by Tor, and by several addresses.
-_CONNECT_SECONDS = 180
 
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
@@ -189,23 +186,16 @@ class Router:
         if not connect:
             known = self._graph.has_address(target)
             return None if known else _Refusal(f"{_NO_PATH}, and its address is not known")
-        if target not in self._graph.refusals:
-            self._graph.refusals[target] = self._try_to_connect(target)
-        refused: _Refusal | None = self._graph.refusals[target]
-        return refused
-
-    def _try_to_connect(self, target: bytes) -> _Refusal | None:
         try:
-            answer = self._client.call("connect", {"id": target.hex()}, patience=_CONNECT_SECONDS)
+            self._graph.connect(target)
         except NoAnswerError:
             # Some of its addresses may take longer than that to fail.
-            reason = f"{_NO_PATH}, and it did not answer within {_CONNECT_SECONDS} s"
+            reason = f"{_NO_PATH}, and it did not answer within {CONNECT_SECONDS} s"
             return _Refusal(reason, is_away=True)
         except LightningdError as failure:
             return _Refusal(
                 f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
             )
-        self._graph.add_peer(target, answer.get("features", ""))
         return self._refuse_connection(target) if not self._graph.takes_messages(target) else None
 
     def _refuse_connection(self, target: bytes) -> _Refusal | None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sendinvoice_cli.sandbox.family import Family
-from tests.networks import real, shapes
+from tests.conftest import directory_of_real_nodes
+from tests.networks import shapes
 from tests.networks.shapes import Shape, SimulatedShape
 
 _BACKENDS = [*(family.value for family in Family), "lightningd"]
@@ -21,18 +19,12 @@ FRONTED = {"receiver": "relay"}
 
 @pytest.fixture(scope="session")
 def real_town(request: pytest.FixtureRequest) -> Iterator[Shape]:
-    """A town of the lightningd on PATH. When a test failed, its files stay where they are."""
-    reason = real.missing()
-    if reason is not None:
-        pytest.skip(f"no real lightning network: {reason}")
-    directory = Path(tempfile.mkdtemp(prefix="sendinvoice-"))
-    failed_before = request.session.testsfailed
-    try:
-        with shapes.real_nodes(directory, shapes.town(Family.V26_06), FRONTED) as town:
-            yield town
-    finally:
-        if request.session.testsfailed == failed_before:
-            shutil.rmtree(directory, ignore_errors=True)
+    """A town of the lightningd on PATH."""
+    with (
+        directory_of_real_nodes(request) as directory,
+        shapes.real_nodes(directory, shapes.town(Family.V26_06), FRONTED) as town,
+    ):
+        yield town
 
 
 @pytest.fixture(params=_BACKENDS)

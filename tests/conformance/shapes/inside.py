@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sendinvoice_cli.exchange import Ask, Outcome
+from sendinvoice_cli.exchange import Outcome
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.send import send
+from tests.networks.runs import Told
 from tests.networks.shapes import Shape
-
-
-class Steps:
-    """A Progress that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.warnings: list[str] = []
-
-    def asked(self, ask: Ask) -> None:
-        """Not remembered."""
-
-    def step(self, text: str) -> None:
-        """Something was done."""
-        self.steps.append(text)
-
-    def routed(self, aliases: Callable[[], list[str]]) -> None:
-        """A route is taken."""
-        self.steps.append(" → ".join(aliases()))
-
-    def waiting(self, until: float) -> None:
-        """Not remembered."""
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Something is not as it should be."""
-        self.warnings.append(f"{text} ({hint})" if hint else text)
 
 
 class ChangedClient(Client):
@@ -47,16 +22,9 @@ class ChangedClient(Client):
 
     configs: Mapping[str, Any]
 
-    def call(
-        self,
-        method: str,
-        params: Mapping[str, Any] | None = None,
-        *,
-        reply_filter: Mapping[str, Any] | None = None,
-        patience: float | None = None,
-    ) -> dict[str, Any]:
+    def call(self, method: str, params: Any = None, **more: Any) -> dict[str, Any]:
         """Make one call."""
-        answer = super().call(method, params, reply_filter=reply_filter, patience=patience)
+        answer = super().call(method, params, **more)
         if method == "listconfigs":
             answer["configs"].update(self.configs)
         return answer
@@ -67,7 +35,7 @@ class Answered:
     """How it ended, and what was said on the way."""
 
     outcome: Outcome
-    said: Steps = field(default_factory=Steps)
+    said: Told
 
     @property
     def json(self) -> dict[str, Any]:
@@ -92,5 +60,5 @@ def answer(
     client.configs = configs or {}
     defaults: dict[str, Any] = {"timeout": 20, "no_replies": True}
     request = Request(invreq=invreq, label=label, **{**defaults, **more})
-    steps = Steps()
-    return Answered(send(request, client, steps), steps)
+    told = Told()
+    return Answered(send(request, client, told), told)
