@@ -41,6 +41,12 @@ class Graph:
         self._nodes: dict[bytes, dict[str, Any]] = {}
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
+    def renewed(self) -> Graph:
+        """A view that asks everything anew, except that it knows how connections failed."""
+        graph = Graph(self._client, self.own_id)
+        graph._failed = self._failed
+        return graph
+
     @cached_property
     def _peers(self) -> dict[bytes, str]:
         """Connected peers and their init features (``listpeers``)."""

@@ -103,6 +103,11 @@ def read(client: Client) -> NodeInfo:
         raise LightningdError("getinfo: lightningd's answer makes no sense") from None
 
 
+def read_blockheight(client: Client) -> int:
+    """The height of the chain, in blocks (``getinfo``)."""
+    return int(client.call("getinfo")["blockheight"])
+
+
 def offers_feature(features: str, bit: int) -> bool:
     """Whether either bit of a feature pair is set.
 
