@@ -261,9 +261,8 @@ class Exchange:
         """
         if self.resumed:
             return
-        self._channels = payment_paths.choose(
-            self._client, self._node, self._graph, self._amount_msat
-        )
+        inbound = payment_paths.choose(self._client, self._node, self._graph, self._amount_msat)
+        self._channels = list(inbound.blinded)
         if self._channels:
             self._progress.step(
                 "To be paid through " + ", ".join(str(each) for each in self._channels)
