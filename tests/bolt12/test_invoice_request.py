@@ -61,7 +61,7 @@ def test_a_full_request() -> None:
         fields.INVREQ_QUANTITY: tlv.encode_tu(3),
         fields.INVREQ_PAYER_NOTE: "note ₿".encode(),
         fields.INVREQ_PATHS: path().encode() + path(ShortChannelIdDirection(9, 1), 2).encode(),
-        fields.INVREQ_BIP_353_NAME: b"\x01a\x01b",
+        fields.INVREQ_BIP_353_NAME: b"\x05alice\x0bexample.com",
         1_000_000_001: b"experimental",
     }
     found = request(changes)
@@ -78,6 +78,7 @@ def test_a_full_request() -> None:
     assert found.payer_note == "note ₿"
     assert found.expires_at == 1_800_000_000
     assert found.paths == (path(), path(ShortChannelIdDirection(9, 1), 2))
+    assert found.bip_353_name == "alice@example.com"
     assert found.is_signed
     assert found.signed_fields() == records(changes)
     assert found.records == signed(records(changes), PAYER_KEY)
@@ -90,6 +91,7 @@ def test_the_least_request() -> None:
     assert found.chain is None
     assert found.quantity_max is None
     assert found.paths == ()
+    assert found.bip_353_name is None
     assert not found.is_signed
 
 

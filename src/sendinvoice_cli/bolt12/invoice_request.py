@@ -38,6 +38,7 @@ class InvoiceRequest:
     :param quantity_max: greatest quantity that may be chosen; 0 = no limit; None = no choice.
     :param expires_at: UNIX seconds, None for never.
     :param paths: ways to the payer, in the order in which to try them.
+    :param bip_353_name: ``user@domain`` that the payer gives as its name, None when unsaid.
     :param is_signed: whether it carries a (valid) signature.
     """
 
@@ -55,6 +56,7 @@ class InvoiceRequest:
     payer_note: str | None
     expires_at: int | None
     paths: tuple[BlindedPath, ...]
+    bip_353_name: str | None
     is_signed: bool
 
     def signed_fields(self) -> tuple[Record, ...]:
@@ -81,6 +83,7 @@ def decode(text: str) -> InvoiceRequest:
     _check_rules(values)
     _check_amounts(values)
     _check_signature(records, values)
+    bip_353_name = values.get(fields.INVREQ_BIP_353_NAME)
     return InvoiceRequest(
         records=records,
         metadata=values[fields.INVREQ_METADATA],
@@ -96,6 +99,7 @@ def decode(text: str) -> InvoiceRequest:
         payer_note=values.get(fields.INVREQ_PAYER_NOTE),
         expires_at=values.get(fields.OFFER_ABSOLUTE_EXPIRY),
         paths=values.get(fields.INVREQ_PATHS, ()),
+        bip_353_name="@".join(bip_353_name) if bip_353_name else None,
         is_signed=fields.SIGNATURE in values,
     )
 
