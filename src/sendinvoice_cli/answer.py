@@ -7,6 +7,7 @@ suspend runs them straight through without an event loop: :func:`run_blocking`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -33,15 +34,16 @@ MAX_LOSSES = 5
 _LONG = 3600
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 
-class Job(Protocol[_T]):
+class Job(Protocol[_T_co]):
     """Work in the background."""
 
     def done(self) -> bool:
         """Whether it has ended."""
 
-    def result(self) -> _T:
+    def result(self) -> _T_co:
         """What it returned; raises what it raised."""
 
 
@@ -66,13 +68,16 @@ class Host(Protocol):
     def take_events(self) -> list[Change | Reply]:
         """What was heard of this request since it was asked for last."""
 
-    def turn_at(self, route: Route) -> float:
-        """Take a turn on every link of a route, and return when it comes."""
+    def turn_at(self, route: Route, before: float) -> float | None:
+        """Take a turn on every link of a route, and return when it comes.
 
-    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool:
-        """Send a copy: a step, which may have to let others go first."""
+        :param before: a turn that would come later is not taken: None.
+        """
 
-    def follow(self) -> None:
+    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
+        """Send a copy: a step. None when it waited for others instead, or something was heard."""
+
+    async def follow(self) -> None:
         """Hear of changes of the invoice from now on."""
 
 
@@ -125,7 +130,7 @@ class _Answer:
             await self._make_invoice()
             if exchange.invoice.is_paid:
                 return
-        host.follow()
+        await self._persist(host.follow)
         if exchange.is_resumed:
             # What happened before it was followed.
             await self._step(exchange.read_state)
@@ -143,7 +148,7 @@ class _Answer:
             raise exchange.no_route()
         while not host.link.is_hearing_settled:
             await host.wait(host.now() + _LONG)
-        while (now := host.now()) < copy.goes_at:
+        while copy.goes_at is not None and host.now() < copy.goes_at:
             await host.wait(copy.goes_at)
         await self._step(exchange.create)
 
@@ -193,18 +198,20 @@ class _Answer:
         copy = self.copy
         if copy is None:
             if len(exchange.copies):
-                silence = "Nothing heard yet; sending" if not exchange.copies.last_words else "Sending"
+                silence = (
+                    "Nothing heard yet; sending" if not exchange.copies.last_words else "Sending"
+                )
                 host.progress.step(f"{silence} the invoice again")
             copy = self.copy = _CopyOnItsWay(exchange, host)
         if not host.link.is_ready or not await self._has_route(copy):
             await host.wait(deadline)
         elif copy.route is None:
             self._lack_route()
+        elif copy.goes_at is None:
+            # Its turn would come too late to be paid.
+            self._end_copy()
         elif host.now() < copy.goes_at:
-            if copy.goes_at < deadline - LAST_COPY_BEFORE:
-                await host.wait(copy.goes_at)
-            else:
-                self._end_copy()
+            await host.wait(copy.goes_at)
         else:
             await self._send(copy, copy.route)
 
@@ -219,7 +226,7 @@ class _Answer:
         if is_sent:
             await self._step(partial(exchange.show_route, route))
             self._end_copy()
-        else:
+        elif is_sent is not None:
             copy.try_next()
 
     async def _has_route(self, copy: _CopyOnItsWay) -> bool:
@@ -262,7 +269,9 @@ class _Answer:
     async def _step(self, step: Callable[[], _T], *, needs_channels: bool = False) -> _T:
         return await self._persist(lambda: self.host.call(step), needs_channels=needs_channels)
 
-    async def _persist(self, step: Callable[[], Awaitable[_T]], *, needs_channels: bool) -> _T:
+    async def _persist(
+        self, step: Callable[[], Awaitable[_T]], *, needs_channels: bool = False
+    ) -> _T:
         """Take a step, again and again when lightningd goes away during it.
 
         :param needs_channels: take it only when lightningd has its channels back.
@@ -305,8 +314,8 @@ class _CopyOnItsWay:
         self._search: Job[Route | None] | None = None
         #: The route found, None when none is left.
         self.route: Route | None = None
-        #: When its turn comes, UNIX seconds.
-        self.goes_at = 0.0
+        #: When its turn comes, UNIX seconds; None when that is too late.
+        self.goes_at: float | None = None
         self.losses = 0
         self.generation = 0
         self._has_ended = False
@@ -331,7 +340,10 @@ class _CopyOnItsWay:
             raise
         self._has_ended = True
         if self.route is not None:
-            self.goes_at = self._host.turn_at(self.route)
+            before = math.inf
+            if len(self._exchange.copies):
+                before = self._exchange.invoice.expires_at - LAST_COPY_BEFORE
+            self.goes_at = self._host.turn_at(self.route, before)
         return True
 
     def try_next(self) -> None:
@@ -356,9 +368,7 @@ def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
     raise RuntimeError("a blocking host may not suspend")
 
 
-def interruption(
-    signal: InterruptedBySignalError, exchange: Exchange
-) -> InterruptedBySignalError:
+def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> InterruptedBySignalError:
     """Say what an interruption leaves behind."""
     label = exchange.request.label
     resume = "run the same command again to go on"

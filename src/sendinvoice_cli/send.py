@@ -118,14 +118,14 @@ class _Blocking:
         heard, self._heard = self._heard, []
         return heard
 
-    def turn_at(self, _route: Route) -> float:
+    def turn_at(self, _route: Route, _before: float) -> float:
         # The copies of one invoice are further apart than any limit asks for.
         return self.now()
 
     async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool:
         return transmit()
 
-    def follow(self) -> None:
+    async def follow(self) -> None:
         label = self.exchange.request.label
         self.link.follow(partial(invoices.wait_until_closed, self.link.client, label))
 

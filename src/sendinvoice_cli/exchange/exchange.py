@@ -29,7 +29,7 @@ from ..node.client import ConnectionLostError
 from ..node.info import OnionApi
 from ..node.invoices import Change, StoredInvoice
 from ..node.link import REPLY_GRACE, Link
-from ..node.payment_paths import IncomingChannel
+from ..node.payment_paths import Inbound
 from ..node.routes import Route, Router
 from ..onion import message
 from ..outcome import Ask, Outcome, Progress
@@ -69,7 +69,7 @@ class Exchange:
         self._progress = progress
         self._ask: Ask | None = None
         self._label: Label = Free()
-        self._channels: list[IncomingChannel] = []
+        self._inbound = Inbound()
         self._draft: Draft | None = None
         self._dry_run: dict[str, Any] = {}
         self._dead_ends_shown = 0
@@ -153,23 +153,23 @@ class Exchange:
                 f"lightningd {node.version} cannot answer a request with invreq_paths",
                 hint="v24.08 and later can",
             )
-        self._channels = payment_paths.choose(self._client, node, graph, self._amount_msat)
-        if self._channels:
-            self._progress.step(
-                "To be paid through " + ", ".join(str(each) for each in self._channels)
-            )
-            most_msat = sum(each.capacity_msat for each in self._channels)
-            if most_msat < self._amount_msat:
-                self._progress.warn(
-                    f"asking for {self._amount_msat} msat, "
-                    f"and this node's channels can receive {most_msat} msat at most",
-                    "the payer will hardly find a route; ask for less, "
-                    "or open a channel with inbound capacity",
-                )
-        elif not graph.is_public(node.id):
+        self._inbound = inbound = payment_paths.choose(self._client, node, graph, self._amount_msat)
+        if inbound.channels:
+            way = "" if inbound.blinded else "this node's public channels with "
+            channels = ", ".join(str(each) for each in inbound.channels)
+            self._progress.step(f"To be paid through {way}{channels}")
+        if inbound.total_msat >= self._amount_msat:
+            return
+        if inbound.channels or graph.is_public(node.id):
             self._progress.warn(
-                "this node has no public channel, and no peer to be paid through",
-                "the payer will hardly find a route; open a channel with inbound capacity",
+                f"asking for {self._amount_msat} msat, and this node's channels can receive "
+                f"{inbound.total_msat} msat now",
+                "the payer will probably find no route; open a channel with inbound capacity",
+            )
+        else:
+            self._progress.warn(
+                "this node has no channel through which it can be paid",
+                "the payer will probably find no route; open a channel with inbound capacity",
             )
 
     def plan(self) -> None:
@@ -187,7 +187,8 @@ class Exchange:
             "network": self._link.node().network,
             "path": [node.hex() for node in route.nodes],
             "would_connect": route.would_connect,
-            "payment_paths": [each.as_json() for each in self._channels],
+            "payment_paths": [each.as_json() for each in self._inbound.blinded],
+            "inbound": [each.as_json() for each in self._inbound.channels],
         }
         if self._invreq.description is not None:
             self._dry_run["description"] = self._invreq.description
@@ -253,7 +254,7 @@ class Exchange:
             payment_paths=payment_paths.build(
                 self._client,
                 node,
-                self._channels,
+                self._inbound.blinded,
                 sha256(preimage).digest(),
                 self.request.timeout,
             ),

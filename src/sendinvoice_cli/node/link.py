@@ -172,9 +172,7 @@ class Link:
 
     def _regain(self) -> None:
         while not self._is_closed:
-            self._sleep(
-                RECONNECT_INTERVALS[min(self._attempt, len(RECONNECT_INTERVALS) - 1)]
-            )
+            self._sleep(RECONNECT_INTERVALS[min(self._attempt, len(RECONNECT_INTERVALS) - 1)])
             self._attempt += 1
             # Gone, or there and still starting up.
             with suppress(UnreachableError, LightningdError):
