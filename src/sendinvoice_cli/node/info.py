@@ -10,6 +10,9 @@ from .client import Client
 
 #: Feature bit of option_onion_messages (BOLT 9); 38 requires, 39 offers it.
 ONION_MESSAGES = 38
+#: The like for nodes that take onion messages only from peers they have a
+#: channel with (proposed in lightning/bolts PR 1343).
+ONION_MESSAGES_BY_CHANNEL = 66
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
 CHAIN_HASHES = {
