@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import psutil
 
-from sendinvoice_cli.sandbox import network
+from sendinvoice_cli.sandbox.model import network
 from sendinvoice_cli.sandbox.sandbox import Sandbox, lightning_options
 from tests.networks import environment
 

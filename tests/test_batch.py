@@ -34,10 +34,10 @@ from sendinvoice_cli.pacing import Link, Pacer
 from sendinvoice_cli.render.progress import SilentProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
-from sendinvoice_cli.sandbox.family import Family
 from sendinvoice_cli.sandbox.faults import CallFault
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
 from tests.batches import check_books, crowd, lose_messages, wishes
 from tests.networks import wait_for
 from tests.schema import check_row

@@ -78,6 +78,14 @@ def test_payment_paths() -> None:
     assert found[fields.INVOICE_BLINDEDPAY] == payinfo.encode() + PAYINFO.encode()
 
 
+def test_payinfos_are_read_as_they_were_written() -> None:
+    payinfos = (BlindedPayinfo(1, 2, 3, 4, 5, b"\xaa\xbb"), BlindedPayinfo(9, 8, 7, 6, 5))
+    encoded = b"".join(payinfo.encode() for payinfo in payinfos)
+    assert invoice.decode_payinfos(encoded) == payinfos
+    with pytest.raises(MalformedError, match="cut short"):
+        invoice.decode_payinfos(encoded[:-1])
+
+
 def test_payinfo() -> None:
     encoded = BlindedPayinfo(1, 2, 3, 4, 5, b"\xaa\xbb").encode()
     assert encoded.hex() == "00000001000000020003" + "04".zfill(16) + "05".zfill(16) + ("0002aabb")

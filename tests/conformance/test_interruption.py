@@ -19,8 +19,8 @@ from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.sandbox.family import Family
 from sendinvoice_cli.sandbox.faults import CallFault, Hold
+from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import (
     PROMPT_SECONDS,
     SENT,

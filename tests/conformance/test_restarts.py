@@ -14,8 +14,8 @@ import pytest
 
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.exchange import Outcome
-from sendinvoice_cli.sandbox.family import Family
 from sendinvoice_cli.sandbox.faults import CallFault
+from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.send import LAST_WORD_SECONDS
 from tests.networks import Network, finish
 from tests.networks.runs import paid_msat, read_until

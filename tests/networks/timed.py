@@ -18,10 +18,10 @@ from sendinvoice_cli.exchange import Outcome
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.watch import Event
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.sandbox.clock import ManualClock
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.clock import ManualClock
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import Topology
 
 from . import simulated
 from . import wait_for as wait_in_real_time

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from sendinvoice_cli import __version__
 from sendinvoice_cli.sandbox import cli
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
 
 _NOTICE = "simulated money on a simulated network"
 

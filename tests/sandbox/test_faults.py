@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sendinvoice_cli.sandbox.clock import ManualClock
 from sendinvoice_cli.sandbox.faults import CallFault
+from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.wire import CallError, Connection, call, deliver, prepare, refusals, row
 

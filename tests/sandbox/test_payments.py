@@ -14,10 +14,10 @@ from sendinvoice_cli.bolt12.invoice import BlindedPayinfo, PaymentPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
-from sendinvoice_cli.sandbox.clock import ManualClock
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.clock import ManualClock
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import Prepared, call, deliver, prepare, refusals, row, send
 

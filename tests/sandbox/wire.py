@@ -19,8 +19,8 @@ from sendinvoice_cli.bolt12.blinded_path import BlindedPath
 from sendinvoice_cli.bolt12.invoice import PaymentPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import message
+from sendinvoice_cli.sandbox.model.sphinx import Hop
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.sphinx import Hop
 
 _TIMEOUT_SECONDS = 20
 

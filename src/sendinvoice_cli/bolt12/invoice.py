@@ -5,6 +5,7 @@ Source: BOLT 12, "Invoices".
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,18 @@ class BlindedPayinfo:
             + len(self.features).to_bytes(2, "big")
             + self.features
         )
+
+
+def decode_payinfos(data: bytes) -> tuple[BlindedPayinfo, ...]:
+    """Read invoice_blindedpay: one payinfo of 28 bytes and its features behind the other.
+
+    :raises MalformedError: cut short.
+    """
+    payinfos = []
+    for one in fields.decode_field(fields.INVOICE_BLINDEDPAY, data):
+        base, ppm, cltv_delta, least, most = struct.unpack_from(">IIHQQ", one)
+        payinfos.append(BlindedPayinfo(base, ppm, cltv_delta, least, most, one[28:]))
+    return tuple(payinfos)
 
 
 @dataclass(frozen=True)

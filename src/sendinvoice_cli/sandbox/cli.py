@@ -15,9 +15,9 @@ from typing import Any
 import click
 
 from .. import __version__
-from .family import Family
+from .model.family import Family
+from .model.topology import line
 from .sandbox import Sandbox, lightning_options
-from .topology import line
 
 _ROLES = {"alice": "pays", "bob": "forwards", "carol": "is paid"}
 _DEFAULT_AMOUNT_MSAT = 50_000_000

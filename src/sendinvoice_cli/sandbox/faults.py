@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from .rpc_errors import RpcError
+from .rpc.errors import RpcError
 
 
 class CallFault(Enum):

@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from . import inbox
-from .clock import Clock
-from .dispatch import CallObserver, Dispatcher
 from .faults import Faults
-from .network import Network
-from .node import NETWORK, Node
-from .rpc_server import RpcServer
-from .topology import Topology, line
+from .model import inbox
+from .model.clock import Clock
+from .model.network import Network
+from .model.node import NETWORK, Node
+from .model.topology import Topology, line
+from .rpc.dispatch import CallObserver, Dispatcher
+from .rpc.server import RpcServer
 
 _T = TypeVar("_T")
 
@@ -181,7 +181,7 @@ class Sandbox:
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         if threading.current_thread() is self._thread:
             # An observer asks: it must not wait for the loop that it runs on.
-            self._network.spawn(work)  # type: ignore[arg-type]
+            self._network.tasks.spawn(work)  # type: ignore[arg-type]
             return None  # type: ignore[return-value]
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
@@ -200,7 +200,7 @@ class Sandbox:
             await self._stop_node(node)
         if self._ticker is not None:
             self._ticker.cancel()
-        await self._network.close()
+        await self._network.tasks.close()
 
     async def _start_node(self, node: Node) -> None:
         server = RpcServer(node.rpc_file, self._dispatchers[node.name].answer)
@@ -220,7 +220,7 @@ class Sandbox:
         await self._start_node(node)
 
     async def _settle(self) -> None:
-        await self._network.idle()
+        await self._network.tasks.idle()
 
     async def _connect(self, one: str, other: str) -> None:
         self._network.link(self._node(one), self._node(other))
@@ -230,7 +230,7 @@ class Sandbox:
 
     async def _enable_channel(self, source: str, destination: str, enabled: bool) -> None:
         start = self._node(source).id
-        for channel in self._network.graph.between(start, self._node(destination).id):
+        for channel in self._network.channels.between(start, self._node(destination).id):
             channel.enabled[start] = enabled
 
     async def _tick(self) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from sendinvoice_cli.bolt12.blinded_path import format_scid
 from sendinvoice_cli.onion import blinding
-from sendinvoice_cli.sandbox.family import Family
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import Node, shapes, wait_for
 from tests.networks.shapes import FRONTING, Shape, SimulatedShape
 from tests.schema import check_paid, check_result

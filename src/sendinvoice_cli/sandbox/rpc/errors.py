@@ -14,7 +14,6 @@ INVALID_PARAMS = -32602
 LIGHTNINGD = -1
 PLUGIN_ERROR = -3
 PLUGIN_TERMINATED = -4
-ROUTE_NOT_FOUND = 205
 CONNECT_NO_ADDRESS = 400
 CONNECT_FAILED = 401
 LABEL_EXISTS = 900
@@ -37,9 +36,9 @@ class RpcError(Exception):
         self.message = message
         self.data = data
 
-    def as_json(self) -> dict[str, Any]:
-        """The ``error`` member of the answer."""
+    def as_response(self, id_: Any) -> dict[str, Any]:
+        """The response to the request with this id."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.data is not None:
             error["data"] = dict(self.data)
-        return error
+        return {"jsonrpc": "2.0", "id": id_, "error": error}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bolt12.blinded_path import BlindedPath, format_scid
-from ..onion import message
+from ...bolt12.blinded_path import BlindedPath, format_scid
+from ...onion import message
 from . import payer
+from .family import Family
 from .network import Network
 from .node import Node
-from .onions import Received
+from .onion_layers import Received
 
 _NAMES = {
     message.INVOICE_REQUEST: "invoice_request",
@@ -44,7 +45,7 @@ def hook_payload(node: Node, received: Received) -> dict[str, Any]:
     if received.path_id is not None:
         payload["pathsecret"] = received.path_id.hex()
     if received.reply_path is not None:
-        payload["reply_blindedpath"] = path_as_json(node, received.reply_path)
+        payload["reply_blindedpath"] = path_as_json(node.family, received.reply_path, "hops")
     payload.update(
         (_NAMES[record.type], record.value.hex())
         for record in received.content
@@ -58,8 +59,11 @@ def hook_payload(node: Node, received: Received) -> dict[str, Any]:
     return payload
 
 
-def path_as_json(node: Node, path: BlindedPath) -> dict[str, Any]:
-    """A blinded path in the words of the node's version."""
+def path_as_json(family: Family, path: BlindedPath, hops_name: str) -> dict[str, Any]:
+    """A blinded path in the words of a family of versions.
+
+    :param hops_name: what the list of hops is called.
+    """
     start: dict[str, Any]
     if isinstance(path.introduction_node, bytes):
         start = {"first_node_id": path.introduction_node.hex()}
@@ -70,8 +74,8 @@ def path_as_json(node: Node, path: BlindedPath) -> dict[str, Any]:
         }
     return {
         **start,
-        node.family.path_key_name: path.first_path_key.hex(),
-        "hops": [
+        family.path_key_name: path.first_path_key.hex(),
+        hops_name: [
             {
                 "blinded_node_id": hop.blinded_node_id.hex(),
                 "encrypted_recipient_data": hop.encrypted_data.hex(),

@@ -9,14 +9,15 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from coincurve import PrivateKey, PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
-from ..bolt12.tlv import decode_bigsize
-from ..errors import MalformedError
+from ...bolt12.tlv import decode_bigsize
+from ...errors import MalformedError
+from ...onion.blinding import blinding_factor, derive_key
+from ...onion.message import PACKET_SIZES
 
 HMAC_SIZE = 32
 POINT_SIZE = 33
@@ -82,18 +83,29 @@ def build(
     for hop in hops:
         shared_secret = ephemeral.ecdh(hop.public_key)
         shared_secrets.append(shared_secret)
-        factor = _blinding_factor(ephemeral.public_key.format(), shared_secret)
+        factor = blinding_factor(ephemeral.public_key.format(), shared_secret)
         ephemeral = ephemeral.multiply(factor)
     filler = _filler(hops, shared_secrets, size)
-    payloads = _stream(_derive(b"pad", session.secret), size)
+    payloads = _stream(derive_key(b"pad", session.secret), size)
     mac = _LAST
     for hop, shared_secret in zip(reversed(hops), reversed(shared_secrets), strict=True):
         shifted = (hop.payload + mac + payloads)[:size]
-        payloads = _xor(shifted, _stream(_derive(b"rho", shared_secret), size))
+        payloads = _xor(shifted, _stream(derive_key(b"rho", shared_secret), size))
         if mac == _LAST and filler:
             payloads = payloads[: -len(filler)] + filler
         mac = _mac(shared_secret, payloads, associated_data)
     return _VERSION + first_key + payloads + mac, tuple(shared_secrets)
+
+
+def pack(hops: Sequence[Hop]) -> bytes:
+    """The packet of an onion message, of the smaller size that holds it.
+
+    :raises OnionError: it is too large, in lightningd's words.
+    """
+    for size in PACKET_SIZES:
+        if sum(hop.size for hop in hops) <= size:
+            return build(hops, size)[0]
+    raise OnionError("Creating onion failed (tlvs too long?)")
 
 
 def ephemeral_key(packet: bytes) -> bytes:
@@ -123,7 +135,7 @@ def peel(packet: bytes, shared_secret: bytes, associated_data: bytes = b"") -> L
     if not hmac.compare_digest(mac, _mac(shared_secret, payloads, associated_data)):
         raise OnionError("the packet's HMAC is wrong")
     size = len(payloads)
-    stream = _stream(_derive(b"rho", shared_secret), 2 * size)
+    stream = _stream(derive_key(b"rho", shared_secret), 2 * size)
     plain = _xor(payloads + bytes(size), stream)
     try:
         length, start = decode_bigsize(plain, 0)
@@ -135,7 +147,7 @@ def peel(packet: bytes, shared_secret: bytes, associated_data: bytes = b"") -> L
     next_mac = plain[end : end + HMAC_SIZE]
     if next_mac == _LAST:
         return Layer(plain[start:end], None)
-    next_key = PublicKey(key).multiply(_blinding_factor(key, shared_secret)).format()
+    next_key = PublicKey(key).multiply(blinding_factor(key, shared_secret)).format()
     next_payloads = plain[end + HMAC_SIZE : end + HMAC_SIZE + size]
     return Layer(plain[start:end], _VERSION + next_key + next_payloads + next_mac)
 
@@ -144,22 +156,14 @@ def _filler(hops: Sequence[Hop], shared_secrets: Sequence[bytes], size: int) -> 
     """What the nodes before the last one append, obfuscated as they will see it."""
     filler = b""
     for hop, shared_secret in zip(hops[:-1], shared_secrets, strict=False):
-        stream = _stream(_derive(b"rho", shared_secret), size + hop.size)
+        stream = _stream(derive_key(b"rho", shared_secret), size + hop.size)
         filler += bytes(hop.size)
         filler = _xor(filler, stream[-len(filler) :])
     return filler
 
 
-def _blinding_factor(key: bytes, shared_secret: bytes) -> bytes:
-    return sha256(key + shared_secret).digest()
-
-
-def _derive(name: bytes, secret: bytes) -> bytes:
-    return hmac.digest(name, secret, "sha256")
-
-
 def _mac(shared_secret: bytes, payloads: bytes, associated_data: bytes) -> bytes:
-    return hmac.digest(_derive(b"mu", shared_secret), payloads + associated_data, "sha256")
+    return hmac.digest(derive_key(b"mu", shared_secret), payloads + associated_data, "sha256")
 
 
 def _stream(key: bytes, size: int) -> bytes:

@@ -9,15 +9,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from . import params, reply_filter
-from .calls.call import Context
-from .calls.table import calls_of
-from .faults import CallFault
+from ..calls import calls_of
+from ..calls.call import Context
+from ..faults import CallFault
+from ..model.network import Network
+from ..model.node import Node
+from . import answer_filter, parameters
+from .errors import INVALID_REQUEST, UNKNOWN_METHOD, RpcError
 from .framing import encode
-from .network import Network
-from .node import Node
-from .rpc_errors import INVALID_REQUEST, UNKNOWN_METHOD, RpcError
-from .rpc_server import malformed
 
 _GARBAGE = b"\x00\xffthis is not JSON\n\n"
 
@@ -34,11 +33,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self,
-        network: Network,
-        node: Node,
-        stop: Callable[[], None],
-        observe: CallObserver,
+        self, network: Network, node: Node, stop: Callable[[], None], observe: CallObserver
     ) -> None:
         self._network = network
         self._node = node
@@ -48,12 +43,10 @@ class Dispatcher:
 
     async def answer(self, request: dict[str, Any]) -> bytes | None:
         """What to answer with; None closes the connection."""
-        problem = _check_envelope(request)
-        if problem is not None:
-            return encode(malformed(problem))
-        method = request.get("method")
-        if not isinstance(method, str):
-            return encode(await self._respond(request))
+        refusal = _refuse(request)
+        if refusal is not None:
+            return encode(refusal)
+        method = request["method"]
         fault = self._network.faults.fate_of_call(self._node.name, method)
         await self._show(method, "before")
         if fault is CallFault.CLOSE_BEFORE or not self._node.is_running:
@@ -79,46 +72,44 @@ class Dispatcher:
         call = self._calls.get(method)
         if call is None:
             raise RpcError(UNKNOWN_METHOD, f"Unknown command '{method}'")
-        context = Context(self._network, self._node, cmd_id, self._stop)
+        context = Context(self._network, self._node, self._calls, cmd_id, self._stop)
         self._network.timers.run_due()
-        if call.is_free:
-            return await call.run(context, given)
-        return await call.run(context, params.match(given, call.parameters))
+        return await call.run(context, parameters.match(given, call.parameters))
 
     async def _respond(self, request: dict[str, Any]) -> dict[str, Any]:
-        id_ = request["id"]
+        id_, method, params = request["id"], request["method"], request["params"]
+        more = {"filter": request["filter"]} if "filter" in request else {}
         try:
-            method = _method(request)
             plugin = self._node.plugins.providing(method)
             if plugin is not None:
-                further = {"filter": request["filter"]} if "filter" in request else {}
-                answer = await plugin.request(method, request["params"], cmd_id=str(id_), **further)
+                answer = await plugin.request(method, params, cmd_id=str(id_), **more)
                 return {**answer, "jsonrpc": "2.0", "id": id_}
-            if method in self._calls and "filter" in request:
-                reply_filter.check(request["filter"])
-            result = await self.call(method, request["params"], str(id_))
+            if more and method in self._calls:
+                answer_filter.check(more["filter"])
+            result = await self.call(method, params, str(id_))
         except RpcError as error:
-            return {"jsonrpc": "2.0", "id": id_, "error": error.as_json()}
-        if "filter" in request:
-            result = reply_filter.apply(request["filter"], result)
+            return error.as_response(id_)
+        if more:
+            result = answer_filter.apply(more["filter"], result)
         return {"jsonrpc": "2.0", "id": id_, "result": result}
 
 
-def _method(request: dict[str, Any]) -> str:
-    method = request.get("method")
-    if method is None or "params" not in request:
-        raise RpcError(INVALID_REQUEST, "No method" if method is None else "No params")
-    if not isinstance(method, str):
-        raise RpcError(INVALID_REQUEST, "Expected string for method")
-    return method
-
-
-def _check_envelope(request: dict[str, Any]) -> str | None:
-    """What keeps a request from being one, None for nothing."""
-    if "id" not in request:
-        return "No id"
-    if isinstance(request["id"], dict | list):
-        return "Expected string/primitive for id"
-    if request.get("jsonrpc") != "2.0":
-        return 'jsonrpc: "2.0" must be specified in the request'
+def _refuse(request: dict[str, Any]) -> dict[str, Any] | None:
+    """The response to something that is no request; None when it is one."""
+    # lightningd repeats the id once the envelope is right.
+    id_, method = request.get("id"), request.get("method")
+    for is_wrong, repeats_id, problem in (
+        ("id" not in request, False, "No id"),
+        (isinstance(id_, dict | list), False, "Expected string/primitive for id"),
+        (
+            request.get("jsonrpc") != "2.0",
+            False,
+            'jsonrpc: "2.0" must be specified in the request',
+        ),
+        (method is None, True, "No method"),
+        ("params" not in request, True, "No params"),
+        (not isinstance(method, str), True, "Expected string for method"),
+    ):
+        if is_wrong:
+            return RpcError(INVALID_REQUEST, problem).as_response(id_ if repeats_id else None)
     return None

@@ -14,10 +14,9 @@ from typing import Any
 
 from coincurve import PrivateKey
 
-from ..bolt12 import fields, signature, string, tlv
-from ..bolt12.blinded_path import BlindedPath
-from ..bolt12.tlv import Record
-from .rpc_errors import LIGHTNINGD, OFFER_DISABLED, RpcError
+from ...bolt12 import fields, signature, tlv
+from ...bolt12.tlv import Record
+from ..rpc.errors import LIGHTNINGD, OFFER_DISABLED, RpcError
 
 #: Genesis block hash of regtest, the only network there is.
 CHAIN = bytes.fromhex("06226e46111a0b59caaf126043eb5bbf28c34f3a5e332a1fc7b2b73cf188910f")
@@ -118,20 +117,10 @@ def unsigned(
     return tuple(sorted(records))
 
 
-def with_path(records: Sequence[Record], path: BlindedPath) -> tuple[Record, ...]:
-    """A request that is to be answered along a blinded path."""
-    return tuple(sorted((*records, Record(fields.INVREQ_PATHS, path.encode()))))
-
-
 def sign(records: Sequence[Record], private_key: PrivateKey) -> tuple[Record, ...]:
     """A request with the payer's signature."""
     sig = signature.sign("invoice_request", records, private_key.secret)
     return tuple(sorted((*records, Record(fields.SIGNATURE, sig))))
-
-
-def encode(records: Sequence[Record]) -> str:
-    """The ``lnr1…`` string."""
-    return string.encode("lnr", tlv.encode_stream(records))
 
 
 def request_id(records: Iterable[Record], *, with_paths: bool = True) -> bytes:

@@ -6,10 +6,9 @@ from coincurve import PrivateKey
 from sendinvoice_cli.bolt12 import tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
-from sendinvoice_cli.sandbox import onions, sphinx
-from sendinvoice_cli.sandbox.onions import Forward, Received
-from sendinvoice_cli.sandbox.payer import pack
-from sendinvoice_cli.sandbox.sphinx import OnionError
+from sendinvoice_cli.sandbox.model import onion_layers, sphinx
+from sendinvoice_cli.sandbox.model.onion_layers import Forward, Received
+from sendinvoice_cli.sandbox.model.sphinx import OnionError
 from tests import vectors
 from tests.sandbox.wire import onion_hop
 
@@ -44,7 +43,7 @@ def test_the_vectors_onion_message() -> None:
     hops = vector["decrypt"]["hops"]
     for at, hop in enumerate(hops):
         path_key, packet = _split_message(bytes.fromhex(hop["onion_message"]))
-        unwrapped = onions.unwrap(PrivateKey(bytes.fromhex(hop["privkey"])), path_key, packet)
+        unwrapped = onion_layers.unwrap(PrivateKey(bytes.fromhex(hop["privkey"])), path_key, packet)
         if at < len(hops) - 1:
             assert isinstance(unwrapped, Forward)
             assert unwrapped.next_node == bytes.fromhex(hop["next_node_id"])
@@ -61,7 +60,7 @@ def test_the_vectors_blinded_route() -> None:
     for hop, blinded in hops:
         key = PrivateKey(bytes.fromhex(hop["node_privkey"]))
         path_key = bytes.fromhex(hop["path_key"])
-        opened = onions.open_hop(key, path_key, bytes.fromhex(blinded["encrypted_data"]))
+        opened = onion_layers.open_hop(key, path_key, bytes.fromhex(blinded["encrypted_data"]))
         records = tlv.decode_stream(bytes.fromhex(hop["decrypted_data"]))
         assert opened.values == dict(records)
         expected = hop.get("next_path_key_override", hop["next_path_key"])
@@ -72,10 +71,10 @@ def test_a_reply_comes_with_its_path_id() -> None:
     path = message.reply_path([_NEXT.public_key.format(), _US.public_key.format()], _PATH_ID)
     content = (Record(message.INVOICE_ERROR, b"no"),)
     onion = message.outgoing([_NEXT.public_key.format()], content, path)
-    forward = onions.unwrap(_NEXT, onion.first_path_key, pack(onion))
+    forward = onion_layers.unwrap(_NEXT, onion.first_path_key, onion_layers.wrap(onion))
     assert isinstance(forward, Forward)
     assert forward.next_node == _US.public_key.format()
-    received = onions.unwrap(_US, forward.path_key, forward.packet)
+    received = onion_layers.unwrap(_US, forward.path_key, forward.packet)
     assert isinstance(received, Received)
     assert received.path_id == _PATH_ID
     assert dict(received.content)[message.INVOICE_ERROR] == b"no"
@@ -83,13 +82,13 @@ def test_a_reply_comes_with_its_path_id() -> None:
 
 def test_a_scid_names_the_next_node() -> None:
     scid = Record(blinding.SHORT_CHANNEL_ID, (1729).to_bytes(8, "big"))
-    forward = onions.unwrap(_US, *_message((scid,), (), is_last=False))
+    forward = onion_layers.unwrap(_US, *_message((scid,), (), is_last=False))
     assert isinstance(forward, Forward)
     assert forward.next_node == 1729
 
 
 def test_a_path_id_of_another_size_does_not_count() -> None:
-    received = onions.unwrap(_US, *_message((Record(blinding.PATH_ID, b"short"),), ()))
+    received = onion_layers.unwrap(_US, *_message((Record(blinding.PATH_ID, b"short"),), ()))
     assert isinstance(received, Received)
     assert received.path_id is None
 
@@ -113,7 +112,7 @@ def test_what_a_forwarding_node_ignores(
 ) -> None:
     wrapped = _message(data, content, is_last=False)
     with pytest.raises(OnionError):
-        onions.unwrap(_US, *wrapped)
+        onion_layers.unwrap(_US, *wrapped)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +123,11 @@ def test_what_a_forwarding_node_ignores(
 def test_what_a_recipient_ignores(content: tuple[Record, ...]) -> None:
     wrapped = _message((), content)
     with pytest.raises(OnionError, match="onionmsg_tlv"):
-        onions.unwrap(_US, *wrapped)
+        onion_layers.unwrap(_US, *wrapped)
 
 
 def test_an_unknown_odd_field_is_kept() -> None:
-    received = onions.unwrap(_US, *_message((), (Record(1001, b"odd"),)))
+    received = onion_layers.unwrap(_US, *_message((), (Record(1001, b"odd"),)))
     assert isinstance(received, Received)
     assert dict(received.content)[1001] == b"odd"
 
@@ -136,10 +135,10 @@ def test_an_unknown_odd_field_is_kept() -> None:
 def test_another_nodes_message_is_ignored() -> None:
     wrapped = _message((), ())
     with pytest.raises(OnionError, match="can't process onionpacket"):
-        onions.unwrap(_NEXT, *wrapped)
+        onion_layers.unwrap(_NEXT, *wrapped)
 
 
 def test_another_path_key_is_ignored() -> None:
     _, packet = _message((), ())
     with pytest.raises(OnionError, match="can't process onionpacket"):
-        onions.unwrap(_US, _NEXT.public_key.format(), packet)
+        onion_layers.unwrap(_US, _NEXT.public_key.format(), packet)

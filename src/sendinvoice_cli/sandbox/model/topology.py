@@ -19,7 +19,6 @@ class NodeSpec:
     :param onion_messages: False for one without option_onion_messages.
     :param has_address: whether it announces an address, by which others can connect to it.
     :param no_connect: lightningd's ``fetchinvoice-noconnect``.
-    :param allows_deprecated: lightningd's ``allow-deprecated-apis``.
     """
 
     name: str
@@ -28,7 +27,6 @@ class NodeSpec:
     onion_messages: bool = True
     has_address: bool = True
     no_connect: bool = False
-    allows_deprecated: bool = True
 
 
 @dataclass(frozen=True)

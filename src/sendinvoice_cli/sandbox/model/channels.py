@@ -38,7 +38,12 @@ class Channel:
     @property
     def htlc_maximum_msat(self) -> int:
         """The most that one HTLC may carry: what is left beside the reserve."""
-        return self.spec.capacity_msat * 99 // 100
+        return self.capacity_msat * 99 // 100
+
+    @property
+    def capacity_msat(self) -> int:
+        """What both ends have together."""
+        return sum(self.balances.values())
 
     def direction_from(self, id_: bytes) -> int:
         """0 for the end with the lesser id, 1 for the other."""
@@ -54,11 +59,11 @@ class Channel:
 
     def can_send(self, id_: bytes, amount_msat: int) -> bool:
         """Whether a payment can leave through it from the given end."""
-        return (
-            self.enabled[id_]
-            and amount_msat <= self.htlc_maximum_msat
-            and amount_msat <= self.balances[id_]
-        )
+        return self.enabled[id_] and amount_msat <= self.sendable_msat(id_)
+
+    def sendable_msat(self, id_: bytes) -> int:
+        """The most that one HTLC from the given end can carry now."""
+        return min(self.balances[id_], self.htlc_maximum_msat)
 
     def move(self, source: bytes, amount_msat: int) -> None:
         """Move an amount from the source's side to the other one."""
@@ -75,16 +80,28 @@ class Step:
     amount_msat: int
 
 
-class Graph:
+class Channels:
     """All channels of the network."""
 
-    def __init__(self, specs: Iterable[ChannelSpec], id_of: Callable[[str], bytes]) -> None:
-        self._channels = [
-            _open(spec, at, id_of(spec.left), id_of(spec.right)) for at, spec in enumerate(specs)
-        ]
+    def __init__(self) -> None:
+        self._channels: list[Channel] = []
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(self._channels)
+
+    def open(self, spec: ChannelSpec, left: bytes, right: bytes) -> Channel:
+        """Add a channel between the nodes with these 33-byte ids."""
+        left_msat = spec.capacity_msat // 2 if spec.left_msat is None else spec.left_msat
+        lesser, greater = sorted((left, right))
+        channel = Channel(
+            scid=(_FIRST_BLOCK + len(self._channels)) << 40 | 1 << 16,
+            ids=(lesser, greater),
+            spec=spec,
+            balances={left: left_msat, right: spec.capacity_msat - left_msat},
+            enabled={left: spec.left_enabled, right: spec.right_enabled},
+        )
+        self._channels.append(channel)
+        return channel
 
     def of(self, id_: bytes) -> list[Channel]:
         """The channels of a node, private ones included."""
@@ -169,15 +186,3 @@ def shortest_path(
                 before[neighbour] = node
                 waiting.append(neighbour)
     return None
-
-
-def _open(spec: ChannelSpec, at: int, left: bytes, right: bytes) -> Channel:
-    left_msat = spec.capacity_msat // 2 if spec.left_msat is None else spec.left_msat
-    lesser, greater = sorted((left, right))
-    return Channel(
-        scid=(_FIRST_BLOCK + at) << 40 | 1 << 16,
-        ids=(lesser, greater),
-        spec=spec,
-        balances={left: left_msat, right: spec.capacity_msat - left_msat},
-        enabled={left: spec.left_enabled, right: spec.right_enabled},
-    )

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import INVALID_REQUEST, RpcError
 from .framing import FramingError, ObjectReader, encode
-from .rpc_errors import INVALID_REQUEST
 
 _READ_SIZE = 65536
 #: lightningd's default for ``rpc-file-mode``.
@@ -58,7 +58,7 @@ class RpcServer:
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def stop(self) -> None:
-        """Stop to listen, and close every connection. The socket's file stays, as lightningd's."""
+        """Stop listening and close every connection. Like lightningd, leave the socket's file."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -97,7 +97,7 @@ class RpcServer:
                     call.add_done_callback(self._calls.discard)
             await asyncio.gather(*calls, return_exceptions=True)
         except FramingError as error:
-            writer.write(encode(malformed(str(error))))
+            writer.write(encode(RpcError(INVALID_REQUEST, str(error)).as_response(None)))
         except ConnectionError:
             pass
         finally:
@@ -118,15 +118,6 @@ class RpcServer:
             writer.write(answer)
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
-
-
-def malformed(text: str) -> dict[str, Any]:
-    """The answer to something that is no request."""
-    return {
-        "jsonrpc": "2.0",
-        "id": None,
-        "error": {"code": INVALID_REQUEST, "message": text},
-    }
 
 
 @contextlib.contextmanager

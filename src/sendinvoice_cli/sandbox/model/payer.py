@@ -9,24 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from ..bolt12 import fields, invoice, invoice_error, signature, tlv
-from ..bolt12.blinded_path import BlindedPath
-from ..bolt12.invoice_error import InvoiceError
-from ..bolt12.tlv import Record
-from ..errors import MalformedError
-from ..onion import message
-from . import payments, sphinx
-from .graph import shortest_path
+from ...bolt12 import fields, invoice, invoice_error, signature, tlv
+from ...bolt12.blinded_path import BlindedPath, decode_paths
+from ...bolt12.invoice import PaymentPath
+from ...bolt12.invoice_error import InvoiceError
+from ...bolt12.tlv import Record
+from ...errors import MalformedError
+from ...onion import message
+from ..rpc.errors import RpcError
+from . import onion_layers, payments
+from .channels import shortest_path
+from .invoices import check_fields, relative_expiry
 from .network import Network
 from .node import Node
 from .payments import Bill, PaymentError
 from .requests import request_id
-from .rpc_errors import RpcError
 from .sphinx import OnionError
 
 #: MPP/optional and MPP/compulsory, the feature bits of an invoice.
 _MPP_BITS = (16, 17)
-_DEFAULT_EXPIRY = invoice.DEFAULT_RELATIVE_EXPIRY
 _REQUIRED = (
     fields.INVOICE_AMOUNT,
     fields.INVOICE_CREATED_AT,
@@ -61,7 +62,8 @@ async def receive_invoice(
         _reply(network, node, reply_path, behaviour.refusal)
         return
     try:
-        records = _parse(data)
+        records = tlv.decode_stream(data)
+        check_fields(records)
     except MalformedError:
         text = f"Failed invoice: Invalid invoice {data.hex()}"
         _reply(network, node, reply_path, text)
@@ -77,17 +79,6 @@ async def receive_invoice(
         return
     text = f"Failed invoice {invoice.encode(records)}: {reason}"
     _reply(network, node, reply_path, text)
-
-
-def _parse(data: bytes) -> tuple[Record, ...]:
-    """Split an invoice into its records, all of which must be sound."""
-    records = tlv.decode_stream(data)
-    for record in records:
-        if record.type in fields.FIELDS:
-            fields.decode_field(record.type, record.value)
-        elif record.type % 2 == 0:
-            raise MalformedError(f"field {record.type}: unknown")
-    return records
 
 
 def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: float) -> Bill:
@@ -109,7 +100,7 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
         payee=values[fields.INVOICE_NODE_ID],
         payment_hash=values[fields.INVOICE_PAYMENT_HASH],
         amount_msat=int.from_bytes(values[fields.INVOICE_AMOUNT], "big"),
-        ways=_usable_ways(values),
+        paths=_usable_paths(values),
         allows_parts=any(_has_bit(features, bit) for bit in _MPP_BITS),
         request_id=id_,
     )
@@ -161,29 +152,27 @@ def _has_bit(features: bytes, bit: int) -> bool:
 
 def _check_expiry(values: dict[int, bytes], now: float) -> None:
     created_at = int.from_bytes(values[fields.INVOICE_CREATED_AT], "big")
-    if fields.INVOICE_RELATIVE_EXPIRY in values:
-        expiry = int.from_bytes(values[fields.INVOICE_RELATIVE_EXPIRY], "big")
-    else:
-        expiry = _DEFAULT_EXPIRY
-    if int(now) > created_at + expiry:
+    if int(now) > created_at + relative_expiry(values):
         raise _RefusedError("Expired invoice")
 
 
-def _usable_ways(
-    values: dict[int, bytes],
-) -> tuple[tuple[BlindedPath, payments.PayInfo], ...]:
+def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
+    """The payment paths whose features the payer knows."""
     for type_ in (fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY):
         if type_ not in values:
             raise _RefusedError(f"Missing {fields.field_name(type_)}")
-    try:
-        ways = payments.read_ways(values)
-    except (ValueError, MalformedError):
-        raise _RefusedError("Mismatch between invoice_blindedpay and invoice_paths") from None
-    usable = tuple(way for way in ways if _unsupported_bit(way[1].features) is None)
-    if not usable:
-        bit = _unsupported_bit(ways[-1][1].features)
-        raise _RefusedError(f"Unsupported feature for all paths ({bit})")
-    return usable
+    paths = decode_paths(values[fields.INVOICE_PATHS], "invoice_paths")
+    payinfos = invoice.decode_payinfos(values[fields.INVOICE_BLINDEDPAY])
+    if len(paths) != len(payinfos):
+        raise _RefusedError("Mismatch between invoice_blindedpay and invoice_paths")
+    bits = [_unsupported_bit(payinfo.features) for payinfo in payinfos]
+    if None not in bits:
+        raise _RefusedError(f"Unsupported feature for all paths ({bits[-1]})")
+    return tuple(
+        PaymentPath(path, payinfo)
+        for path, payinfo, bit in zip(paths, payinfos, bits, strict=True)
+        if bit is None
+    )
 
 
 def _reply(network: Network, node: Node, reply_path: BlindedPath | None, text: str) -> None:
@@ -191,7 +180,7 @@ def _reply(network: Network, node: Node, reply_path: BlindedPath | None, text: s
     node.log(text)
     if reply_path is None:
         return
-    introduction = payments.introduction_node(network, reply_path)
+    introduction = network.introduction_node(reply_path)
     if introduction is None:
         return
     error = Record(message.INVOICE_ERROR, invoice_error.encode(InvoiceError(text)))
@@ -210,7 +199,7 @@ def _reply(network: Network, node: Node, reply_path: BlindedPath | None, text: s
         nodes = (node.id, introduction.id)
     onion = message.outgoing(nodes, (error,), reply_path)
     try:
-        network.inject(node, onion.first_path_key, pack(onion))
+        network.inject(node, onion.first_path_key, onion_layers.wrap(onion))
     except OnionError as failed:
         node.log(f"the reply could not be sent: {failed}")
 
@@ -220,19 +209,7 @@ def _reply_by_peer(
 ) -> None:
     """v24.02 sends its answer only to a peer."""
     onion = message.outgoing((introduction.id,), (error,), reply_path)
-    network.send(node, introduction.id, onion.first_path_key, pack(onion))
-
-
-def pack(onion: message.OnionMessage) -> bytes:
-    """The packet of an onion message.
-
-    :raises OnionError: it is too large for one.
-    """
-    size = onion.packet_size()
-    if size is None:
-        raise OnionError("Creating onion failed (tlvs too long?)")
-    hops = [sphinx.Hop(hop.blinded_node_id, hop.with_length()) for hop in onion.hops]
-    return sphinx.build(hops, size)[0]
+    network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
 
 
 def find_message_path(network: Network, node: Node, target: bytes) -> tuple[bytes, ...] | None:
@@ -247,7 +224,7 @@ def find_message_path(network: Network, node: Node, target: bytes) -> tuple[byte
         else:
             near = [
                 channel.other(id_)
-                for channel in network.graph.of(id_)
+                for channel in network.channels.of(id_)
                 if channel.spec.public and channel.enabled[id_]
             ]
         return [other for other in near if _takes_messages(network, other)]
@@ -256,5 +233,4 @@ def find_message_path(network: Network, node: Node, target: bytes) -> tuple[byte
 
 
 def _takes_messages(network: Network, id_: bytes) -> bool:
-    node = network.node(id_)
-    return node is not None and node.spec.onion_messages
+    return network.node(id_).spec.onion_messages

@@ -6,13 +6,17 @@ Source: lightningd's createinvoice, listinvoices, delinvoice, waitinvoice and wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
-from .clock import Clock, Timers
-from .rpc_errors import (
+from ...bolt12 import fields
+from ...bolt12.invoice import DEFAULT_RELATIVE_EXPIRY
+from ...bolt12.tlv import Record
+from ...errors import MalformedError
+from ..rpc.errors import (
     EXPIRED_DURING_WAIT,
     INVOICE_NOT_FOUND,
     LABEL_EXISTS,
@@ -20,6 +24,7 @@ from .rpc_errors import (
     STATUS_UNEXPECTED,
     RpcError,
 )
+from .clock import Clock, Timers
 
 INDEXES = ("created", "updated", "deleted")
 
@@ -147,6 +152,12 @@ class InvoiceBook:
         """The invoice with this label."""
         return self._by_label.get(label)
 
+    def in_order(self, index: str | None, start: int) -> list[Invoice]:
+        """The invoices in the order of an index (``created`` without one), from ``start`` on."""
+        name = "updated_index" if index == "updated" else "created_index"
+        rows = (invoice for invoice in self if getattr(invoice, name) >= start)
+        return sorted(rows, key=attrgetter(name))
+
     def find_unpaid(self, payment_hash: bytes) -> Invoice | None:
         """The invoice that a payment with this hash is for."""
         for invoice in self:
@@ -251,11 +262,28 @@ class InvoiceBook:
         self._index_waiters = still_waiting
 
 
-def in_order(invoices: InvoiceBook, index: str | None) -> list[Invoice]:
-    """All invoices, in the order of an index; by their creation without one."""
-    key: Callable[[Invoice], int] = (
-        (lambda invoice: invoice.updated_index)
-        if index == "updated"
-        else (lambda invoice: invoice.created_index)
-    )
-    return sorted(invoices, key=key)
+def check_fields(records: Iterable[Record]) -> None:
+    """Check that every field of an invoice is sound.
+
+    :raises MalformedError: one is not, or is unknown and even.
+    """
+    for record in records:
+        if record.type in fields.FIELDS:
+            fields.decode_field(record.type, record.value)
+        elif record.type % 2 == 0:
+            raise MalformedError(f"field {record.type}: unknown")
+
+
+def known_fields(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The fields that BOLT 12 names."""
+    return tuple(record for record in records if record.type in fields.FIELDS)
+
+
+def relative_expiry(values: Mapping[int, bytes]) -> int:
+    """Seconds from invoice_created_at to an invoice's end.
+
+    :param values: the invoice's fields.
+    """
+    if fields.INVOICE_RELATIVE_EXPIRY not in values:
+        return DEFAULT_RELATIVE_EXPIRY
+    return int.from_bytes(values[fields.INVOICE_RELATIVE_EXPIRY], "big")

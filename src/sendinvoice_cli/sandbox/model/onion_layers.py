@@ -1,4 +1,4 @@
-"""Onion messages as the node sees them that receives one: unwrapped, for it or for the next.
+"""Onion messages: wrapped by their sender, unwrapped by each node on the way.
 
 Source: BOLT 4, "Onion Messages" and "Route Blinding".
 """
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from coincurve import PrivateKey, PublicKey
 from cryptography.exceptions import InvalidTag
 
-from ..bolt12 import tlv
-from ..bolt12.blinded_path import BlindedPath, check_point, decode_paths
-from ..bolt12.tlv import Record
-from ..errors import MalformedError
-from ..onion import blinding, message
+from ...bolt12 import tlv
+from ...bolt12.blinded_path import BlindedPath, check_point, decode_paths
+from ...bolt12.tlv import Record
+from ...errors import MalformedError
+from ...onion import blinding, message
 from . import sphinx
 from .sphinx import OnionError
 
@@ -67,6 +67,14 @@ class BlindedHopData:
 
     values: dict[int, bytes]
     next_path_key: bytes
+
+
+def wrap(onion: message.OnionMessage) -> bytes:
+    """The packet of an onion message.
+
+    :raises OnionError: it is too large for one.
+    """
+    return sphinx.pack([sphinx.Hop(hop.blinded_node_id, hop.with_length()) for hop in onion.hops])
 
 
 def open_hop(private_key: PrivateKey, path_key: bytes, encrypted_data: bytes) -> BlindedHopData:

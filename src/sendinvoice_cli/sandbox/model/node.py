@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -13,14 +13,20 @@ from typing import Any
 from coincurve import PrivateKey
 
 from .clock import Clock, Timers
-from .family import Family
 from .invoices import InvoiceBook
-from .plugins import PluginHost
+from .plugins import PluginHost, Surroundings
 from .requests import RequestBook
 from .topology import NodeSpec
 
 NETWORK = "regtest"
 RPC_FILE = "lightning-rpc"
+
+#: Feature bits (BOLT 9) of every family, in init and node_announcement; the
+#: last one only in the latter (option_keysend).
+_COMMON_BITS = (0, 5, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 47, 51)
+_ONION_MESSAGES_BIT = 39
+_KEYSEND_BIT = 55
+_INVOICE_FEATURES = "02000002024100"
 
 #: The strings that lightningd derives the secrets of its blinded paths from.
 _INVOICE_BASE = b"bolt12-invoice-base"
@@ -59,6 +65,10 @@ class Node:
     def __init__(self, spec: NodeSpec, base: Path, clock: Clock, timers: Timers) -> None:
         self.spec = spec
         self.name = spec.name
+        #: Which lightningd it acts as.
+        self.family = spec.family
+        #: The name it announces.
+        self.alias = spec.alias or spec.name
         self.private_key = PrivateKey(sha256(b"sendinvoice sandbox " + spec.name.encode()).digest())
         self.id = self.private_key.public_key.format()
         self.invoices = InvoiceBook(clock, timers)
@@ -69,33 +79,35 @@ class Node:
         self.is_running = False
         self.lightning_dir = base / spec.name
         self.network_dir = self.lightning_dir / NETWORK
-        self.plugins = PluginHost(self)
+        self.rpc_file = self.network_dir / RPC_FILE
+        self.plugins = PluginHost(
+            Surroundings(self.lightning_dir, self.rpc_file, self.family.version, self.features),
+            self.log,
+        )
         self.on_log: Callable[[str], None] = lambda _line: None
-
-    @property
-    def family(self) -> Family:
-        """Which lightningd it acts as."""
-        return self.spec.family
-
-    @property
-    def alias(self) -> str:
-        """The name it announces."""
-        return self.spec.alias or self.name
-
-    @property
-    def rpc_file(self) -> Path:
-        """Its socket."""
-        return self.network_dir / RPC_FILE
 
     @property
     def init_features(self) -> str:
         """What it tells its peers, bitmap in hex."""
-        return self.family.init_features(self.spec.onion_messages)
+        return self.features["init"]
 
     @property
     def node_features(self) -> str:
         """What it announces, bitmap in hex."""
-        return self.family.node_features(self.spec.onion_messages)
+        return self.features["node"]
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Its features as ``getinfo`` shows them: bitmaps in hex."""
+        bits = {*_COMMON_BITS, *self.family.own_features}
+        if self.spec.onion_messages:
+            bits.add(_ONION_MESSAGES_BIT)
+        return {
+            "init": _bitmap(bits),
+            "node": _bitmap({*bits, _KEYSEND_BIT}),
+            "channel": "",
+            "invoice": _INVOICE_FEATURES,
+        }
 
     def derive_secret(self, purpose: bytes) -> bytes:
         """32 bytes that only this node can make (``makesecret``)."""
@@ -115,3 +127,9 @@ class Node:
     def log(self, line: str) -> None:
         """Note what happened."""
         self.on_log(line)
+
+
+def _bitmap(bits: Iterable[int]) -> str:
+    """A big-endian bitmap without leading zero bytes, in hex (BOLT 9)."""
+    number = sum(1 << bit for bit in bits)
+    return number.to_bytes((number.bit_length() + 7) // 8, "big").hex()

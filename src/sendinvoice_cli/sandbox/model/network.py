@@ -5,22 +5,22 @@ Everything in it happens on one event loop.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import onions
+from ...bolt12.blinded_path import BlindedPath
+from ..faults import Faults
+from ..rpc.errors import CONNECT_FAILED, CONNECT_NO_ADDRESS, LIGHTNINGD, RpcError
+from . import onion_layers
+from .channels import Channel, Channels
 from .clock import Clock, Timers
-from .faults import Faults
-from .graph import Graph
 from .node import Node
-from .onions import Forward, Received
-from .rpc_errors import CONNECT_FAILED, CONNECT_NO_ADDRESS, LIGHTNINGD, RpcError
+from .onion_layers import Forward, Received
 from .sphinx import OnionError
-from .topology import Topology
+from .tasks import Tasks
+from .topology import ChannelSpec, Topology
 
 #: Onion messages that a peer may send at once, and the milliseconds that
 #: each of them costs of what it saves up.
@@ -55,10 +55,13 @@ class Network:
     ) -> None:
         self.clock = clock
         self.timers = Timers(clock)
+        self.tasks = Tasks()
         self.faults = Faults()
         self.nodes = {spec.name: Node(spec, base, clock, self.timers) for spec in topology.nodes}
         self._by_id = {node.id: node for node in self.nodes.values()}
-        self.graph = Graph(topology.channels, lambda name: self.nodes[name].id)
+        self.channels = Channels()
+        for channel in topology.channels:
+            self.open_channel(channel)
         self._wanted_links = {
             frozenset((self.nodes[one].id, self.nodes[other].id))
             for one, other in (
@@ -69,61 +72,32 @@ class Network:
         self._links: set[frozenset[bytes]] = set()
         self._allowances: dict[tuple[bytes, bytes], _Allowance] = {}
         self._receive = receive
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._parked = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
-    def node(self, id_: bytes) -> Node | None:
+    def node(self, id_: bytes) -> Node:
         """The node with this 33-byte id."""
+        return self._by_id[id_]
+
+    def find_node(self, id_: bytes) -> Node | None:
+        """The node with this 33-byte id, if there is one."""
         return self._by_id.get(id_)
 
-    # Tasks
+    def introduction_node(self, path: BlindedPath) -> Node | None:
+        """The node that a blinded path begins at, None when it is unknown."""
+        named = path.introduction_node
+        if isinstance(named, bytes):
+            return self.find_node(named)
+        channel = self.channels.find_public(named.scid)
+        return None if channel is None else self.node(channel.ids[named.direction])
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done, soon."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        self._idle.clear()
-        task.add_done_callback(self._finished)
+    def open_channel(self, spec: ChannelSpec) -> Channel:
+        """Open a channel."""
+        left, right = self.nodes[spec.left].id, self.nodes[spec.right].id
+        return self.channels.open(spec, left, right)
 
-    @contextlib.asynccontextmanager
-    async def parked(self) -> AsyncIterator[None]:
-        """Around a wait for something that may never come: :meth:`idle` does not wait for it."""
-        self._parked += 1
-        self._notice_idle()
-        try:
-            yield
-        finally:
-            self._parked -= 1
-            self._idle.clear()
-
-    async def idle(self) -> None:
-        """Return once nothing is on its way any more."""
-        # What has just been released gets going first; and waking up takes a
-        # moment, in which something may have set off again.
-        await asyncio.sleep(0)
-        while not self._idle.is_set():
-            await self._idle.wait()
-
-    async def close(self) -> None:
-        """Give up what is still under way."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._notice_idle()
-        if not task.cancelled() and task.exception() is not None:
-            task.get_loop().call_exception_handler(
-                {"message": "the sandbox failed", "exception": task.exception()}
-            )
-
-    def _notice_idle(self) -> None:
-        if len(self._tasks) <= self._parked:
-            self._idle.set()
+    def can_carry(self, channel: Channel, source: bytes, amount_msat: int) -> bool:
+        """Whether an HTLC can go through a channel from the given end now."""
+        is_usable = self.is_reestablished(source, channel.other(source))
+        return is_usable and channel.can_send(source, amount_msat)
 
     # Connections
 
@@ -142,6 +116,10 @@ class Network:
     def is_connected(self, one: bytes, other: bytes) -> bool:
         """Whether two nodes are peers."""
         return frozenset((one, other)) in self._links
+
+    def is_reestablished(self, one: bytes, other: bytes) -> bool:
+        """Whether the channels of two nodes can be used."""
+        return self.is_connected(one, other)
 
     def peers(self, id_: bytes) -> list[Node]:
         """The nodes that a node is connected to, in the order of the topology."""
@@ -204,7 +182,7 @@ class Network:
     def send(self, sender: Node, receiver: bytes, path_key: bytes, packet: bytes) -> None:
         """Send an onion message to a peer. It is lost when there is no such peer."""
         if self.is_connected(sender.id, receiver):
-            self.spawn(self._carry(sender, self._by_id[receiver], path_key, packet))
+            self.tasks.spawn(self._carry(sender, self._by_id[receiver], path_key, packet))
 
     async def _carry(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
         fate = self.faults.fate_of_message(receiver.name)
@@ -246,16 +224,16 @@ class Network:
         return is_allowed
 
     def _process(self, node: Node, path_key: bytes, packet: bytes) -> None:
-        unwrapped = onions.unwrap(node.private_key, path_key, packet)
+        unwrapped = onion_layers.unwrap(node.private_key, path_key, packet)
         if isinstance(unwrapped, Forward):
             next_id = self._next_peer(node, unwrapped.next_node)
             self.send(node, next_id, unwrapped.path_key, unwrapped.packet)
         else:
-            self.spawn(self._receive(self, node, unwrapped))
+            self.tasks.spawn(self._receive(self, node, unwrapped))
 
     def _next_peer(self, node: Node, named: bytes | int) -> bytes:
         if isinstance(named, int):
-            channel = self.graph.outgoing(node.id, named)
+            channel = self.channels.outgoing(node.id, named)
             if channel is None or not node.family.forwards_by_scid:
                 raise OnionError("onion msg: unknown next scid")
             named = channel.other(node.id)
@@ -266,9 +244,11 @@ class Network:
 
 def address_of(node: Node) -> str:
     """Where a node says it listens; nothing does."""
-    return f"127.0.0.1:{port_of(node)}"
+    address = address_json(node)
+    return f"{address['address']}:{address['port']}"
 
 
-def port_of(node: Node) -> int:
-    """The port that a node says it listens at."""
-    return 10_000 + int.from_bytes(node.id[-2:], "big") % 50_000
+def address_json(node: Node) -> dict[str, Any]:
+    """The same as an object."""
+    port = 10_000 + int.from_bytes(node.id[-2:], "big") % 50_000
+    return {"type": "ipv4", "address": "127.0.0.1", "port": port}

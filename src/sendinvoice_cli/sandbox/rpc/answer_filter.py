@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .params import bad_token
+from .parameters import bad_token
 
 
 def check(wanted: Any) -> None:
@@ -31,32 +31,27 @@ def _check_inside(wanted: dict[str, Any] | list[Any]) -> None:
 
 
 def apply(wanted: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """Keep of a result what is wanted.
+    """Keep the fields of a result that are wanted.
 
     Where the filter has an object and the result an array, or the other way
-    round, the array or object stays empty, and ``warning_parameter_filter``
+    round, the array or object stays empty and ``warning_parameter_filter``
     says so.
     """
     misuses: list[str] = []
-    kept = _keep(wanted, result, "", misuses)
-    if misuses:
-        kept["warning_parameter_filter"] = misuses[0]
-    return dict(kept)
+    kept: dict[str, Any] = _keep(wanted, result, "", misuses)
+    return {**kept, "warning_parameter_filter": misuses[0]} if misuses else kept
 
 
 def _keep(wanted: Any, value: Any, path: str, misuses: list[str]) -> Any:
     if wanted is True or wanted == {} or not isinstance(value, dict | list):
         return value
-    if isinstance(value, dict):
-        if isinstance(wanted, list):
-            misuses.append(f"{path} is an object")
-            return {}
+    if isinstance(value, list) and isinstance(wanted, list):
+        return [_keep(wanted[0], inner, f"{path}[]", misuses) for inner in value]
+    if isinstance(value, dict) and isinstance(wanted, dict):
         return {
             name: _keep(wanted[name], inner, f"{path}.{name}", misuses)
             for name, inner in value.items()
             if name in wanted
         }
-    if isinstance(wanted, dict):
-        misuses.append(f"{path} is an array")
-        return []
-    return [_keep(wanted[0], inner, f"{path}[]", misuses) for inner in value]
+    misuses.append(f"{path} is an {'array' if isinstance(value, list) else 'object'}")
+    return type(value)()

@@ -1,18 +1,19 @@
-"""``decode``: an invoice_request or an invoice in words."""
+"""``decode``: what an invoice_request or an invoice says."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ... import errors
-from ...bolt12 import fields, signature, string, tlv
-from ...bolt12.blinded_path import BlindedPath, decode_paths, format_scid
+from ...bolt12 import fields, invoice, signature, string, tlv
+from ...bolt12.blinded_path import decode_paths
 from ...bolt12.tlv import Record
-from .. import params
-from ..family import Family
-from ..params import required
-from ..payments import PayInfo, decode_payinfos
-from .call import Call, Context, Result
+from ..model.family import Family
+from ..model.inbox import path_as_json
+from ..rpc import parameters
+from ..rpc.parameters import required
+from .call import Context, Result, call
 
 #: Fields whose value is a whole number, with the name that JSON has for it.
 _NUMBERS = {
@@ -46,23 +47,24 @@ _NAMES = {"lnr": "invoice_request", "lni": "invoice"}
 _SIGNERS = {"lnr": fields.INVREQ_PAYER_ID, "lni": fields.INVOICE_NODE_ID}
 
 
+@call("decode", required("string", parameters.string))
 async def decode(context: Context, args: dict[str, Any]) -> Result:
-    """``decode``: show what a string says, and whether it is valid."""
+    """Show what a BOLT 12 string says, and whether it is valid."""
     text = args["string"]
     prefix = text.lower().removeprefix("lightning:")[:3]
     if prefix not in _NAMES:
-        raise params.bad_token("string", "Unparsable string", text)
+        raise parameters.bad_token("string", "Unparsable string", text)
     try:
         data = string.decode(text, prefix)
     except errors.MalformedError:
-        raise params.bad_token("string", "invalid bech32 string", text) from None
+        raise parameters.bad_token("string", "invalid bech32 string", text) from None
     try:
         records = tlv.decode_stream(data)
         for record in records:
             if record.type in fields.FIELDS:
                 fields.decode_field(record.type, record.value)
     except errors.MalformedError:
-        raise params.bad_token("string", f"invalid {_NAMES[prefix]} data", text) from None
+        raise parameters.bad_token("string", f"invalid {_NAMES[prefix]} data", text) from None
     return _describe(context.node.family, prefix, records)
 
 
@@ -109,53 +111,13 @@ def _show(family: Family, record: Record, values: dict[int, bytes]) -> tuple[str
     if type_ in _TEXTS:
         return name, value.decode()
     if type_ in (fields.INVREQ_PATHS, fields.OFFER_PATHS):
-        return name, [_show_path(family, path, None) for path in decode_paths(value, name)]
+        return name, [path_as_json(family, path, "path") for path in decode_paths(value, name)]
     if type_ == fields.INVOICE_PATHS:
-        infos = decode_payinfos(values.get(fields.INVOICE_BLINDEDPAY, b""))
-        paths = decode_paths(value, name)
-        return name, [
-            _show_path(family, path, infos[at] if at < len(infos) else None)
-            for at, path in enumerate(paths)
-        ]
+        rows = [path_as_json(family, path, "path") for path in decode_paths(value, name)]
+        payinfos = invoice.decode_payinfos(values.get(fields.INVOICE_BLINDEDPAY, b""))
+        for row, payinfo in zip(rows, payinfos, strict=False):
+            row["payinfo"] = {**asdict(payinfo), "features": payinfo.features.hex()}
+        return name, rows
     if type_ == fields.INVOICE_FEATURES and family is Family.V24_02:
         return "features", value.hex()
     return name, value.hex()
-
-
-def _show_path(family: Family, path: BlindedPath, info: PayInfo | None) -> dict[str, Any]:
-    shown: dict[str, Any]
-    if isinstance(path.introduction_node, bytes):
-        shown = {"first_node_id": path.introduction_node.hex()}
-    else:
-        shown = {
-            "first_scid": format_scid(path.introduction_node.scid),
-            "first_scid_dir": path.introduction_node.direction,
-        }
-    shown[family.path_key_name] = path.first_path_key.hex()
-    if info is not None:
-        shown["payinfo"] = {
-            "fee_base_msat": info.fee_base_msat,
-            "fee_proportional_millionths": info.fee_proportional_millionths,
-            "cltv_expiry_delta": info.cltv_expiry_delta,
-            "htlc_minimum_msat": info.htlc_minimum_msat,
-            "htlc_maximum_msat": info.htlc_maximum_msat,
-            "features": info.features.hex(),
-        }
-    shown["path"] = [
-        {
-            "blinded_node_id": hop.blinded_node_id.hex(),
-            "encrypted_recipient_data": hop.encrypted_data.hex(),
-        }
-        for hop in path.hops
-    ]
-    return shown
-
-
-CALLS = (
-    Call(
-        "decode",
-        (required("string", params.string),),
-        decode,
-        "Show what a BOLT 12 string says",
-    ),
-)
