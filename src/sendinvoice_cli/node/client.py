@@ -13,19 +13,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
 from .queues import take
+from .submodules import load
 
-_json_default = json.JSONEncoder.default
 
-from pyln.client import LightningRpc, RpcError  # noqa: E402
+def _import_pyln() -> tuple[Any, Any]:
+    """LightningRpc and RpcError, with as little of pyln.client as can be had."""
+    json_default = json.JSONEncoder.default
+    try:
+        for module in load("pyln.client", "lightning") or ():
+            with suppress(AttributeError):
+                return module.LightningRpc, module.RpcError
+        from pyln.client import LightningRpc, RpcError
 
-# Importing pyln.client replaces this for the whole process; nothing here needs it.
-json.JSONEncoder.default = _json_default  # type: ignore[method-assign]
+        return LightningRpc, RpcError
+    finally:
+        # pyln.client replaces this for the whole process; nothing here needs it.
+        json.JSONEncoder.default = json_default  # type: ignore[method-assign]
+
+
+LightningRpc, RpcError = _import_pyln()
 
 #: Seconds that lightningd gets to answer a call.
 CALL_SECONDS = 30
