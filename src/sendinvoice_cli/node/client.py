@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
-from .queues import take
+from . import callers
 from .submodules import load
 
 
@@ -107,17 +107,11 @@ class Client:
         params: dict[str, Any],
         reply_filter: Mapping[str, Any] | None,
     ) -> tuple[dict[str, Any], SendInvoiceError | None]:
-        """Have another thread make the call, and keep it: pyln.client knows no timeout."""
+        """Have another thread make the call: pyln.client knows no timeout."""
         if patience is None:
             return self._attempt(method, params, reply_filter)
-        answers: SimpleQueue[tuple[dict[str, Any], SendInvoiceError | None]] = SimpleQueue()
-
-        def attempt() -> None:
-            answers.put(self._attempt(method, params, reply_filter))
-
-        threading.Thread(target=attempt, daemon=True).start()
         try:
-            return take(answers, patience)
+            return callers.run(partial(self._attempt, method, params, reply_filter), patience)
         except Empty:
             return {}, NoAnswerError(
                 f"lightningd did not answer {method} within {patience:g} s", hint=self._lost_hint
