@@ -125,13 +125,14 @@ def seeds() -> list[str]:
         request_string({fields.INVREQ_PATHS: path(NODE_ID, 200).encode()}, sign=False),
         request_string({1_000_000_001 + 2 * at: b"" for at in range(2000)}),
     ]
-    if vectors.directory() is not None:
-        offers = vectors.load("bolt12/offers-test.json")
-        strings = vectors.load("bolt12/format-string-test.json")
-        signatures = vectors.load("bolt12/signature-test.json")
-        found += [each["bolt12"].replace("lno1", "lnr1") for each in offers]
-        found += [each["string"].replace("lno1", "lnr1") for each in strings]
-        found += [each["bolt12"] for each in signatures if "bolt12" in each]
+    for name, kinds in (
+        ("offers", ("accepted", "breaks_a_rule_of_offers", "malformed")),
+        ("strings", ("accepted", "refused")),
+    ):
+        for kind in kinds:
+            texts = (vector["text"] for vector in vectors.load(name)[kind])
+            found += [text.replace("lno1", "lnr1") for text in texts]
+    found.append(vectors.load("signatures")["signed_request"]["text"])
     return found
 
 

@@ -34,7 +34,8 @@ _ROOMS: dict[str, set[str]] = {
     "exchange": {"bolt12", "onion", "node", "request", "errors"},
     "send": {"bolt12", "onion", "node", "exchange", "request", "errors"},
     "batch": {"send", "exchange", "node", "pacing", "rows", "errors"},
-    "cli": {"send", "batch", "render", "request", "rows", "node", "errors"},
+    "help": set(),
+    "cli": {"send", "batch", "render", "request", "rows", "node", "help", "errors"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -50,6 +51,7 @@ _THIRD_PARTIES: dict[str, set[str]] = {
     "node.reply_plugin": {"pyln"},
     "render": {"rich"},
     "cli": {"click"},
+    "help": {"click"},
     "sandbox": {*_CRYPTO, "click"},
 }
 #: Input, output and clocks: nothing for the pure rooms.

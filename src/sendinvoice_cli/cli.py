@@ -10,6 +10,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +25,7 @@ from .errors import (
     TerminatedBySignalError,
     UsageError,
 )
+from .help import WIDTH, Argument, Command, Group, Option
 from .render import lines
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ _SHORT_NETWORKS = {
     "signet": "signet",
     "regtest": "regtest",
 }
+#: The same for each, so that --help shows them in one row.
+_SHORT = "Short for --network."
+
+_argument = partial(click.argument, cls=Argument, required=False)
+_option = partial(click.option, cls=Option)
 
 
 def _parsed_by(
@@ -76,124 +83,174 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
 
 @click.command(
     name="sendinvoice",
+    cls=Command,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "SENDINVOICE",
-        "max_content_width": 100,
+        "max_content_width": WIDTH,
     },
 )
-@click.argument("invreq", required=False)
-@click.argument("label", required=False)
-@click.argument("amount_msat", callback=_amount, required=False)
-@click.argument("timeout", callback=_timeout, required=False)
-@click.argument("quantity", callback=_quantity, required=False)
-@click.option(
+@_argument(
+    "invreq",
+    group=Group.WHAT,
+    about="The request: lnr1..., a bitcoin: URI with lnr=, or - to read it from stdin.",
+)
+@_argument(
+    "label",
+    group=Group.WHAT,
+    about="The name that the invoice gets in lightningd. It must be unique.",
+)
+@_argument(
+    "amount_msat",
+    callback=_amount,
+    group=Group.WHAT,
+    about="What to ask for: 1000, 1000msat, 1sat or 0.00000001btc.  [default: what the request"
+    " offers]",
+)
+@_argument(
+    "timeout",
+    callback=_timeout,
+    group=Group.HOW,
+    about="How many seconds to wait, and for how long the invoice can be paid.  [default: 90]",
+)
+@_argument(
+    "quantity",
+    callback=_quantity,
+    group=Group.WHAT,
+    about="How many items, when the request leaves that open.",
+)
+@_option(
     "--amount-msat",
     "amount_msat_option",
+    group=Group.WHAT,
     callback=_amount,
     metavar="AMOUNT",
     envvar="SENDINVOICE_AMOUNT_MSAT",
     help="The same as AMOUNT_MSAT.",
 )
-@click.option(
-    "--timeout",
-    "timeout_option",
-    callback=_timeout,
-    metavar="SECONDS",
-    envvar="SENDINVOICE_TIMEOUT",
-    help="The same as TIMEOUT.",
-)
-@click.option(
+@_option(
     "--quantity",
     "quantity_option",
+    group=Group.WHAT,
     callback=_quantity,
     metavar="NUMBER",
     envvar="SENDINVOICE_QUANTITY",
     help="The same as QUANTITY.",
 )
-@click.option(
+@_option(
+    "--timeout",
+    "timeout_option",
+    group=Group.HOW,
+    callback=_timeout,
+    metavar="SECONDS",
+    envvar="SENDINVOICE_TIMEOUT",
+    help="The same as TIMEOUT.",
+)
+@_option(
+    "--dry-run",
+    group=Group.HOW,
+    is_flag=True,
+    help="Check everything, and show what would be sent along which path. Changes nothing.",
+)
+@_option(
+    "--renew",
+    group=Group.HOW,
+    is_flag=True,
+    help="If LABEL's invoice for this request has expired unpaid, replace it with a new one.",
+)
+@_option(
+    "--no-connect",
+    group=Group.HOW,
+    is_flag=True,
+    help="Never open a connection to another node.",
+)
+@_option(
+    "--no-replies",
+    group=Group.HOW,
+    is_flag=True,
+    help="Do not start the reply helper in lightningd. A refusal then looks like a timeout.",
+)
+@_option(
     "--lightning-dir",
+    group=Group.NODE,
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="lightningd's directory.  [default: ~/.lightning]",
 )
-@click.option(
+@_option(
     "--network",
+    group=Group.NODE,
     metavar="NAME",
     shell_complete=_complete_network,
     help="lightningd's network.  [default: bitcoin]",
 )
-@click.option("--mainnet", is_flag=True, help="Short for --network=bitcoin.")
-@click.option("--testnet", is_flag=True, help="Short for --network=testnet.")
-@click.option("--testnet4", is_flag=True, help="Short for --network=testnet4.")
-@click.option("--signet", is_flag=True, help="Short for --network=signet.")
-@click.option("--regtest", is_flag=True, help="Short for --network=regtest.")
-@click.option(
+@_option("--mainnet", group=Group.NODE, is_flag=True, help=_SHORT)
+@_option("--testnet", group=Group.NODE, is_flag=True, help=_SHORT)
+@_option("--testnet4", group=Group.NODE, is_flag=True, help=_SHORT)
+@_option("--signet", group=Group.NODE, is_flag=True, help=_SHORT)
+@_option("--regtest", group=Group.NODE, is_flag=True, help=_SHORT)
+@_option(
     "--rpc-file",
+    group=Group.NODE,
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="lightningd's socket; an absolute path wins.  [default: lightning-rpc]",
+    help="lightningd's socket. An absolute path stands for itself.  [default: lightning-rpc]",
 )
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    envvar="SENDINVOICE_JSON",
-    help="Print one JSON object.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Check everything and show what would be sent, and along which path. Changes nothing.",
-)
-@click.option(
-    "--renew",
-    is_flag=True,
-    help="Replace LABEL's expired, unpaid invoice for this request by a fresh one.",
-)
-@click.option("--no-connect", is_flag=True, help="Never open a new connection to a node.")
-@click.option(
-    "--no-replies",
-    is_flag=True,
-    help="Do not start the reply helper in lightningd. Refusals then show as timeouts.",
-)
-@click.option(
+@_option(
     "--batch",
+    group=Group.BATCH,
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Answer many: JSON Lines, or CSV with a header (invreq,label,amount_msat,timeout,"
-    "quantity). - is stdin.",
+    help="Answer many requests: JSON Lines, or CSV with a header (invreq, label, amount_msat,"
+    " timeout, quantity). - is stdin.",
 )
-@click.option(
+@_option(
     "--output",
+    group=Group.BATCH,
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Batch: append each result to FILE as well, as it comes.",
+    help="Append each result of the batch to FILE, as JSON.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show each step, and the calls made.")
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing but errors.")
-@click.option(
+@_option(
+    "--json",
+    "as_json",
+    group=Group.OUTPUT,
+    is_flag=True,
+    envvar="SENDINVOICE_JSON",
+    help="Print one JSON object for each request.",
+)
+@_option(
+    "-v",
+    "--verbose",
+    group=Group.OUTPUT,
+    is_flag=True,
+    help="Show each step, and each call to lightningd.",
+)
+@_option("-q", "--quiet", group=Group.OUTPUT, is_flag=True, help="Show errors only.")
+@_option(
     "--color",
+    group=Group.OUTPUT,
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
     help="When to use colour.",
 )
-@click.version_option(__version__, prog_name="sendinvoice", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__,
+    cls=Option,
+    group=Group.OUTPUT,
+    prog_name="sendinvoice",
+    message="%(prog)s %(version)s",
+)
 def command(**params: Any) -> ExitStatus:
-    """Answer a BOLT 12 invoice_request (a refund, a withdrawal, a payout) with an invoice.
+    """Answer a BOLT 12 invoice_request with an invoice, and wait until it is paid.
 
-    INVREQ is the request (lnr1…; - reads it from stdin). It is answered through
-    your own Core Lightning node: an invoice named LABEL is created and sent to
-    the payer, and the command waits until it is paid.
+    An invoice_request (lnr1...) is money that somebody offers you: a refund, a
+    withdrawal, a payout. Your own Core Lightning node makes the invoice and sends
+    it to the payer.
 
-    AMOUNT_MSAT is what to ask for, such as 1000, 1000msat, 1sat or
-    0.00000001btc; by default what the request offers. TIMEOUT is how many seconds
-    to wait (90), and how long the invoice lives. QUANTITY is needed when the
-    request leaves its quantity open.
-
-    Running the same command again never makes a second invoice: it goes on with
-    the first.
+    Running the same command again never makes a second invoice: it continues
+    with the first one.
     """
     return _run(params)
 

@@ -264,8 +264,8 @@ def test_other_strings(prefix: str) -> None:
 
 
 def test_a_request_of_the_bolts_answers_an_offer() -> None:
-    vector = vectors.load("bolt12/signature-test.json")[3]
-    _refused(vector["bolt12"], UnanswerableRequestError, "^offer_issuer_id: ")
+    vector = vectors.load("signatures")["signed_request"]
+    _refused(vector["text"], UnanswerableRequestError, "^offer_issuer_id: ")
 
 
 def test_size_limit() -> None:

@@ -11,54 +11,46 @@ from sendinvoice_cli.bolt12.tlv import Record
 from tests import vectors
 from tests.requests_builder import OTHER_KEY, PAYER_ID, PAYER_KEY, point, records
 
-_VECTORS = vectors.cases("bolt12/signature-test.json", "comment")
+_TREES = vectors.cases("signatures", "trees")
 
 
 def _records(vector: dict[str, Any]) -> tuple[Record, ...]:
-    """A vector's records: its string, or the records that its leaves name."""
-    if "bolt12" in vector:
-        return tlv.decode_stream(string.decode(vector["bolt12"], "lnr"))
-    leaf = "H(`LnLeaf`,"
-    encoded = [
-        key.removeprefix(leaf).rstrip(")")
-        for leaves in vector["leaves"]
-        for key in leaves
-        if key.startswith(leaf)
-    ]
-    return tlv.decode_stream(bytes.fromhex("".join(encoded)))
+    """The records under a tree of the vectors."""
+    return tlv.decode_stream(bytes.fromhex("".join(leaf["record"] for leaf in vector["leaves"])))
 
 
-@pytest.mark.parametrize("vector", _VECTORS)
+@pytest.mark.parametrize("vector", _TREES)
 def test_leaves(vector: dict[str, Any]) -> None:
-    unsigned = [record for record in _records(vector) if not signature.is_signature(record)]
-    assert unsigned[0].encode().hex() == vector["first-tlv"]
-    assert len(unsigned) == len(vector["leaves"])
-    for record, leaf in zip(unsigned, vector["leaves"], strict=True):
-        expected = list(leaf.values())
-        assert signature.tagged_hash(b"LnLeaf", record.encode()).hex() == expected[0]
-        nonce_tag = b"LnNonce" + unsigned[0].encode()
-        nonce = signature.tagged_hash(nonce_tag, tlv.encode_bigsize(record.type))
-        assert nonce.hex() == expected[1]
+    found = _records(vector)
+    for record, expected in zip(found, vector["leaves"], strict=True):
+        leaf = signature.tagged_hash(b"LnLeaf", record.encode())
+        assert leaf.hex() == expected["leaf"]
+        nonce = signature.tagged_hash(
+            b"LnNonce" + found[0].encode(), tlv.encode_bigsize(record.type)
+        )
+        assert nonce.hex() == expected["nonce"]
+        both = signature.tagged_hash(b"LnBranch", b"".join(sorted((leaf, nonce))))
+        assert both.hex() == expected["leaf_and_nonce"]
 
 
-@pytest.mark.parametrize("vector", _VECTORS)
+@pytest.mark.parametrize("vector", _TREES)
 def test_merkle_root(vector: dict[str, Any]) -> None:
-    assert signature.merkle_root(_records(vector)).hex() == vector["merkle"]
+    assert signature.merkle_root(_records(vector)).hex() == vector["root"]
 
 
 def test_signature_of_the_request() -> None:
-    vector = vectors.load("bolt12/signature-test.json")[3]
-    found = _records(vector)
-    tag = vector["signature_tag"]
-    assert tag == "lightninginvoice_requestsignature"
-    root = bytes.fromhex(vector["merkle"])
+    vector = vectors.load("signatures")["signed_request"]
+    found = tlv.decode_stream(string.decode(vector["text"], "lnr"))
+    assert vector["tag"] == "lightninginvoice_requestsignature"
+    root = signature.merkle_root(found)
+    assert root.hex() == vector["root"]
     digest = signature.signature_hash("invoice_request", "signature", root)
-    assert digest.hex() == vector["H(signature_tag,merkle)"]
+    assert digest.hex() == vector["digest"]
     fields = dict(found)
     assert fields[240].hex() == vector["signature"]
     assert signature.verify("invoice_request", found, fields[88], fields[240])
-    # Bob (0x42...) signed it, by BIP-340 with an auxiliary value of zeros.
-    assert signature.verify("invoice_request", found, point(b"\x42" * 32), fields[240])
+    signer = point(bytes.fromhex(vector["secret_key"]))
+    assert signature.verify("invoice_request", found, signer, fields[240])
 
 
 def test_tagged_hash() -> None:

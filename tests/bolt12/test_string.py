@@ -12,15 +12,16 @@ _DATA = b"\x00\x03abc\x0a\x05hello"
 _TEXT = string.encode("lnr", _DATA)
 
 
-@pytest.mark.parametrize("vector", vectors.cases("bolt12/format-string-test.json", "comment"))
-def test_format_string_vectors(vector: dict[str, object]) -> None:
-    text = str(vector["string"])
-    if vector["valid"]:
-        records = tlv.decode_stream(string.decode(text, "lno"))
-        assert [record.type for record in records] == [8, 10, 18, 22]
-    else:
-        with pytest.raises(MalformedError):
-            string.decode(text, "lno")
+@pytest.mark.parametrize("vector", vectors.cases("strings", "accepted"))
+def test_vectors_of_accepted_strings(vector: dict[str, str]) -> None:
+    records = tlv.decode_stream(string.decode(vector["text"], "lno"))
+    assert [record.type for record in records] == [8, 10, 18, 22]
+
+
+@pytest.mark.parametrize("vector", vectors.cases("strings", "refused"))
+def test_vectors_of_refused_strings(vector: dict[str, str]) -> None:
+    with pytest.raises(MalformedError):
+        string.decode(vector["text"], "lno")
 
 
 @given(st.sampled_from(["lno", "lnr", "lni"]), st.binary(min_size=1, max_size=200))

@@ -14,22 +14,20 @@ from sendinvoice_cli.onion.blinding import PathNode
 from tests import vectors
 from tests.requests_builder import NODE_ID, node_id
 
+_PATHS: list[dict[str, Any]] = vectors.load("route_blinding")["paths"]
+_HOPS = [pytest.param(hop, id=hop["node_id"][:8]) for path in _PATHS for hop in path["hops"]]
 
-def _vector() -> Any:
-    return vectors.load("bolt04/route-blinding-test.json")
 
-
-def _nodes(hops: list[Any]) -> list[PathNode]:
-    return [
-        PathNode(
-            bytes.fromhex(hop["node_id"]), tlv.decode_stream(bytes.fromhex(hop["encoded_tlvs"]))
-        )
-        for hop in hops
+def _blinded(path: dict[str, Any]) -> BlindedPath:
+    nodes = [
+        PathNode(bytes.fromhex(hop["node_id"]), tlv.decode_stream(bytes.fromhex(hop["data"])))
+        for hop in path["hops"]
     ]
+    return blinding.blind_path(nodes, bytes.fromhex(path["session_key"]))
 
 
-def _encoded_data(tlvs: dict[str, Any]) -> bytes:
-    """The vector's description of a hop's data, with our numbers of its fields."""
+def _encoded_data(named: dict[str, Any]) -> bytes:
+    """A hop's data by the names of its fields, with our numbers for them."""
     numbers = {
         "padding": blinding.PADDING,
         "path_id": blinding.PATH_ID,
@@ -38,7 +36,7 @@ def _encoded_data(tlvs: dict[str, Any]) -> bytes:
         "unknown_tag_65535": 65535,
     }
     records = []
-    for name, value in tlvs.items():
+    for name, value in named.items():
         if name == "short_channel_id":
             encoded = int(value.split("x")[2]).to_bytes(8, "big")
             records.append(Record(blinding.SHORT_CHANNEL_ID, encoded))
@@ -52,66 +50,57 @@ def _encoded_data(tlvs: dict[str, Any]) -> bytes:
             encoded += tlv.encode_tu(value["htlc_minimum_msat"])
             records.append(Record(blinding.PAYMENT_CONSTRAINTS, encoded))
         elif name == "allowed_features":
-            bitmap = sum(1 << bit for bit in value["features"])
+            bitmap = sum(1 << bit for bit in value)
             records.append(Record(blinding.ALLOWED_FEATURES, tlv.encode_tu(bitmap)))
         else:
             records.append(Record(numbers[name], bytes.fromhex(value)))
     return tlv.encode_stream(sorted(records))
 
 
-def test_field_numbers() -> None:
-    for hop in _vector()["generate"]["hops"]:
-        assert _encoded_data(hop["tlvs"]).hex() == hop["encoded_tlvs"]
+@pytest.mark.parametrize("hop", _HOPS)
+def test_field_numbers(hop: dict[str, Any]) -> None:
+    assert _encoded_data(hop["fields"]).hex() == hop["data"]
 
 
-def test_route_of_the_vectors() -> None:
-    """Two paths, each made by its own session key, make the whole route when joined."""
-    vector = _vector()
-    hops = vector["generate"]["hops"]
-    first = blinding.blind_path(_nodes(hops[:2]), bytes.fromhex(hops[0]["session_key"]))
-    second = blinding.blind_path(_nodes(hops[2:]), bytes.fromhex(hops[2]["session_key"]))
-    route = vector["route"]
-    assert first.introduction_node == bytes.fromhex(route["first_node_id"])
-    assert first.first_path_key == bytes.fromhex(route["first_path_key"])
-    assert first.hops + second.hops == tuple(
-        BlindedHop(bytes.fromhex(hop["blinded_node_id"]), bytes.fromhex(hop["encrypted_data"]))
-        for hop in route["hops"]
+@pytest.mark.parametrize("path", _PATHS, ids=["first", "second"])
+def test_paths_of_the_vectors(path: dict[str, Any]) -> None:
+    """Each is made from its own session key."""
+    first = path["hops"][0]
+    assert _blinded(path) == BlindedPath(
+        bytes.fromhex(first["node_id"]),
+        bytes.fromhex(first["path_key"]),
+        tuple(
+            BlindedHop(bytes.fromhex(hop["blinded_node_id"]), bytes.fromhex(hop["encrypted_data"]))
+            for hop in path["hops"]
+        ),
     )
-    # What Carol is told to use next is what the second path begins with.
-    override = hops[1]["tlvs"]["next_path_key_override"]
-    assert second.first_path_key.hex() == override
 
 
-@pytest.mark.parametrize("at", range(4))
-def test_keys_of_the_vectors(at: int) -> None:
-    hop = _vector()["generate"]["hops"][at]
+def test_the_paths_of_the_vectors_join() -> None:
+    """What the first path's last node is told to use next is what the second begins with."""
+    first, second = _PATHS
+    override = first["hops"][-1]["fields"]["next_path_key_override"]
+    assert _blinded(second).first_path_key.hex() == override
+
+
+@pytest.mark.parametrize("hop", _HOPS)
+def test_keys_of_the_vectors(hop: dict[str, Any]) -> None:
     secret = bytes.fromhex(hop["shared_secret"])
     node = bytes.fromhex(hop["node_id"])
-    assert PrivateKey(bytes.fromhex(hop["path_privkey"])).ecdh(node) == secret
+    assert PrivateKey(bytes.fromhex(hop["path_secret"])).ecdh(node) == secret
     assert blinding.derive_key(b"rho", secret).hex() == hop["rho"]
     assert blinding.blind_node_id(node, secret).hex() == hop["blinded_node_id"]
-    assert (
-        blinding.encrypt(secret, bytes.fromhex(hop["encoded_tlvs"])).hex()
-        == (hop["encrypted_data"])
-    )
-    assert (
-        blinding.decrypt(secret, bytes.fromhex(hop["encrypted_data"])).hex()
-        == (hop["encoded_tlvs"])
-    )
+    assert blinding.encrypt(secret, bytes.fromhex(hop["data"])).hex() == hop["encrypted_data"]
 
 
-@pytest.mark.parametrize("at", range(4))
-def test_unblinding_of_the_vectors(at: int) -> None:
+@pytest.mark.parametrize("hop", _HOPS)
+def test_unblinding_of_the_vectors(hop: dict[str, Any]) -> None:
     """The same secrets, from the nodes' side."""
-    vector = _vector()
-    hop = vector["unblind"]["hops"][at]
     path_key = bytes.fromhex(hop["path_key"])
-    secret = PrivateKey(bytes.fromhex(hop["node_privkey"])).ecdh(path_key)
-    encrypted = bytes.fromhex(vector["route"]["hops"][at]["encrypted_data"])
-    assert blinding.decrypt(secret, encrypted).hex() == hop["decrypted_data"]
-    factor = int.from_bytes(blinding.blinding_factor(path_key, secret), "big")
-    next_key = PrivateKey(bytes.fromhex(_vector()["generate"]["hops"][at]["path_privkey"]))
-    followed = next_key.multiply(factor.to_bytes(32, "big")).public_key.format()
+    secret = PrivateKey(bytes.fromhex(hop["secret_key"])).ecdh(path_key)
+    assert blinding.decrypt(secret, bytes.fromhex(hop["encrypted_data"])).hex() == hop["data"]
+    factor = blinding.blinding_factor(path_key, secret)
+    followed = PrivateKey(bytes.fromhex(hop["path_secret"])).multiply(factor).public_key.format()
     assert followed.hex() == hop["next_path_key"]
 
 

@@ -15,7 +15,6 @@ from tests import vectors
 from tests.onion import sphinx
 from tests.requests_builder import node_id, path
 
-_VECTOR = "bolt04/blinded-onion-message-onion-test.json"
 _CONTENT = [Record(message.INVOICE, b"an invoice")]
 
 
@@ -46,49 +45,47 @@ def _multiply(point: bytes, factor: bytes) -> bytes:
 
 
 def _vector_message(monkeypatch: pytest.MonkeyPatch, vector: Any) -> OnionMessage:
-    """Alice's message to Dave along his own path from Bob."""
-    alice, bob, carol, dave = vector["generate"]["hops"]
+    """A message into a path that begins at the second node of four."""
+    first, *theirs = vector["hops"]
     nodes = [
-        bytes(PrivateKey(bytes.fromhex(hop["privkey"])).public_key.format())
-        for hop in vector["decrypt"]["hops"]
+        bytes(PrivateKey(bytes.fromhex(hop["secret_key"])).public_key.format())
+        for hop in vector["hops"]
     ]
-    daves_path = blinding.blind_path(
+    their_path = blinding.blind_path(
         [
-            PathNode(node, tlv.decode_stream(bytes.fromhex(hop["encrypted_data_tlv"])))
-            for node, hop in zip(nodes[1:], (bob, carol, dave), strict=True)
+            PathNode(node, tlv.decode_stream(bytes.fromhex(hop["data"])))
+            for node, hop in zip(nodes[1:], theirs, strict=True)
         ],
-        bytes.fromhex(bob["path_key_secret"]),
+        bytes.fromhex(theirs[0]["path_secret"]),
     )
-    session_key = bytes.fromhex(alice["path_key_secret"])
+    session_key = bytes.fromhex(first["path_secret"])
     monkeypatch.setattr("secrets.token_bytes", lambda _size: session_key)
-    hello = Record(1, bytes.fromhex(vector["onionmessage"]["unknown_tag_1"]))
-    return message.outgoing(nodes[:2], [hello], daves_path)
+    content = [Record(int(type_), bytes.fromhex(hex_)) for type_, hex_ in vector["content"].items()]
+    return message.outgoing(nodes[:2], content, their_path)
 
 
 def test_route_of_the_vector(monkeypatch: pytest.MonkeyPatch) -> None:
-    vector = vectors.load(_VECTOR)
+    vector = vectors.load("onion_message")
     onion = _vector_message(monkeypatch, vector)
-    route = vector["route"]
-    assert onion.first_node.hex() == route["first_node_id"]
-    assert onion.first_path_key.hex() == route["first_path_key"]
+    assert onion.first_node.hex() == vector["first_node"]
+    assert onion.first_path_key.hex() == vector["hops"][0]["path_key"]
     assert [hop.blinded_node_id.hex() for hop in onion.hops] == [
-        hop["blinded_node_id"] for hop in route["hops"]
+        hop["blinded_node_id"] for hop in vector["hops"]
     ]
     assert [dict(tlv.decode_stream(hop.payload))[4].hex() for hop in onion.hops] == [
-        hop["encrypted_recipient_data"] for hop in route["hops"]
+        hop["encrypted_data"] for hop in vector["hops"]
     ]
 
 
 def test_payloads_of_the_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Byte for byte what the vector's packet has inside, layer by layer."""
-    vector = vectors.load(_VECTOR)
+    vector = vectors.load("onion_message")
     onion = _vector_message(monkeypatch, vector)
-    packet = bytes.fromhex(vector["onionmessage"]["onion_message_packet"])
+    # Type, path key and length of the message stand in front of the packet.
+    packet = bytes.fromhex(vector["hops"][0]["message"])[2 + 33 + 2 :]
     assert onion.packet_size() == len(packet) - 1 - 33 - 32
-    for hop, generated, node in zip(
-        onion.hops, vector["generate"]["hops"], vector["decrypt"]["hops"], strict=True
-    ):
-        key, path_key = bytes.fromhex(node["privkey"]), bytes.fromhex(generated["E"])
+    for hop, expected in zip(onion.hops, vector["hops"], strict=True):
+        key, path_key = bytes.fromhex(expected["secret_key"]), bytes.fromhex(expected["path_key"])
         payload, packet = sphinx.peel(packet, key, path_key)
         assert payload == hop.payload
     assert packet == b""

@@ -39,15 +39,14 @@ def _message(
 
 
 def test_the_vectors_onion_message() -> None:
-    vector = vectors.load("bolt04/blinded-onion-message-onion-test.json")
-    hops = vector["decrypt"]["hops"]
+    hops = vectors.load("onion_message")["hops"]
     for at, hop in enumerate(hops):
-        path_key, packet = _split_message(bytes.fromhex(hop["onion_message"]))
-        unwrapped = onion_layers.unwrap(PrivateKey(bytes.fromhex(hop["privkey"])), path_key, packet)
+        path_key, packet = _split_message(bytes.fromhex(hop["message"]))
+        unwrapped = onion_layers.unwrap(PrivateKey(bytes.fromhex(hop["secret_key"])), path_key, packet)
         if at < len(hops) - 1:
             assert isinstance(unwrapped, Forward)
-            assert unwrapped.next_node == bytes.fromhex(hop["next_node_id"])
-            following = _split_message(bytes.fromhex(hops[at + 1]["onion_message"]))
+            assert unwrapped.next_node == bytes.fromhex(hop["next_node"])
+            following = _split_message(bytes.fromhex(hops[at + 1]["message"]))
             assert (unwrapped.path_key, unwrapped.packet) == following
         else:
             assert isinstance(unwrapped, Received)
@@ -55,15 +54,13 @@ def test_the_vectors_onion_message() -> None:
 
 
 def test_the_vectors_blinded_route() -> None:
-    vector = vectors.load("bolt04/route-blinding-test.json")
-    hops = zip(vector["unblind"]["hops"], vector["route"]["hops"], strict=True)
-    for hop, blinded in hops:
-        key = PrivateKey(bytes.fromhex(hop["node_privkey"]))
+    for hop in (hop for path in vectors.load("route_blinding")["paths"] for hop in path["hops"]):
+        key = PrivateKey(bytes.fromhex(hop["secret_key"]))
         path_key = bytes.fromhex(hop["path_key"])
-        opened = onion_layers.open_hop(key, path_key, bytes.fromhex(blinded["encrypted_data"]))
-        records = tlv.decode_stream(bytes.fromhex(hop["decrypted_data"]))
+        opened = onion_layers.open_hop(key, path_key, bytes.fromhex(hop["encrypted_data"]))
+        records = tlv.decode_stream(bytes.fromhex(hop["data"]))
         assert opened.values == dict(records)
-        expected = hop.get("next_path_key_override", hop["next_path_key"])
+        expected = hop["fields"].get("next_path_key_override", hop["next_path_key"])
         assert opened.next_path_key.hex() == expected
 
 

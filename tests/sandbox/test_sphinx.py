@@ -20,31 +20,29 @@ def _peel(packet: bytes, key: PrivateKey, data: bytes = b"") -> sphinx.Layer:
 
 
 def test_the_vectors_packet_is_built() -> None:
-    vector = vectors.load("bolt04/onion-test.json")
-    generate = vector["generate"]
+    vector = vectors.load("payment_onion")
     hops = [
-        Hop(bytes.fromhex(hop["pubkey"]), bytes.fromhex(hop["payload"])) for hop in generate["hops"]
+        Hop(bytes.fromhex(hop["node_id"]), bytes.fromhex(hop["payload"])) for hop in vector["hops"]
     ]
-    data = bytes.fromhex(generate["associated_data"])
-    packet, _ = sphinx.build(hops, 1300, data, bytes.fromhex(generate["session_key"]))
-    assert packet.hex() == vector["onion"]
+    data = bytes.fromhex(vector["associated_data"])
+    packet, _ = sphinx.build(hops, 1300, data, bytes.fromhex(vector["session_key"]))
+    assert packet.hex() == vector["packet"]
 
 
 def test_the_vectors_packet_is_peeled() -> None:
-    vector = vectors.load("bolt04/onion-test.json")
-    data = bytes.fromhex(vector["generate"]["associated_data"])
-    packet: bytes | None = bytes.fromhex(vector["onion"])
+    vector = vectors.load("payment_onion")
+    data = bytes.fromhex(vector["associated_data"])
+    packet: bytes | None = bytes.fromhex(vector["packet"])
     payloads = []
-    for key in vector["decode"]:
+    for hop in vector["hops"]:
         assert packet is not None
-        layer = _peel(packet, PrivateKey(bytes.fromhex(key)), data)
+        layer = _peel(packet, PrivateKey(bytes.fromhex(hop["secret_key"])), data)
         payloads.append(layer.payload)
         packet = layer.next_packet
     assert packet is None
-    expected = [bytes.fromhex(hop["payload"]) for hop in vector["generate"]["hops"]]
-    assert [hop[-len(payload) :] for hop, payload in zip(expected, payloads, strict=True)] == (
-        payloads
-    )
+    expected = [bytes.fromhex(hop["payload"]) for hop in vector["hops"]]
+    # The vector's payloads have their length in front.
+    assert [whole[-len(part) :] for whole, part in zip(expected, payloads, strict=True)] == payloads
 
 
 @pytest.mark.parametrize("size", _SIZES)
