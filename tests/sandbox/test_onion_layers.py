@@ -42,7 +42,9 @@ def test_the_vectors_onion_message() -> None:
     hops = vectors.load("onion_message")["hops"]
     for at, hop in enumerate(hops):
         path_key, packet = _split_message(bytes.fromhex(hop["message"]))
-        unwrapped = onion_layers.unwrap(PrivateKey(bytes.fromhex(hop["secret_key"])), path_key, packet)
+        unwrapped = onion_layers.unwrap(
+            PrivateKey(bytes.fromhex(hop["secret_key"])), path_key, packet
+        )
         if at < len(hops) - 1:
             assert isinstance(unwrapped, Forward)
             assert unwrapped.next_node == bytes.fromhex(hop["next_node"])
