@@ -30,8 +30,6 @@ from .waiting import LAST_COPY_BEFORE, Due, Waiting, give_up_at
 
 #: How often one step may lose lightningd until it is given up: lightningd may go down by it.
 MAX_LOSSES = 5
-#: Seconds; longer than anything here takes.
-_LONG = 3600
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -63,7 +61,7 @@ class Host(Protocol):
         """Begin work that may block for minutes; its end counts as something heard."""
 
     async def wait(self, until: float) -> None:
-        """Wait until then, or until something is heard."""
+        """Wait until then (math.inf: as long as it takes), or until something is heard."""
 
     def take_events(self) -> list[Change | Reply]:
         """What was heard of this request since it was asked for last."""
@@ -143,11 +141,11 @@ class _Answer:
         exchange, host = self.exchange, self.host
         copy = self.copy = _CopyOnItsWay(exchange, host)
         while not await self._has_route(copy):
-            await host.wait(host.now() + _LONG)
+            await host.wait(math.inf)
         if copy.route is None:
             raise exchange.no_route()
         while not host.link.is_hearing_settled:
-            await host.wait(host.now() + _LONG)
+            await host.wait(math.inf)
         while copy.goes_at is not None and host.now() < copy.goes_at:
             await host.wait(copy.goes_at)
         await self._step(exchange.create)

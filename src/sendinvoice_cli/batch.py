@@ -45,6 +45,8 @@ MAX_UNSENT = 100
 MAX_REPEATED = 1000
 #: Rows that are under way at all.
 MAX_ROWS = 2000
+#: Seconds of one wait of a row. Event loops refuse to look years ahead.
+MAX_WAIT_SECONDS = 3600
 
 _T = TypeVar("_T")
 
@@ -288,7 +290,9 @@ class _RowHost:
         if not self._is_awake:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            timer = loop.call_later(max(until - self.now(), 0), self.wake)
+            # Longer waits than that are waited for again.
+            seconds = min(max(until - self.now(), 0), MAX_WAIT_SECONDS)
+            timer = loop.call_later(seconds, self.wake)
             try:
                 await self._suspend(self._waiter)
             finally:

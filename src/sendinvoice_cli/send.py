@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .answer import answer, interruption, run_blocking
 from .errors import InterruptedBySignalError, UsageError
@@ -69,7 +69,7 @@ def send(
     :param wait: for an event, at most so many seconds.
     :raises UsageError: the request does not fit the arguments.
     """
-    host = _Blocking(client, request, progress, clock=clock, sleep=sleep, wait=wait)
+    host = BlockingHost(client, request, progress, clock=clock, sleep=sleep, wait=wait)
     try:
         outcome = run_blocking(answer(host.exchange, host))
         settled()
@@ -82,7 +82,7 @@ def send(
     return outcome
 
 
-class _Blocking:
+class BlockingHost:
     """A host that blocks in every call and every wait."""
 
     def __init__(
@@ -100,6 +100,8 @@ class _Blocking:
         self._wait = wait
         self._events: Events = SimpleQueue()
         self._heard: list[Change | Reply] = []
+        #: Work that goes on in the background.
+        self.jobs: list[_Job[Any]] = []
         self.link = Link(client, self._events.put, progress, clock=clock, sleep=sleep)
         self.exchange = Exchange(request, self.link, progress)
 
@@ -107,7 +109,9 @@ class _Blocking:
         return step()
 
     def begin(self, work: Callable[[], _T]) -> _Job[_T]:
-        return _Job(work, lambda: self._events.put(_JobEnded()))
+        job = _Job(work, lambda: self._events.put(_JobEnded()))
+        self.jobs = [each for each in self.jobs if not each.done()] + [job]
+        return job
 
     async def wait(self, until: float) -> None:
         event = self._wait(self._events, max(until - self.now(), 0))

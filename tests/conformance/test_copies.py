@@ -12,14 +12,14 @@ import pytest
 from sendinvoice_cli.bolt12 import fields, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import ExitStatus
-from sendinvoice_cli.exchange import Outcome
 from sendinvoice_cli.node.reply_plugin import EXPECT, REPLIES
 from sendinvoice_cli.onion import message
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.requests import request_id
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from sendinvoice_cli.send import LAST_WORD_SECONDS
+from sendinvoice_cli.waiting import LAST_WORD_SECONDS
 from tests.crafting import craft_request
 from tests.networks import SENT, Network, finish, wait_for
 from tests.networks.holds import held

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from sendinvoice_cli.errors import ExitStatus
-from sendinvoice_cli.exchange import Outcome
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
-from sendinvoice_cli.send import LAST_WORD_SECONDS
+from sendinvoice_cli.waiting import LAST_WORD_SECONDS
 from tests.networks import Network, finish
 from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import (
