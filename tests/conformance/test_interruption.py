@@ -46,7 +46,10 @@ newest = pytest.mark.parametrize("network", ["v26.06", "lightningd"], indirect=T
 
 #: The calls of one send where no helper runs, in the order in which each
 #: thread makes them: what asks, what starts the helper, what sends, what waits.
-_ASKING = ("getinfo", "listconfigs", "help", "listinvoices", "listnodes", "listpeers")
+_ASKING = (
+    *("getinfo", "listconfigs", "help", "listinvoices"),
+    *("listpeerchannels", "listnodes", "listpeers"),
+)
 #: Where the request has no path, so that one to the payer itself is looked for.
 _FURTHER = ("help", "listnodes", "listchannels")
 _HELPER = ("sendinvoice-expect", "plugin", "sendinvoice-expect")

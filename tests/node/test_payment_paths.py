@@ -167,6 +167,15 @@ def test_peers_that_will_not_do(network: Network) -> None:
     assert _choose(_client([_incoming(2)], [_detail(2)], network)) == []
 
 
+def test_a_peer_that_takes_onion_messages_from_channel_peers_only() -> None:
+    """We are one: eclair 0.14 offers feature 67 instead of 39."""
+    able = (1 << 67 | 1 << 25).to_bytes(9, "big").hex()
+    client = _client([_incoming(2)], [_detail(2)])
+    peer = {"id": node_id(2).hex(), "connected": True, "num_channels": 1, "features": able}
+    client.answers["listpeers"] = {"peers": [peer]}
+    assert _choose(client) == [2]
+
+
 def test_order() -> None:
     """The whole amount at once, then cheap; in parts, then wide. Unknown peers last."""
     amount_msat = 10**7

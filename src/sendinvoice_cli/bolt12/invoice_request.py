@@ -26,9 +26,9 @@ MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
 
 @dataclass(frozen=True)
 class InvoiceRequest:
-    """A request that can be answered, as far as that shows without a node or a clock.
+    """A request that passed every check that needs neither a node nor a clock.
 
-    :param records: every TLV record, known or not, as it came.
+    :param records: every TLV record, known or not, unchanged.
     :param metadata: invreq_metadata.
     :param payer_id: 33-byte point.
     :param chain: 32-byte genesis block hash; None stands for bitcoin.
@@ -65,8 +65,9 @@ class InvoiceRequest:
 
 
 def decode(text: str) -> InvoiceRequest:
-    """Read an ``lnr1…`` string and check all of it that needs neither node nor clock.
+    """Read an ``lnr1…`` string, and check what needs neither a node nor a clock.
 
+    :param text: any form that ``string.decode`` takes.
     :raises MalformedError: the string, the TLV stream or a field breaks its rules.
     :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
     """
@@ -126,7 +127,7 @@ def _age(seconds: int) -> str:
 
 
 def _check_type(type_: int) -> bool:
-    """Whether a type is known; an unknown one is refused where BOLT 12 says so."""
+    """Whether a type is known. Raises for an unknown one that BOLT 12 has readers refuse."""
     if type_ in fields.RECURRENCE:
         raise UnanswerableRequestError(
             f"{fields.field_name(type_)}: recurring payments are not supported"
@@ -178,7 +179,7 @@ def _check_amounts(values: dict[int, Any]) -> None:
     if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
         raise UnanswerableRequestError("invreq_amount: missing")
     if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:
-        raise UnanswerableRequestError("offer_currency: stands without an offer_amount")
+        raise UnanswerableRequestError("offer_currency: present without an offer_amount")
 
 
 def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> None:

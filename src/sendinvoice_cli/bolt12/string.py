@@ -38,11 +38,11 @@ _PERCENT = re.compile("%([0-9A-Fa-f]{2})")
 #: A key that begins so must be understood (BIP 321, "Forward compatibility").
 _REQUIRED = "req-"
 
-#: What to do about a string that makes no sense.
+#: Hint for a string that cannot be read to its end.
 CUT_SHORT = "was it copied whole?"
 
-#: Longest string accepted, in characters. An onion message carries less than
-#: 32 KiB, so nothing that could be answered comes near.
+#: Longest string accepted, in characters. It is more than 32 KiB of data, and an
+#: onion message carries less.
 MAX_LENGTH = 64 * 1024
 
 

@@ -21,7 +21,7 @@ from ..onion import blinding
 from ..onion.blinding import PathNode
 from .client import Client
 from .graph import Graph
-from .info import ONION_MESSAGES, NodeInfo, offers_feature
+from .info import NodeInfo, offers_feature
 
 #: Feature bit of option_route_blinding (BOLT 9).
 ROUTE_BLINDING = 24
@@ -264,7 +264,7 @@ def _incoming(
             row is None
             or features is None
             or not offers_feature(features, ROUTE_BLINDING)
-            or not offers_feature(features, ONION_MESSAGES)
+            or not graph.takes_ours(peer)
             or (info.fronting_nodes and peer not in info.fronting_nodes)
         ):
             continue

@@ -1,4 +1,4 @@
-"""Onion messages: which node is told what.
+"""Onion messages: what each node on the way is told.
 
 Source: BOLT 4, "Onion Messages".
 """
@@ -21,7 +21,7 @@ INVOICE_REQUEST = 64
 INVOICE = 66
 INVOICE_ERROR = 68
 
-#: Size of the payloads an onion message packet holds: the common one, and the great one.
+#: Bytes of payloads that the two sizes of onion packets hold.
 PACKET_SIZES = (1300, 32768)
 _HMAC_SIZE = 32
 
@@ -40,10 +40,11 @@ class OnionHop:
 
 @dataclass(frozen=True)
 class OnionMessage:
-    """A message ready to be wrapped.
+    """A message before ``createonion`` makes an onion of it.
 
     :param first_node: 33-byte id of the node that unwraps the first layer.
-    :param first_path_key: 33-byte point which goes to it beside the onion.
+    :param first_path_key: 33-byte point, sent to that node along with the onion.
+    :param hops: at least one, in the order in which they unwrap.
     """
 
     first_node: bytes
@@ -51,7 +52,7 @@ class OnionMessage:
     hops: tuple[OnionHop, ...]
 
     def packet_size(self) -> int | None:
-        """Bytes the payloads take in a packet: 1300 or 32768; None when too large for both."""
+        """Size of the packet's payloads in bytes: 1300 or 32768, None when too large for both."""
         needed = sum(len(hop.with_length()) + _HMAC_SIZE for hop in self.hops)
         return next((size for size in PACKET_SIZES if needed <= size), None)
 
@@ -91,7 +92,7 @@ def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
     """A blinded path to us.
 
     :param nodes: 33-byte node ids; the last is ours.
-    :param path_id: 32 secret bytes by which we know what comes along it.
+    :param path_id: 32 secret bytes; a message that arrives with them came by this path.
     """
     return blinding.blind_path(_chain(nodes, last=(Record(blinding.PATH_ID, path_id),)))
 
@@ -101,7 +102,7 @@ def _chain(
     before_last: tuple[Record, ...] = (),
     last: tuple[Record, ...] = (),
 ) -> list[PathNode]:
-    """Tell every node of a path who is next, and the last two what else they need."""
+    """Tell each node of a path which is next, and the last two what else they need."""
     chain = []
     for at, node in enumerate(nodes):
         if at == len(nodes) - 1:

@@ -280,7 +280,7 @@ REFUSED: Sequence[tuple[str, Changes, tuple[object, ...], str]] = (
         "answers an offer with paths",
         {fields.OFFER_PATHS: BlindedPath(node_id(5), node_id(6), ()).encode()},
         (),
-        "offer_paths: a path without hops",
+        "offer_paths: a path has no hops",
     ),
     ("recurrence of old", {26: b"\x01"}, (), "field 26: recurring payments are not supported"),
     ("recurrence counter of old", {92: b"\x01"}, (), "field 92: recurring payments"),
