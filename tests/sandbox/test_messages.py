@@ -103,6 +103,29 @@ def test_a_node_without_onion_messages_forwards_none(start: Start) -> None:
     assert _arrived(sandbox, "alice") == 0
 
 
+_LIKE_LND = {"messages_need_channel": True}
+_PR_1343 = {"onion_messages": False, "more_features": (67,)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "bits", "from_stranger"),
+    [({}, {39}, 1), (_LIKE_LND, {39}, 0), (_PR_1343, {67}, 0)],
+)
+def test_some_nodes_take_messages_only_from_channel_peers(
+    start: Start, changes: dict[str, Any], bits: set[int], from_stranger: int
+) -> None:
+    """Carol has a channel with bob, and dave is connected to him without one."""
+    topology = line(("alice", "bob", "carol", "dave")).with_node("bob", **changes)
+    sandbox = start(replace(topology, links=(("bob", "dave"),)))
+    _greet(sandbox, "dave", "bob", "alice")
+    assert _arrived(sandbox, "bob", "dave") == from_stranger
+    assert _arrived(sandbox, "alice") == from_stranger
+    _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "alice") == from_stranger + 1
+    features = int(call(sandbox, "bob", "getinfo")["our_features"]["init"], 16)
+    assert {bit for bit in (39, 67) if features >> bit & 1} == bits
+
+
 @pytest.mark.parametrize(("family", "arrives"), [(Family.V26_06, 1), (Family.V24_02, 0)])
 @pytest.mark.parametrize("which", ["real", "alias"])
 def test_a_channel_may_name_the_next_node(

@@ -7,7 +7,6 @@ from typing import Any
 
 from ... import errors
 from ...bolt12 import fields, invoice, signature, string, tlv
-from ...bolt12.blinded_path import decode_paths
 from ...bolt12.tlv import Record
 from ..model.family import Family
 from ..model.inbox import path_as_json
@@ -15,23 +14,6 @@ from ..rpc import parameters
 from ..rpc.parameters import required
 from .call import Context, Result, call
 
-#: Fields whose value is a whole number, with the name that JSON has for it.
-_NUMBERS = {
-    fields.OFFER_ABSOLUTE_EXPIRY: "offer_absolute_expiry",
-    fields.OFFER_QUANTITY_MAX: "offer_quantity_max",
-    fields.OFFER_AMOUNT: "offer_amount_msat",
-    fields.INVREQ_AMOUNT: "invreq_amount_msat",
-    fields.INVREQ_QUANTITY: "invreq_quantity",
-    fields.INVOICE_CREATED_AT: "invoice_created_at",
-    fields.INVOICE_RELATIVE_EXPIRY: "invoice_relative_expiry",
-    fields.INVOICE_AMOUNT: "invoice_amount_msat",
-}
-_TEXTS = (
-    fields.OFFER_DESCRIPTION,
-    fields.OFFER_ISSUER,
-    fields.OFFER_CURRENCY,
-    fields.INVREQ_PAYER_NOTE,
-)
 _REQUIRED = {
     "lnr": (fields.INVREQ_METADATA, fields.INVREQ_PAYER_ID),
     "lni": (
@@ -106,17 +88,17 @@ def _describe(family: Family, prefix: str, records: tuple[Record, ...]) -> Resul
 def _show(family: Family, record: Record, values: dict[int, bytes]) -> tuple[str, Any]:
     type_, value = record
     name = fields.field_name(type_)
-    if type_ in _NUMBERS:
-        return _NUMBERS[type_], int.from_bytes(value, "big")
-    if type_ in _TEXTS:
-        return name, value.decode()
-    if type_ in (fields.INVREQ_PATHS, fields.OFFER_PATHS):
-        return name, [path_as_json(family, path, "path") for path in decode_paths(value, name)]
-    if type_ == fields.INVOICE_PATHS:
-        rows = [path_as_json(family, path, "path") for path in decode_paths(value, name)]
-        payinfos = invoice.decode_payinfos(values.get(fields.INVOICE_BLINDEDPAY, b""))
-        for row, payinfo in zip(rows, payinfos, strict=False):
-            row["payinfo"] = {**asdict(payinfo), "features": payinfo.features.hex()}
+    decoded = fields.decode_field(type_, value)
+    if isinstance(decoded, int):
+        return f"{name}_msat" if name.endswith("_amount") else name, decoded
+    if isinstance(decoded, str):
+        return name, decoded
+    if type_ in (fields.INVREQ_PATHS, fields.OFFER_PATHS, fields.INVOICE_PATHS):
+        rows = [path_as_json(family, path, "path") for path in decoded]
+        if type_ == fields.INVOICE_PATHS:
+            payinfos = invoice.decode_payinfos(values.get(fields.INVOICE_BLINDEDPAY, b""))
+            for row, payinfo in zip(rows, payinfos, strict=False):
+                row["payinfo"] = {**asdict(payinfo), "features": payinfo.features.hex()}
         return name, rows
     if type_ == fields.INVOICE_FEATURES and family is Family.V24_02:
         return "features", value.hex()

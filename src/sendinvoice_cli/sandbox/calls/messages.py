@@ -102,7 +102,7 @@ async def send(context: Context, args: dict[str, Any]) -> Result:
 
 
 def _check_enabled(context: Context) -> None:
-    if not context.node.spec.onion_messages:
+    if not context.node.takes_messages(has_channel=True):
         raise RpcError(LIGHTNINGD, "experimental-onion-messages not enabled")
 
 

@@ -35,7 +35,7 @@ async def list_peers(context: Context, args: dict[str, Any]) -> Result:
         }
         if connected:
             row["netaddr"] = [address_of(peer)]
-            row["features"] = peer.init_features
+            row["features"] = peer.features["init"]
         found.append(row)
     return {"peers": found}
 
@@ -119,7 +119,7 @@ def _announcement(node: Node) -> dict[str, Any]:
         "alias": node.alias,
         "color": node.id[:3].hex(),
         "last_timestamp": 1,
-        "features": node.node_features,
+        "features": node.features["node"],
         "addresses": [address_json(node)] if node.spec.has_address else [],
     }
 
@@ -197,7 +197,7 @@ async def list_incoming(context: Context, _args: dict[str, Any]) -> Result:
             "public": channel.spec.public,
         }
         if channels.is_public_node(peer.id):
-            row["peer_features"] = peer.node_features
+            row["peer_features"] = peer.features["node"]
         if not node.family.documents_help:
             is_connected = network.is_connected(node.id, peer.id)
             row["enabled"] = channel.enabled[peer.id] and is_connected
@@ -218,7 +218,7 @@ async def connect(context: Context, args: dict[str, Any]) -> Result:
     )
     return {
         "id": peer.id.hex(),
-        "features": peer.init_features,
+        "features": peer.features["init"],
         "direction": "out",
         "address": address_json(peer),
     }

@@ -61,9 +61,17 @@ class Channel:
         """Whether a payment can leave through it from the given end."""
         return self.enabled[id_] and amount_msat <= self.sendable_msat(id_)
 
+    def is_announced_for(self, id_: bytes, amount_msat: int) -> bool:
+        """Whether others think that an amount can go through it from the given end."""
+        return self.spec.public and self.enabled[id_] and amount_msat <= self.htlc_maximum_msat
+
     def sendable_msat(self, id_: bytes) -> int:
         """The most that one HTLC from the given end can carry now."""
         return min(self.balances[id_], self.htlc_maximum_msat)
+
+    def widen(self, id_: bytes, amount_msat: int) -> None:
+        """Add an amount to one end, and so to the capacity."""
+        self.balances[id_] += amount_msat
 
     def move(self, source: bytes, amount_msat: int) -> None:
         """Move an amount from the source's side to the other one."""
@@ -143,7 +151,8 @@ class Channels:
     ) -> tuple[Step, ...] | None:
         """A shortest route that can carry an amount to a node.
 
-        Private channels count only when they are the payer's own.
+        The payer knows public channels and its own. Each node on the way
+        forwards over any of its channels with the next one.
 
         :param usable: whether a channel can carry an amount from the given end.
         :returns: its steps, none when payer and target are the same; None
@@ -155,34 +164,43 @@ class Channels:
             node, amount, steps = waiting.popleft()
             if node == payer:
                 return steps
-            for channel in self.of(node):
-                source = channel.other(node)
-                known = channel.spec.public or source == payer
-                if source in seen or not known or not usable(channel, source, amount):
+            for known in self.of(node):
+                source = known.other(node)
+                if source in seen:
                     continue
-                seen.add(source)
-                fee = 0 if source == payer else channel.fee_msat(amount)
-                waiting.append((source, amount + fee, (Step(channel, source, amount), *steps)))
+                if source != payer and not known.is_announced_for(source, amount):
+                    continue
+                channel = self.first_usable(source, node, amount, usable)
+                if channel is not None:
+                    seen.add(source)
+                    fee = 0 if source == payer else known.fee_msat(amount)
+                    waiting.append((source, amount + fee, (Step(channel, source, amount), *steps)))
         return None
+
+    def first_usable(
+        self,
+        source: bytes,
+        destination: bytes,
+        amount_msat: int,
+        usable: Callable[[Channel, bytes, int], bool],
+    ) -> Channel | None:
+        """The first channel of two nodes that can carry an amount to ``destination``."""
+        channels = self.between(source, destination)
+        return next((each for each in channels if usable(each, source, amount_msat)), None)
 
 
 def shortest_path(
     start: bytes, target: bytes, neighbours: Callable[[bytes], Iterable[bytes]]
 ) -> tuple[bytes, ...] | None:
     """A shortest way between two nodes, both included; None when there is none."""
-    before: dict[bytes, bytes | None] = {start: None}
-    waiting = deque((start,))
+    waiting: deque[tuple[bytes, ...]] = deque([(start,)])
+    seen = {start}
     while waiting:
-        node = waiting.popleft()
-        if node == target:
-            path = []
-            at: bytes | None = node
-            while at is not None:
-                path.append(at)
-                at = before[at]
-            return tuple(reversed(path))
-        for neighbour in neighbours(node):
-            if neighbour not in before:
-                before[neighbour] = node
-                waiting.append(neighbour)
+        path = waiting.popleft()
+        if path[-1] == target:
+            return path
+        for neighbour in neighbours(path[-1]):
+            if neighbour not in seen:
+                seen.add(neighbour)
+                waiting.append((*path, neighbour))
     return None

@@ -138,16 +138,16 @@ def _check_constraints(values: dict[int, bytes], amount_msat: int, cltv: int) ->
 def _next_channel(
     network: Network, node: Node, values: dict[int, bytes], amount_msat: int
 ) -> Channel:
+    """The channel that a node forwards over: any with the node that the path names."""
+    next_id = values.get(blinding.NEXT_NODE_ID, b"")
     if blinding.SHORT_CHANNEL_ID in values:
         scid = int.from_bytes(values[blinding.SHORT_CHANNEL_ID], "big")
         named = network.channels.outgoing(node.id, scid)
-        channels = [] if named is None else [named]
-    else:
-        channels = network.channels.between(node.id, values.get(blinding.NEXT_NODE_ID, b""))
-    for channel in channels:
-        if network.can_carry(channel, node.id, amount_msat):
-            return channel
-    raise HtlcError(at_recipient=False)
+        next_id = b"" if named is None else named.other(node.id)
+    channel = network.channels.first_usable(node.id, next_id, amount_msat, network.can_carry)
+    if channel is None:
+        raise HtlcError(at_recipient=False)
+    return channel
 
 
 def _accept(receiver: Node, path_id: bytes, payment_hash: bytes, amount_msat: int) -> Invoice:

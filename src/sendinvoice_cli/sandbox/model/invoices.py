@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any
@@ -30,18 +30,6 @@ INDEXES = ("created", "updated", "deleted")
 
 
 @dataclass(frozen=True)
-class Payment:
-    """How an invoice was paid.
-
-    :param paid_at: UNIX seconds.
-    """
-
-    pay_index: int
-    received_msat: int
-    paid_at: int
-
-
-@dataclass(frozen=True)
 class Invoice:
     """One row.
 
@@ -49,6 +37,7 @@ class Invoice:
     :param preimage: 32 bytes.
     :param expires_at: UNIX seconds.
     :param updated_index: 0 while it has not been updated.
+    :param payment: how it was paid, as lightningd lists it; empty while it is not.
     """
 
     label: str
@@ -60,7 +49,7 @@ class Invoice:
     created_index: int
     updated_index: int = 0
     status: str = "unpaid"
-    payment: Payment | None = None
+    payment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def payment_hash(self) -> bytes:
@@ -80,12 +69,8 @@ class Invoice:
             "payment_hash": self.payment_hash.hex(),
             "amount_msat": self.amount_msat,
             "status": self.status,
+            **self.payment,
         }
-        if self.payment is not None:
-            row["pay_index"] = self.payment.pay_index
-            row["amount_received_msat"] = self.payment.received_msat
-            row["paid_at"] = self.payment.paid_at
-            row["payment_preimage"] = self.preimage.hex()
         if self.description is not None:
             row["description"] = self.description
         row["expires_at"] = self.expires_at
@@ -93,13 +78,6 @@ class Invoice:
         if self.updated_index:
             row["updated_index"] = self.updated_index
         return row
-
-
-@dataclass(frozen=True)
-class _IndexWaiter:
-    index: str
-    next_value: int
-    reached: asyncio.Future[dict[str, Any]]
 
 
 class InvoiceBook:
@@ -111,8 +89,9 @@ class InvoiceBook:
         self._by_label: dict[str, Invoice] = {}
         self._indexes = dict.fromkeys(INDEXES, 0)
         self._next_pay_index = 1
-        self._waiting: dict[str, list[asyncio.Future[Invoice | None]]] = {}
-        self._index_waiters: list[_IndexWaiter] = []
+        #: What was the last to happen, for each index.
+        self._last_change: dict[str, dict[str, Any]] = {}
+        self._changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[Invoice]:
         return iter(self._by_label.values())
@@ -140,12 +119,11 @@ class InvoiceBook:
             amount_msat=amount_msat,
             description=description,
             expires_at=int(self._clock()) + relative_expiry,
-            created_index=self._grow("created"),
+            created_index=self._indexes["created"] + 1,
         )
         self._by_label[label] = invoice
         self._timers.at(invoice.expires_at, self.expire_due)
-        details = {"status": "unpaid", "label": label, invoice.kind: invstring}
-        self._tell("created", details)
+        self._grow("created", {"status": "unpaid", "label": label, invoice.kind: invstring})
         return invoice
 
     def find(self, label: str) -> Invoice | None:
@@ -168,18 +146,22 @@ class InvoiceBook:
     def pay(self, label: str, received_msat: int) -> None:
         """Turn an unpaid invoice into a paid one."""
         invoice = self._by_label[label]
-        payment = Payment(self._next_pay_index, received_msat, int(self._clock()))
+        payment = {
+            "pay_index": self._next_pay_index,
+            "amount_received_msat": received_msat,
+            "paid_at": int(self._clock()),
+            "payment_preimage": invoice.preimage.hex(),
+        }
         self._next_pay_index += 1
-        self._close(invoice, "paid", payment)
-        self._tell("updated", {"status": "paid", "label": label})
+        paid = replace(invoice, status="paid", payment=payment)
+        self._update(paid, {"status": "paid", "label": label})
 
     def expire_due(self) -> None:
         """Turn the unpaid invoices whose time is over into expired ones."""
         now = int(self._clock())
         for invoice in list(self):
             if invoice.status == "unpaid" and invoice.expires_at <= now:
-                self._close(invoice, "expired", None)
-                self._tell("updated", {"status": "expired"})
+                self._update(replace(invoice, status="expired"), {"status": "expired"})
 
     def delete(self, label: str, status: str) -> Invoice:
         """Remove an invoice that is in the given state.
@@ -196,10 +178,8 @@ class InvoiceBook:
                 {"current_status": invoice.status, "expected_status": status},
             )
         del self._by_label[label]
-        self._grow("deleted")
-        self._wake(label, None)
         details = {"status": status, "label": label, invoice.kind: invoice.invstring}
-        self._tell("deleted", details)
+        self._grow("deleted", details)
         return invoice
 
     async def wait_closed(self, label: str) -> Invoice:
@@ -208,16 +188,15 @@ class InvoiceBook:
         :raises RpcError: there is none; it has expired, with the row in
             ``data``; or it was deleted.
         """
-        found = self._by_label.get(label)
-        if found is None:
-            raise RpcError(LIGHTNINGD, "Label not found")
-        invoice: Invoice | None = found
-        if found.status == "unpaid":
-            closed: asyncio.Future[Invoice | None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(label, []).append(closed)
-            invoice = await closed
+        invoice = self._by_label.get(label)
         if invoice is None:
-            raise RpcError(LIGHTNINGD, "Invoice deleted during wait")
+            raise RpcError(LIGHTNINGD, "Label not found")
+        while invoice.status == "unpaid":
+            await self._changed.wait()
+            now = self._by_label.get(label)
+            if now is None or now.created_index != invoice.created_index:
+                raise RpcError(LIGHTNINGD, "Invoice deleted during wait")
+            invoice = now
         if invoice.status != "paid":
             raise RpcError(EXPIRED_DURING_WAIT, "invoice expired during wait", invoice.row())
         return invoice
@@ -231,35 +210,21 @@ class InvoiceBook:
         """
         if self._indexes[index] >= next_value:
             return self._indexes[index], None
-        reached: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._index_waiters.append(_IndexWaiter(index, next_value, reached))
-        details = await reached
-        return self._indexes[index], details
+        while self._indexes[index] < next_value:
+            await self._changed.wait()
+        return self._indexes[index], self._last_change[index]
 
-    def _close(self, invoice: Invoice, status: str, payment: Payment | None) -> None:
-        closed = replace(
-            invoice, status=status, payment=payment, updated_index=self._grow("updated")
-        )
-        self._by_label[invoice.label] = closed
-        self._wake(invoice.label, closed)
+    def _update(self, invoice: Invoice, change: dict[str, Any]) -> None:
+        updated_index = self._indexes["updated"] + 1
+        self._by_label[invoice.label] = replace(invoice, updated_index=updated_index)
+        self._grow("updated", change)
 
-    def _grow(self, index: str) -> int:
+    def _grow(self, index: str, change: dict[str, Any]) -> None:
+        """Let an index grow by one, and wake whoever waits for a change."""
         self._indexes[index] += 1
-        return self._indexes[index]
-
-    def _wake(self, label: str, outcome: Invoice | None) -> None:
-        for waiter in self._waiting.pop(label, []):
-            if not waiter.done():
-                waiter.set_result(outcome)
-
-    def _tell(self, index: str, details: dict[str, Any]) -> None:
-        still_waiting = []
-        for waiter in self._index_waiters:
-            if waiter.index != index or self._indexes[index] < waiter.next_value:
-                still_waiting.append(waiter)
-            elif not waiter.reached.done():
-                waiter.reached.set_result(details)
-        self._index_waiters = still_waiting
+        self._last_change[index] = change
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 def check_fields(records: Iterable[Record]) -> None:

@@ -60,18 +60,16 @@ class Network:
         self.nodes = {spec.name: Node(spec, base, clock, self.timers) for spec in topology.nodes}
         self._by_id = {node.id: node for node in self.nodes.values()}
         self.channels = Channels()
-        for channel in topology.channels:
-            self.open_channel(channel)
-        self._wanted_links = {
-            frozenset((self.nodes[one].id, self.nodes[other].id))
-            for one, other in (
-                *topology.links,
-                *((spec.left, spec.right) for spec in topology.channels if spec.connected),
-            )
-        }
+        self._wanted_links: set[frozenset[bytes]] = set()
         self._links: set[frozenset[bytes]] = set()
+        #: The links whose channels cannot be used yet.
+        self._not_reestablished: set[frozenset[bytes]] = set()
         self._allowances: dict[tuple[bytes, bytes], _Allowance] = {}
         self._receive = receive
+        for channel in topology.channels:
+            self.open_channel(channel)
+        for one, other in topology.links:
+            self.link(self.nodes[one], self.nodes[other])
 
     def node(self, id_: bytes) -> Node:
         """The node with this 33-byte id."""
@@ -89,10 +87,18 @@ class Network:
         channel = self.channels.find_public(named.scid)
         return None if channel is None else self.node(channel.ids[named.direction])
 
-    def open_channel(self, spec: ChannelSpec) -> Channel:
-        """Open a channel."""
-        left, right = self.nodes[spec.left].id, self.nodes[spec.right].id
-        return self.channels.open(spec, left, right)
+    def open_channel(self, spec: ChannelSpec) -> None:
+        """Open a channel, and connect its ends if it says so."""
+        left, right = self.nodes[spec.left], self.nodes[spec.right]
+        self.channels.open(spec, left.id, right.id)
+        if spec.connected:
+            self.link(left, right)
+
+    async def wait_thawed(self, node: Node) -> None:
+        """Return once a node is not frozen."""
+        if not node.thawed.is_set():
+            async with self.tasks.parked():
+                await node.thawed.wait()
 
     def can_carry(self, channel: Channel, source: bytes, amount_msat: int) -> bool:
         """Whether an HTLC can go through a channel from the given end now."""
@@ -101,17 +107,27 @@ class Network:
 
     # Connections
 
-    def bring_up(self, node: Node) -> None:
-        """A node has started: it connects to its peers again."""
+    def bring_up(self, node: Node, *, channels_later: bool = False) -> None:
+        """A node has started: it connects to its peers again.
+
+        :param channels_later: its channels stay unusable until :meth:`reestablish`.
+        """
         node.is_running = True
         for link in self._wanted_links:
             if node.id in link and all(self._by_id[id_].is_running for id_ in link):
                 self._connect(link)
+                if channels_later:
+                    self._not_reestablished.add(link)
+
+    def reestablish(self, node: Node) -> None:
+        """The channels of a node with its peers become usable."""
+        self._not_reestablished = {link for link in self._not_reestablished if node.id not in link}
 
     def take_down(self, node: Node) -> None:
         """A node has stopped."""
         node.is_running = False
         self._links = {link for link in self._links if node.id not in link}
+        self.reestablish(node)
 
     def is_connected(self, one: bytes, other: bytes) -> bool:
         """Whether two nodes are peers."""
@@ -119,7 +135,8 @@ class Network:
 
     def is_reestablished(self, one: bytes, other: bytes) -> bool:
         """Whether the channels of two nodes can be used."""
-        return self.is_connected(one, other)
+        link = frozenset((one, other))
+        return link in self._links and link not in self._not_reestablished
 
     def peers(self, id_: bytes) -> list[Node]:
         """The nodes that a node is connected to, in the order of the topology."""
@@ -185,22 +202,24 @@ class Network:
             self.tasks.spawn(self._carry(sender, self._by_id[receiver], path_key, packet))
 
     async def _carry(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
-        fate = self.faults.fate_of_message(receiver.name)
-        if fate.is_dropped:
+        late_seconds = self.faults.fate_of_message(receiver.name)
+        if late_seconds is None:
             receiver.log(f"onion message from {sender.name} lost on the way")
-        elif fate.delay_seconds:
+        elif late_seconds:
             receiver.log(f"onion message from {sender.name} delayed")
             self.timers.at(
-                self.clock() + fate.delay_seconds,
-                lambda: self._arrive(sender, receiver, path_key, packet),
+                self.clock() + late_seconds,
+                lambda: self.tasks.spawn(self._arrive(sender, receiver, path_key, packet)),
             )
         else:
-            self._arrive(sender, receiver, path_key, packet)
+            await self._arrive(sender, receiver, path_key, packet)
 
-    def _arrive(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
+    async def _arrive(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
+        await self.wait_thawed(receiver)
         if not self.is_connected(sender.id, receiver.id):
             return
-        if not receiver.spec.onion_messages:
+        if not receiver.takes_messages(bool(self.channels.between(sender.id, receiver.id))):
+            receiver.log(f"onion message from {sender.name} dropped: not taken from it")
             return
         if receiver.family.limits_messages and not self._allow(receiver.id, sender.id):
             receiver.log(f"onion message from {sender.name} dropped: too many")

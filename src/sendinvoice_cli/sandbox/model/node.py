@@ -26,6 +26,8 @@ RPC_FILE = "lightning-rpc"
 _COMMON_BITS = (0, 5, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 47, 51)
 _ONION_MESSAGES_BIT = 39
 _KEYSEND_BIT = 55
+#: Takes onion messages, but only from channel peers (lightning/bolts PR 1343).
+_CHANNEL_PEERS_ONLY_BITS = frozenset((66, 67))
 _INVOICE_FEATURES = "02000002024100"
 
 #: The strings that lightningd derives the secrets of its blinded paths from.
@@ -76,7 +78,12 @@ class Node:
         self.payments: dict[bytes, PaymentRecord] = {}
         #: TLV streams of the invoices that have arrived, the first one first.
         self.received_invoices: list[bytes] = []
+        #: Ids of the invoice_requests that it pays no more, though they are active.
+        self.abandoned: set[bytes] = set()
         self.is_running = False
+        #: Not set while it is frozen.
+        self.thawed = asyncio.Event()
+        self.thawed.set()
         self.lightning_dir = base / spec.name
         self.network_dir = self.lightning_dir / NETWORK
         self.rpc_file = self.network_dir / RPC_FILE
@@ -87,19 +94,9 @@ class Node:
         self.on_log: Callable[[str], None] = lambda _line: None
 
     @property
-    def init_features(self) -> str:
-        """What it tells its peers, bitmap in hex."""
-        return self.features["init"]
-
-    @property
-    def node_features(self) -> str:
-        """What it announces, bitmap in hex."""
-        return self.features["node"]
-
-    @property
     def features(self) -> dict[str, str]:
         """Its features as ``getinfo`` shows them: bitmaps in hex."""
-        bits = {*_COMMON_BITS, *self.family.own_features}
+        bits = {*_COMMON_BITS, *self.family.own_features, *self.spec.more_features}
         if self.spec.onion_messages:
             bits.add(_ONION_MESSAGES_BIT)
         return {
@@ -108,6 +105,17 @@ class Node:
             "channel": "",
             "invoice": _INVOICE_FEATURES,
         }
+
+    def takes_messages(self, has_channel: bool) -> bool:
+        """Whether it takes onion messages from a peer.
+
+        :param has_channel: whether it has a channel with that peer.
+        """
+        takes_any = self.spec.onion_messages and not self.spec.messages_need_channel
+        takes_channel_peers = self.spec.onion_messages or not _CHANNEL_PEERS_ONLY_BITS.isdisjoint(
+            self.spec.more_features
+        )
+        return takes_any or (has_channel and takes_channel_peers)
 
     def derive_secret(self, purpose: bytes) -> bytes:
         """32 bytes that only this node can make (``makesecret``)."""

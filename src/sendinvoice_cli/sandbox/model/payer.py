@@ -68,12 +68,19 @@ async def receive_invoice(
         text = f"Failed invoice: Invalid invoice {data.hex()}"
         _reply(network, node, reply_path, text)
         return
+    if request_id(records) in node.abandoned:
+        node.log("took no notice of an invoice: it has given up")
+        return
     try:
         bill = _check(node, records, path_id, network.clock())
         await payments.pay(network, node, bill, behaviour)
     except _RefusedError as refused:
         reason = str(refused)
     except PaymentError as failed:
+        if failed.as_ldk:
+            node.abandoned.add(request_id(records))
+            _reply(network, node, reply_path, failed.text, as_ldk=True)
+            return
         reason = f"pay attempt failed: {json.dumps(failed.text)}"
     else:
         return
@@ -175,15 +182,27 @@ def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
     )
 
 
-def _reply(network: Network, node: Node, reply_path: BlindedPath | None, text: str) -> None:
-    """Send an invoice_error along the path that the sender has left, if there is one."""
+def _reply(
+    network: Network,
+    node: Node,
+    reply_path: BlindedPath | None,
+    text: str,
+    *,
+    as_ldk: bool = False,
+) -> None:
+    """Send an invoice_error along the path that the sender has left, if there is one.
+
+    :param as_ldk: put the length of its TLV stream in front, as a BigSize.
+    """
     node.log(text)
     if reply_path is None:
         return
     introduction = network.introduction_node(reply_path)
     if introduction is None:
         return
-    error = Record(message.INVOICE_ERROR, invoice_error.encode(InvoiceError(text)))
+    stream = invoice_error.encode(InvoiceError(text))
+    length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
+    error = Record(message.INVOICE_ERROR, length + stream)
     if not node.family.routes_replies:
         _reply_by_peer(network, node, introduction, reply_path, error)
         return

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from ...bolt12.blinded_path import format_scid
 from ...bolt12.invoice import PaymentPath
-from ..faults import Hold, PayerBehaviour
+from ..faults import Hold, PayerBehaviour, PaymentFailure
 from . import htlcs
+from .channels import Channel, Step
 from .htlcs import HtlcError, Part
 from .network import Network
 from .node import Node, PaymentRecord
@@ -25,11 +28,13 @@ class PaymentError(Exception):
     """A payment failed.
 
     :param text: what the paying command says about it.
+    :param as_ldk: whether the payer answers as LDK does, and gives up.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, as_ldk: bool = False) -> None:
         super().__init__(text)
         self.text = text
+        self.as_ldk = as_ldk
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,10 @@ async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehavio
     }
     record = PaymentRecord(bill.request_id, secrets.randbits(64), details)
     payer.payments[bill.payment_hash] = record
+    failure = network.faults.take_payment_failure(payer.name)
     try:
-        parts = _find_parts(network, payer, bill, amount_msat)
-        await _stay_in_flight(network, behaviour)
+        parts = () if failure else _find_parts(network, payer, bill, amount_msat)
+        await _stay_in_flight(network, behaviour, failure)
         invoice = htlcs.deliver(network, parts, bill.payment_hash, amount_msat)
     except HtlcError as refused:
         record.finish("failed")
@@ -141,7 +147,9 @@ async def _wait_for_other(network: Network, payer: Node, bill: Bill) -> None:
         raise _out_of_routes()
 
 
-async def _stay_in_flight(network: Network, behaviour: PayerBehaviour) -> None:
+async def _stay_in_flight(
+    network: Network, behaviour: PayerBehaviour, failure: PaymentFailure | None
+) -> None:
     holds = [] if behaviour.hold is None else [behaviour.hold]
     if behaviour.delay_seconds:
         late = Hold()
@@ -150,6 +158,8 @@ async def _stay_in_flight(network: Network, behaviour: PayerBehaviour) -> None:
     for hold in holds:
         async with network.tasks.parked():
             await hold.wait()
+    if failure is not None:
+        raise PaymentError(failure.text, as_ldk=failure.as_ldk)
 
 
 def _find_parts(network: Network, payer: Node, bill: Bill, amount_msat: int) -> tuple[Part, ...]:
@@ -212,9 +222,35 @@ def _no_route(network: Network, payer: Node, bill: Bill, amount_msat: int) -> Pa
             "channels)."
         )
     targets = [network.introduction_node(path.path) for path in bill.paths]
+    for target in targets:
+        route = target and network.channels.find_route(
+            payer.id, target.id, amount_msat, partial(_seems_to_carry, network, payer)
+        )
+        for step in route or ():
+            if not network.can_carry(step.channel, step.source, step.amount_msat):
+                return _step_failed(route or (), step)
     if not any(node and network.channels.is_public_node(node.id) for node in targets):
         return PaymentError("Failed: There is no connection between source and destination at all")
     return PaymentError(f"Failed: {_NO_PATHS}")
+
+
+def _seems_to_carry(
+    network: Network, payer: Node, channel: Channel, source: bytes, amount_msat: int
+) -> bool:
+    """Whether a channel can carry an amount, as far as the payer knows: only its own balances."""
+    if source == payer.id:
+        return network.can_carry(channel, source, amount_msat)
+    return channel.is_announced_for(source, amount_msat)
+
+
+def _step_failed(route: Sequence[Step], failed: Step) -> PaymentError:
+    names = [format_scid(step.channel.scid) for step in route]
+    name = f"{format_scid(failed.channel.scid)}/{failed.channel.direction_from(failed.source)}"
+    return PaymentError(
+        f"Failed after 1 attempts. We got temporary_channel_failure for {name}, assuming it "
+        f"can't carry {failed.amount_msat}msat. Then routing failed: {_NO_PATHS} The shortest "
+        f"path is {'->'.join(names)}, but {name} channel says max is {failed.amount_msat - 1}msat"
+    )
 
 
 def _refused(payer: Node, at_recipient: bool) -> PaymentError:

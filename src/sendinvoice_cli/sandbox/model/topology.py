@@ -17,6 +17,11 @@ class NodeSpec:
 
     :param name: of its directory, its keys and, unless ``alias`` says else, its alias.
     :param onion_messages: False for one without option_onion_messages.
+    :param messages_need_channel: it drops onion messages of peers without a
+        channel in silence, as LND does.
+    :param more_features: feature bits (BOLT 9) to add to the family's. With 66
+        or 67 and no ``onion_messages`` it takes onion messages only from channel
+        peers (lightning/bolts PR 1343).
     :param has_address: whether it announces an address, by which others can connect to it.
     :param no_connect: lightningd's ``fetchinvoice-noconnect``.
     """
@@ -25,6 +30,8 @@ class NodeSpec:
     family: Family = Family.V26_06
     alias: str | None = None
     onion_messages: bool = True
+    messages_need_channel: bool = False
+    more_features: tuple[int, ...] = ()
     has_address: bool = True
     no_connect: bool = False
 

@@ -47,6 +47,7 @@ class Dispatcher:
         if refusal is not None:
             return encode(refusal)
         method = request["method"]
+        await self._node.thawed.wait()
         fault = self._network.faults.fate_of_call(self._node.name, method)
         await self._show(method, "before")
         if fault is CallFault.CLOSE_BEFORE or not self._node.is_running:

@@ -7,10 +7,12 @@ without white space between, and writes two newlines behind each.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 _SPACE = b" \t\r\n"
-_QUOTE, _BACKSLASH, _OPEN, _CLOSE = b'"\\{}'
+#: A string, as far as it has arrived, or a brace outside of strings.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}]', re.DOTALL)
 
 
 class FramingError(Exception):
@@ -21,11 +23,7 @@ class ObjectReader:
     """Cuts a stream into its objects. Fed with whatever has arrived."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._scanned = 0
-        self._depth = 0
-        self._in_string = False
-        self._is_escaped = False
+        self._buffer = b""
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """Take more bytes, and return the objects that are complete now.
@@ -34,37 +32,21 @@ class ObjectReader:
         """
         self._buffer += data
         found: list[dict[str, Any]] = []
-        while True:
-            end = self._find_end()
-            if end is None:
-                return found
-            found.append(_parse(bytes(self._buffer[:end])))
-            del self._buffer[:end]
-            self._scanned = 0
+        while end := self._find_end():
+            found.append(_parse(self._buffer[:end]))
+            self._buffer = self._buffer[end:]
+        return found
 
     def _find_end(self) -> int | None:
-        if self._depth == 0:
-            self._buffer = self._buffer.lstrip(_SPACE)
-            if self._buffer and self._buffer[0] != _OPEN:
-                raise FramingError("Expected {} for json command")
-        for at in range(self._scanned, len(self._buffer)):
-            byte = self._buffer[at]
-            if self._in_string:
-                if self._is_escaped:
-                    self._is_escaped = False
-                elif byte == _BACKSLASH:
-                    self._is_escaped = True
-                elif byte == _QUOTE:
-                    self._in_string = False
-            elif byte == _QUOTE:
-                self._in_string = True
-            elif byte == _OPEN:
-                self._depth += 1
-            elif byte == _CLOSE:
-                self._depth -= 1
-                if self._depth == 0:
-                    return at + 1
-        self._scanned = len(self._buffer)
+        """Where the first object ends, None while it is not complete."""
+        self._buffer = self._buffer.lstrip(_SPACE)
+        if self._buffer and not self._buffer.startswith(b"{"):
+            raise FramingError("Expected {} for json command")
+        depth = 0
+        for token in _TOKEN.finditer(self._buffer):
+            depth += {b"{": 1, b"}": -1}.get(token[0], 0)
+            if depth == 0:
+                return token.end()
         return None
 
 
@@ -75,10 +57,8 @@ def encode(value: dict[str, Any]) -> bytes:
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value: dict[str, Any] = json.loads(data)
     except ValueError:
         shown = data.decode("utf-8", "replace")
         raise FramingError(f"Failed to parse RPC JSON response '{shown}'") from None
-    if not isinstance(value, dict):
-        raise FramingError("Expected {} for json command")
     return value

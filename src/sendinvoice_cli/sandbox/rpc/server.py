@@ -44,14 +44,21 @@ class RpcServer:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Begin to listen.
+
+        :raises OSError: the socket cannot be made.
+        """
         self._path.unlink(missing_ok=True)
         # Not asyncio's own server: from Python 3.13 on it removes the file when
         # it closes, and it may forget, open, a connection that has just come.
         listener = socket.socket(socket.AF_UNIX)
         listener.setblocking(False)
-        with _short_name(self._path) as name:
-            listener.bind(name)
+        try:
+            with _short_name(self._path) as name:
+                listener.bind(name)
+        except OSError:
+            listener.close()
+            raise
         self._path.chmod(_MODE)
         listener.listen(_BACKLOG)
         self._listener = listener
