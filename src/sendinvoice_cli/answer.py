@@ -201,7 +201,8 @@ class _Answer:
                 )
                 host.progress.step(f"{silence} the invoice again")
             copy = self.copy = _CopyOnItsWay(exchange, host)
-        if not host.link.is_ready or not await self._has_route(copy):
+        is_prepared = host.link.is_ready and host.link.is_hearing_settled
+        if not (is_prepared and await self._has_route(copy)):
             await host.wait(deadline)
         elif copy.route is None:
             self._lack_route()

@@ -147,12 +147,6 @@ class Exchange:
         """
         link = self._link
         graph, node = link.graph(), link.node()
-        if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
-            # Field 90 means something else to these versions.
-            raise LightningdError(
-                f"lightningd {node.version} cannot answer a request with invreq_paths",
-                hint="v24.08 and later can",
-            )
         self._inbound = inbound = payment_paths.choose(self._client, node, graph, self._amount_msat)
         if inbound.channels:
             way = "" if inbound.blinded else "this node's public channels with "
@@ -180,6 +174,7 @@ class Exchange:
         route = next(self.routes(connect=False), None)
         if route is None:
             raise self.no_route()
+        self._check_version()
         self._dry_run = {
             "status": "dry-run",
             "amount_msat": self._amount_msat,
@@ -241,7 +236,17 @@ class Exchange:
             self._look_up_label()
         return not self.exists
 
+    def _check_version(self) -> None:
+        node = self._link.node()
+        if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
+            # Field 90 means something else to these versions.
+            raise LightningdError(
+                f"lightningd {node.version} cannot answer a request with invreq_paths",
+                hint="v24.08 and later can",
+            )
+
     def _write(self) -> Draft:
+        self._check_version()
         node = self._link.node()
         preimage = new_preimage()
         return draft(
