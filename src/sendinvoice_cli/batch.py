@@ -317,21 +317,21 @@ class _RowHost:
 
     def turn_at(self, route: Route, before: float) -> float | None:
         now = time.monotonic()
-        links = _links(route)
-        at = self.now() + self._batch.pacer.turn(links, now) - now
+        links, size = _links(route), self.exchange.packet_size(route)
+        at = self.now() + self._batch.pacer.turn(links, now, size) - now
         if at >= before:
             return None
-        self._batch.pacer.reserve(links, now)
+        self._batch.pacer.reserve(links, now, size)
         return at
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        batch, links = self._batch, _links(route)
+        batch, links, size = self._batch, _links(route), self.exchange.packet_size(route)
         async with batch.sending:
             now = time.monotonic()
             is_slow = any(now - since > INTERVAL for since in batch.in_flight)
-            seconds = INTERVAL if is_slow else batch.gate.turn(links, now) - now
+            seconds = INTERVAL if is_slow else batch.gate.turn(links, now, size) - now
             if seconds <= 0:
-                batch.gate.reserve(links, now)
+                batch.gate.reserve(links, now, size)
                 batch.in_flight.append(now)
                 try:
                     is_sent = await self.call(transmit)
@@ -339,7 +339,7 @@ class _RowHost:
                     batch.in_flight.remove(now)
                     if time.monotonic() - now > INTERVAL:
                         # lightningd may have taken it only at the end of that time.
-                        batch.gate.reserve(links, time.monotonic())
+                        batch.gate.reserve(links, time.monotonic(), size)
                 if is_sent:
                     self._release()
                 return is_sent

@@ -121,17 +121,22 @@ class Link:
         if self._node is None:
             self._node, self._node_read_at = info.read(self.client), self.clock()
 
+    @property
     def node(self) -> NodeInfo:
+        """Our node, as it was read; no call."""
+        assert self._node is not None
+        return self._node
+
+    def current_node(self) -> NodeInfo:
         """Our node, with a recent block height (``getinfo``).
 
         :raises UnreachableError: lightningd is gone.
         """
-        assert self._node is not None
         now = self.clock()
         if now >= self._node_read_at + BLOCKHEIGHT_SECONDS:
             blockheight = info.read_blockheight(self.client)
-            self._node, self._node_read_at = replace(self._node, blockheight=blockheight), now
-        return self._node
+            self._node, self._node_read_at = replace(self.node, blockheight=blockheight), now
+        return self.node
 
     def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:
         """The network around us.
@@ -141,7 +146,7 @@ class Link:
         now = self.clock()
         graph = self._graph
         if graph is None:
-            graph = Graph(self.client, self.node().id)
+            graph = Graph(self.client, self.node.id)
         elif now < self._graph_made_at + max_age:
             return graph
         else:
