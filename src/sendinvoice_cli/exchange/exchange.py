@@ -22,6 +22,7 @@ from ..errors import (
     PayerError,
     SendInvoiceError,
     TimedOutError,
+    UnreachableError,
     UsageError,
 )
 from ..node import info, invoices, messages, payment_paths
@@ -337,7 +338,7 @@ class Exchange:
             self.copies.withdraw(path_id)
             self._router.gave_up(route.nodes[-1], failure.message)
             return False
-        except SendInvoiceError:
+        except UnreachableError:
             if not is_out:
                 self.copies.withdraw(path_id)
             raise
@@ -355,7 +356,7 @@ class Exchange:
 
         def name(node: bytes) -> str:
             # A name is not worth failing for.
-            with suppress(SendInvoiceError):
+            with suppress(LightningdError, UnreachableError):
                 return graph.alias(node) or node.hex()[:16]
             return node.hex()[:16]
 
