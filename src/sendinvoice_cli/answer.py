@@ -230,12 +230,15 @@ class _Answer:
 
     async def _has_route(self, copy: _CopyOnItsWay) -> bool:
         """Whether the search for a route has ended; begins it where necessary."""
-        await self._await_link(needs_channels=True)
-        try:
-            return copy.has_ended_search()
-        except UnreachableError as lost:
-            self._lose(copy, lost, copy.generation)
-            return False
+        while True:
+            await self._await_link(needs_channels=True)
+            try:
+                return copy.has_ended_search()
+            except UnreachableError as lost:
+                self._lose(copy, lost, copy.generation)
+                if not self.host.link.is_ready:
+                    return False
+                # It was lost with a lightningd that is back by now: nothing more will be heard.
 
     def _lose(self, copy: _CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
         """lightningd went away with this copy; the wait goes on, and so does the copy later."""
