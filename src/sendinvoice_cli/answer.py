@@ -145,6 +145,7 @@ class _Answer:
         if copy.route is None:
             raise exchange.no_route()
         while not host.link.is_hearing_settled:
+            await self._await_link(needs_channels=False)
             await host.wait(math.inf)
         while copy.goes_at is not None and host.now() < copy.goes_at:
             await host.wait(copy.goes_at)
