@@ -144,9 +144,10 @@ class _Answer:
             await host.wait(math.inf)
         if copy.route is None:
             raise exchange.no_route()
+        await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
-            await self._await_link(needs_channels=False)
             await host.wait(math.inf)
+            await self._await_link(needs_channels=False)
         while copy.goes_at is not None and host.now() < copy.goes_at:
             await host.wait(copy.goes_at)
         await self._step(exchange.create)
