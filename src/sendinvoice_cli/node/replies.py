@@ -199,7 +199,8 @@ def helper_path() -> Path:
     if not path.is_file():
         path = _installed_path()
     path = path.absolute()
-    for checked in (path, *path.parents):
+    resolved = path.resolve()
+    for checked in (path, *path.parents, resolved, *resolved.parents):
         try:
             mode = os.stat(checked).st_mode
         except OSError as failure:
