@@ -9,12 +9,13 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sendinvoice_cli.answer import answer, run_blocking
+from sendinvoice_cli.errors import InterruptedBySignalError
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
@@ -96,6 +97,7 @@ class Run:
         self._wakes_at: float | None = None
         self._events: Events = SimpleQueue()
         self._outcome: Outcome | None = None
+        self._is_abandoned = False
         self._host = BlockingHost(
             self.client,
             request,
@@ -123,10 +125,17 @@ class Run:
             while True:
                 with suppress(Empty):
                     return events.get(timeout=_LOOK_SECONDS)
+                if self._is_abandoned:
+                    raise InterruptedBySignalError("the test is over")
                 if self._clock() >= wakes_at:
                     return None
         finally:
             self._wakes_at = None
+
+    def abandon(self) -> None:
+        """End it, however far it is."""
+        self._is_abandoned = True
+        self._host.close()
 
     @property
     def is_over(self) -> bool:
@@ -193,6 +202,7 @@ class TimedNetwork:
 
     sandbox: Sandbox
     clock: ManualClock
+    runs: list[Run] = field(default_factory=list)
 
     def run(self, invreq: str, *, timeout: int = 90, label: str = "a label", **more: Any) -> Run:
         """Begin to answer a request.
@@ -201,7 +211,8 @@ class TimedNetwork:
         """
         of_run = {name: more.pop(name) for name in _OF_RUN if name in more}
         request = Request(invreq, label, timeout=timeout, **more)
-        return Run(self.sandbox, self.clock, request, **of_run)
+        self.runs.append(Run(self.sandbox, self.clock, request, **of_run))
+        return self.runs[-1]
 
     def arrived(self) -> int:
         """How many copies of an invoice have reached the payer."""
@@ -248,4 +259,9 @@ def network(
     """
     clock = ManualClock()
     with Sandbox(topology or simulated.topology(family), clock=clock) as sandbox:
-        yield TimedNetwork(sandbox, clock)
+        timed = TimedNetwork(sandbox, clock)
+        try:
+            yield timed
+        finally:
+            for run in timed.runs:
+                run.abandon()
