@@ -211,7 +211,11 @@ class Sandbox:
 
     def widen_channel(self, one: str, other: str, amount_msat: int) -> None:
         """Add an amount to the first node's side of its first channel with the other."""
-        self._do(lambda: self._between(one, other)[0].widen(self.node_id(one), amount_msat))
+
+        def widen() -> None:
+            self._between(one, other)[0].balances[self.node_id(one)] += amount_msat
+
+        self._do(widen)
 
     # Inside
 
@@ -273,6 +277,10 @@ class Sandbox:
             self._network.timers.run_due()
             await asyncio.sleep(_TICK_SECONDS)
 
+    def _observe(self, node: str, method: str, phase: str) -> None:
+        if self._observer is not None:
+            self._observer(node, method, phase)
+
     def _stopper(self, node: Node) -> Callable[[], None]:
         def stop() -> None:
             # Later, so that the answer to the call goes out first.
@@ -281,10 +289,6 @@ class Sandbox:
             )
 
         return stop
-
-    def _observe(self, node: str, method: str, phase: str) -> None:
-        if self._observer is not None:
-            self._observer(node, method, phase)
 
     def _log_to_file(self, node: Node) -> None:
         path = node.lightning_dir / "log"

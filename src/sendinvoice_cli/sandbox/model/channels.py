@@ -69,10 +69,6 @@ class Channel:
         """The most that one HTLC from the given end can carry now."""
         return min(self.balances[id_], self.htlc_maximum_msat)
 
-    def widen(self, id_: bytes, amount_msat: int) -> None:
-        """Add an amount to one end, and so to the capacity."""
-        self.balances[id_] += amount_msat
-
     def move(self, source: bytes, amount_msat: int) -> None:
         """Move an amount from the source's side to the other one."""
         self.balances[source] -= amount_msat

@@ -26,8 +26,8 @@ from .payments import Bill, PaymentError
 from .requests import request_id
 from .sphinx import OnionError
 
-#: MPP/optional and MPP/compulsory, the feature bits of an invoice.
-_MPP_BITS = (16, 17)
+#: An invoice's features: it may be paid in parts (MPP).
+_MPP_REQUIRED, _MPP_OPTIONAL = 1 << 16, 1 << 17
 _REQUIRED = (
     fields.INVOICE_AMOUNT,
     fields.INVOICE_CREATED_AT,
@@ -100,7 +100,9 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
         if type_ not in values:
             raise _RefusedError(f"Missing {fields.field_name(type_)}")
     features = values.get(fields.INVOICE_FEATURES, b"")
-    _check_features(features)
+    bit = _unsupported_bit(features)
+    if bit is not None:
+        raise _RefusedError(f"Unsupported invoice feature {bit}")
     _check_expiry(values, now)
     bill = Bill(
         bolt12=invoice.encode(records),
@@ -108,10 +110,10 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
         payment_hash=values[fields.INVOICE_PAYMENT_HASH],
         amount_msat=int.from_bytes(values[fields.INVOICE_AMOUNT], "big"),
         paths=_usable_paths(values),
-        allows_parts=any(_has_bit(features, bit) for bit in _MPP_BITS),
+        allows_parts=bool(int.from_bytes(features, "big") & (_MPP_REQUIRED | _MPP_OPTIONAL)),
         request_id=id_,
     )
-    request = node.requests.find(id_)
+    request = node.requests.get(id_)
     if request is None:
         raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
     if not request.active:
@@ -139,22 +141,11 @@ def _check_path(node: Node, records: tuple[Record, ...], path_id: bytes | None, 
         raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
 
 
-def _check_features(features: bytes) -> None:
-    bit = _unsupported_bit(features)
-    if bit is not None:
-        raise _RefusedError(f"Unsupported invoice feature {bit}")
-
-
 def _unsupported_bit(features: bytes) -> int | None:
-    """The first feature that is required and not known."""
-    for bit in range(0, len(features) * 8, 2):
-        if _has_bit(features, bit) and bit not in _MPP_BITS:
-            return bit
-    return None
-
-
-def _has_bit(features: bytes, bit: int) -> bool:
-    return bool(int.from_bytes(features, "big") >> bit & 1)
+    """The lowest feature bit that is required and not known; only MPP is."""
+    return fields.unknown_feature(
+        (int.from_bytes(features, "big") & ~_MPP_REQUIRED).to_bytes(len(features), "big")
+    )
 
 
 def _check_expiry(values: dict[int, bytes], now: float) -> None:
@@ -204,31 +195,21 @@ def _reply(
     length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
     error = Record(message.INVOICE_ERROR, length + stream)
     if not node.family.routes_replies:
-        _reply_by_peer(network, node, introduction, reply_path, error)
+        # v24.02 sends its answer only to a peer.
+        onion = message.outgoing((introduction.id,), (error,), reply_path)
+        network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
         return
     nodes = find_message_path(network, node, introduction.id)
-    if nodes is None:
-        if node.spec.no_connect:
-            return
-        try:
-            network.connect(node, introduction.id)
-        except RpcError as unreachable:
-            node.log(f"no way for the reply: {unreachable.message}")
-            return
-        nodes = (node.id, introduction.id)
-    onion = message.outgoing(nodes, (error,), reply_path)
     try:
+        if nodes is None:
+            if node.spec.no_connect:
+                return
+            network.connect(node, introduction.id)
+            nodes = (node.id, introduction.id)
+        onion = message.outgoing(nodes, (error,), reply_path)
         network.inject(node, onion.first_path_key, onion_layers.wrap(onion))
-    except OnionError as failed:
+    except (RpcError, OnionError) as failed:
         node.log(f"the reply could not be sent: {failed}")
-
-
-def _reply_by_peer(
-    network: Network, node: Node, introduction: Node, reply_path: BlindedPath, error: Record
-) -> None:
-    """v24.02 sends its answer only to a peer."""
-    onion = message.outgoing((introduction.id,), (error,), reply_path)
-    network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
 
 
 def find_message_path(network: Network, node: Node, target: bytes) -> tuple[bytes, ...] | None:
@@ -238,18 +219,13 @@ def find_message_path(network: Network, node: Node, target: bytes) -> tuple[byte
     """
 
     def neighbours(id_: bytes) -> Iterable[bytes]:
+        near = [
+            channel.other(id_)
+            for channel in network.channels.of(id_)
+            if channel.spec.public and channel.enabled[id_]
+        ]
         if id_ == node.id:
             near = [peer.id for peer in network.peers(id_)]
-        else:
-            near = [
-                channel.other(id_)
-                for channel in network.channels.of(id_)
-                if channel.spec.public and channel.enabled[id_]
-            ]
-        return [other for other in near if _takes_messages(network, other)]
+        return [other for other in near if network.node(other).spec.onion_messages]
 
     return shortest_path(node.id, target, neighbours)
-
-
-def _takes_messages(network: Network, id_: bytes) -> bool:
-    return network.node(id_).spec.onion_messages
