@@ -86,10 +86,7 @@ def _own_channel(network: Network, node: Node, channel: Channel) -> dict[str, An
         "our_reserve_msat": reserve,
         "spendable_msat": channel.sendable_msat(node.id),
         "receivable_msat": channel.sendable_msat(other),
-        "minimum_htlc_in_msat": 0,
-        "minimum_htlc_out_msat": 0,
         "maximum_htlc_out_msat": channel.htlc_maximum_msat,
-        "htlcs": [],
     }
 
 

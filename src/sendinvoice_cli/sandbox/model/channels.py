@@ -1,4 +1,4 @@
-"""The channels of the network: who sees them, and which ways lead along them."""
+"""The channels of the network, and routes along them."""
 
 from __future__ import annotations
 

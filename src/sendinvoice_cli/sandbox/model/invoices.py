@@ -1,4 +1,4 @@
-"""The invoices of one node: its rows, its indexes, and who waits for them to change.
+"""The invoices of one node, its indexes, and waiting for them to change.
 
 Source: lightningd's createinvoice, listinvoices, delinvoice, waitinvoice and wait.
 """
@@ -88,7 +88,7 @@ class InvoiceBook:
         self._by_label: dict[str, Invoice] = {}
         self._indexes = dict.fromkeys(INDEXES, 0)
         self._next_pay_index = 1
-        #: What was the last to happen, for each index.
+        #: The last change that each index has counted.
         self._last_change: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Event()
 
@@ -117,10 +117,8 @@ class InvoiceBook:
 
     def find_unpaid(self, payment_hash: bytes) -> Invoice | None:
         """The invoice that a payment with this hash is for."""
-        for invoice in self:
-            if invoice.payment_hash == payment_hash and invoice.status == "unpaid":
-                return invoice
-        return None
+        unpaid = (invoice for invoice in self if invoice.status == "unpaid")
+        return next((each for each in unpaid if each.payment_hash == payment_hash), None)
 
     def pay(self, label: str, received_msat: int) -> None:
         """Turn an unpaid invoice into a paid one."""
@@ -199,7 +197,7 @@ class InvoiceBook:
         self._grow("updated", change)
 
     def _grow(self, index: str, change: dict[str, Any]) -> None:
-        """Let an index grow by one, and wake whoever waits for a change."""
+        """Increase an index by one, and wake every call that waits for a change."""
         self._indexes[index] += 1
         self._last_change[index] = change
         self._changed.set()

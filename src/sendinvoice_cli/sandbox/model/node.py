@@ -1,4 +1,4 @@
-"""One node: who it is, and what it remembers."""
+"""One node: its identity, and what it stores."""
 
 from __future__ import annotations
 

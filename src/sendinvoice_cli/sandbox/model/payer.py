@@ -1,4 +1,4 @@
-"""What a node does with an invoice that reaches it: check, pay, or answer with an error.
+"""The payer's side of an invoice: check it, pay it, or answer with an error.
 
 Source: BOLT 12, "Invoices" (reader) and "Invoice Errors"; the order of the
 checks and their words are lightningd's.
@@ -103,7 +103,9 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
     bit = _unsupported_bit(features)
     if bit is not None:
         raise _RefusedError(f"Unsupported invoice feature {bit}")
-    _check_expiry(values, now)
+    created_at = int.from_bytes(values[fields.INVOICE_CREATED_AT], "big")
+    if int(now) > created_at + relative_expiry(values):
+        raise _RefusedError("Expired invoice")
     bill = Bill(
         bolt12=invoice.encode(records),
         payee=values[fields.INVOICE_NODE_ID],
@@ -118,11 +120,10 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
         raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
     if not request.active:
         raise _RefusedError("invoice_request no longer available")
-    if fields.SIGNATURE not in values:
+    sig = values.get(fields.SIGNATURE)
+    if sig is None:
         raise _RefusedError("invoice missing signature")
-    if not signature.verify(
-        "invoice", records, values[fields.INVOICE_NODE_ID], values[fields.SIGNATURE]
-    ):
+    if not signature.verify("invoice", records, bill.payee, sig):
         raise _RefusedError("invalid invoice signature")
     if bill.amount_msat > int.from_bytes(values[fields.INVREQ_AMOUNT], "big"):
         raise _RefusedError("invoice amount is too large")
@@ -146,12 +147,6 @@ def _unsupported_bit(features: bytes) -> int | None:
     return fields.unknown_feature(
         (int.from_bytes(features, "big") & ~_MPP_REQUIRED).to_bytes(len(features), "big")
     )
-
-
-def _check_expiry(values: dict[int, bytes], now: float) -> None:
-    created_at = int.from_bytes(values[fields.INVOICE_CREATED_AT], "big")
-    if int(now) > created_at + relative_expiry(values):
-        raise _RefusedError("Expired invoice")
 
 
 def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
@@ -181,7 +176,7 @@ def _reply(
     *,
     as_ldk: bool = False,
 ) -> None:
-    """Send an invoice_error along the path that the sender has left, if there is one.
+    """Send an invoice_error along the sender's reply path, if there is one.
 
     :param as_ldk: put the length of its TLV stream in front, as a BigSize.
     """
@@ -213,7 +208,7 @@ def _reply(
 
 
 def find_message_path(network: Network, node: Node, target: bytes) -> tuple[bytes, ...] | None:
-    """A way for an onion message as a node finds one: by its peers, and public channels.
+    """The path that a node finds for an onion message: its peers, then public channels.
 
     :returns: ids, the node's own first; None when there is none.
     """

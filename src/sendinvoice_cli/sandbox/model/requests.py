@@ -1,4 +1,4 @@
-"""The invoice_requests that one node has made, as the payer.
+"""The invoice_requests that a node has made, as the payer.
 
 Source: lightningd's invoicerequest and listinvoicerequests; BOLT 12, "Invoice Requests".
 """
