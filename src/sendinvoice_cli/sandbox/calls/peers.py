@@ -87,6 +87,7 @@ def _own_channel(network: Network, node: Node, channel: Channel) -> dict[str, An
         "spendable_msat": channel.sendable_msat(node.id),
         "receivable_msat": channel.sendable_msat(other),
         "maximum_htlc_out_msat": channel.htlc_maximum_msat,
+        "htlcs": [],
     }
 
 
