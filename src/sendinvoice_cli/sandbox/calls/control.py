@@ -21,7 +21,6 @@ async def get_info(context: Context, _args: dict[str, Any]) -> Result:
     return {
         "id": node.id.hex(),
         "alias": node.alias,
-        "color": node.id[:3].hex(),
         "num_peers": len(network.peers(node.id)),
         "num_active_channels": len(network.channels.of(node.id)),
         "address": [address_json(node)] if node.spec.has_address else [],

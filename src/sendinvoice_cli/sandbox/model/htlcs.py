@@ -79,15 +79,22 @@ def deliver(
     moves: list[_Move] = []
     try:
         for part in parts:
-            moves += [(step.channel, step.source, step.amount_msat) for step in part.route]
+            for step in part.route:
+                _move(moves, step.channel, step.source, step.amount_msat)
             receiver, path_id = _follow(network, part, moves)
-    except (MalformedError, OnionError):
-        raise HtlcError(at_recipient=False) from None
-    invoice = _accept(receiver, path_id, payment_hash, amount_msat)
-    for channel, source, msat in moves:
-        channel.move(source, msat)
+        invoice = _accept(receiver, path_id, payment_hash, amount_msat)
+    except (HtlcError, MalformedError, OnionError) as failed:
+        for channel, source, msat in moves:
+            channel.move(source, -msat)
+        at_recipient = isinstance(failed, HtlcError) and failed.at_recipient
+        raise HtlcError(at_recipient) from None
     receiver.invoices.pay(invoice.label, amount_msat)
     return invoice
+
+
+def _move(moves: list[_Move], channel: Channel, source: bytes, amount_msat: int) -> None:
+    channel.move(source, amount_msat)
+    moves.append((channel, source, amount_msat))
 
 
 def _follow(network: Network, part: Part, moves: list[_Move]) -> tuple[Node, bytes]:
@@ -110,7 +117,7 @@ def _follow(network: Network, part: Part, moves: list[_Move]) -> tuple[Node, byt
         amount = ((amount - base) * 1_000_000 + 1_000_000 + ppm - 1) // (1_000_000 + ppm)
         cltv -= delta
         channel = _next_channel(network, node, values, amount)
-        moves.append((channel, node.id, amount))
+        _move(moves, channel, node.id, amount)
         node, path_key = network.node(channel.other(node.id)), opened.next_path_key
     values = open_hop(node.private_key, path_key, last.encrypted_data).values
     _check_constraints(values, amount, cltv)

@@ -181,10 +181,8 @@ def _reply(
     :param as_ldk: put the length of its TLV stream in front, as a BigSize.
     """
     node.log(text)
-    if reply_path is None:
-        return
-    introduction = network.introduction_node(reply_path)
-    if introduction is None:
+    introduction = None if reply_path is None else network.introduction_node(reply_path)
+    if reply_path is None or introduction is None:
         return
     stream = invoice_error.encode(InvoiceError(text))
     length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
