@@ -159,7 +159,7 @@ def test_json_fields_of_the_request() -> None:
         for line in item
         if line.startswith(".Li ")
         for word in line.split()[1:]
-        if word != ","
+        if word not in (",", ".")
     }
     assert documented == set(SCHEMA["$defs"]["request"]["properties"])
 
