@@ -30,14 +30,14 @@ from sendinvoice_cli.exchange import Exchange, Outcome
 from sendinvoice_cli.node import replies
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.replies import Reply, ReplySession
-from sendinvoice_cli.pacing import Link, Pacer
+from sendinvoice_cli.pacing import SMALL, Link, Pacer
 from sendinvoice_cli.render.progress import SilentProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
-from sendinvoice_cli.sandbox.family import Family
 from sendinvoice_cli.sandbox.faults import CallFault
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
 from tests.batches import check_books, crowd, lose_messages, wishes
 from tests.networks import wait_for
 from tests.schema import check_row
@@ -275,7 +275,7 @@ def test_paid_while_a_resumed_row_waits_for_its_turn(sandbox: Sandbox) -> None:
     before = sent(sandbox)
 
     class Slow(Pacer):
-        def reserve(self, links: Sequence[Link], now: float) -> float:
+        def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
             hold.release()
             sandbox.settle()
             return now + 0.5
@@ -297,7 +297,7 @@ class _Interrupting(Pacer):
         super().__init__()
         self._seconds = seconds
 
-    def reserve(self, links: Sequence[Link], now: float) -> float:
+    def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
         threading.Timer(self._seconds / 4, os.kill, (os.getpid(), signal.SIGINT)).start()
         return now
 
@@ -336,8 +336,8 @@ def test_copies_share_the_budget(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
     taken: list[float] = []
 
     class Counting(Pacer):
-        def reserve(self, links: Sequence[Link], now: float) -> float:
-            taken.append(super().reserve(links, now))
+        def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
+            taken.append(super().reserve(links, now, size))
             return taken[-1]
 
     report = Report()
@@ -383,10 +383,10 @@ def test_paid_while_a_copy_waits_for_its_turn(
     turns: list[float] = []
 
     class SlowLater(Pacer):
-        def turn(self, links: Sequence[Link], now: float) -> float:
+        def turn(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
             return now + 60
 
-        def reserve(self, links: Sequence[Link], now: float) -> float:
+        def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
             turns.append(now)
             if len(turns) == 1:
                 return now
@@ -717,8 +717,8 @@ def test_no_message_is_too_many_after_an_absence(
 
         reserved = 0
 
-        def reserve(self, links: Sequence[Link], now: float) -> float:
-            at = super().reserve(links, now)
+        def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
+            at = super().reserve(links, now, size)
             self.reserved += 1
             if self.reserved == 12:
                 threading.Timer(at - now, all_due.set).start()

@@ -15,8 +15,8 @@ import pytest
 from sendinvoice_cli import __version__, cli, errors
 from sendinvoice_cli.bolt12 import string
 from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
-from sendinvoice_cli.exchange import Outcome
 from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
 
 _PAID = {

@@ -1,4 +1,4 @@
-"""The token buckets, held against the limit that lightningd has."""
+"""The pace, held against the limits that lightningd, eclair and LND have."""
 
 from __future__ import annotations
 
@@ -32,6 +32,35 @@ class _Lightningd:
         if self.saved < _COST:
             return False
         self.saved -= _COST
+        return True
+
+
+class _Eclair:
+    """eclair takes so many messages in each second, whenever that begins."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def takes(self, time: float) -> bool:
+        self.taken = [at for at in self.taken if time - at < 1] + [time]
+        return len(self.taken) <= 10
+
+
+class _Lnd:
+    """LND's token bucket of bytes: 512 kbit/s, 256 KiB deep; ``size`` of the onion's payloads."""
+
+    def __init__(self) -> None:
+        self.tokens = 256 * 1024.0
+        self.at = 0.0
+
+    def takes(self, time: float, size: int) -> bool:
+        self.tokens = min(self.tokens + (time - self.at) * 64_000, 256 * 1024)
+        self.at = time
+        # An onion_message: type, path_key, length; version, point and HMAC of the onion.
+        message = 2 + 33 + 2 + 1 + 33 + 32 + size
+        if self.tokens < message:
+            return False
+        self.tokens -= message
         return True
 
 
@@ -105,6 +134,51 @@ def test_links_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(pacer._full_at) <= 11
 
 
+LARGE = 32_768
+
+
+def test_large_onions_wait_for_their_bytes() -> None:
+    """As LND takes them: 64,000 bytes a second once a burst is used up."""
+    pacer = Pacer()
+    times = [pacer.reserve([(US, ROUTER)], 0.0, LARGE) for _ in range(20)]
+    # Messages are counted as ever at first.
+    assert times[:BURST] == [0.0] * BURST
+    assert times[BURST] == pytest.approx(INTERVAL)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps[-8:] == pytest.approx([32_871 / 64_000 * 1.004] * 8)
+
+
+def test_small_onions_do_not_wait_for_bytes() -> None:
+    pacer, sized = Pacer(), Pacer()
+    for _ in range(100):
+        assert pacer.reserve([(US, ROUTER)], 0.0) == sized.reserve([(US, ROUTER)], 0.0, 1300)
+    assert pacer.turn([(US, ROUTER)], 0.0) == pytest.approx((100 - BURST + 1) * INTERVAL)
+
+
+def test_a_small_onion_is_held_up_by_large_ones_less_than_a_large_one() -> None:
+    pacer = Pacer()
+    for _ in range(20):
+        pacer.reserve([(US, ROUTER)], 0.0, LARGE)
+    small, large = (pacer.turn([(US, ROUTER)], 0.0, size) for size in (1300, LARGE))
+    assert 0 < small < large
+
+
+def test_a_message_to_ourselves_takes_no_link() -> None:
+    assert Pacer().reserve([], 7.0, LARGE) == 7.0
+
+
+def test_without_a_pace_bytes_do_not_count_either() -> None:
+    pacer = Pacer(interval=0)
+    assert {pacer.reserve([(US, ROUTER)], 5.0, LARGE) for _ in range(1000)} == {5.0}
+
+
+def test_anew_has_the_same_pace_and_full_buckets() -> None:
+    used = Pacer(interval=60, burst=1)
+    used.reserve([(US, ROUTER)], 0.0)
+    fresh = used.anew()
+    assert [fresh.reserve([(US, ROUTER)], 0.0) for _ in range(2)] == [0.0, 60.0]
+
+
 _LINKS = st.lists(
     st.sampled_from([(US, ROUTER), (ROUTER, PAYER), (US, OTHER), (OTHER, PAYER)]),
     min_size=1,
@@ -113,19 +187,25 @@ _LINKS = st.lists(
 )
 
 
-@given(st.lists(st.tuples(st.floats(0, 2), _LINKS), max_size=60))
-def test_no_node_has_to_drop_any(asked: list[tuple[float, list[Link]]]) -> None:
+@given(
+    st.lists(st.tuples(st.floats(0, 2), _LINKS, st.sampled_from([1300, LARGE, LARGE])), max_size=60)
+)
+def test_no_node_has_to_drop_any(asked: list[tuple[float, list[Link], int]]) -> None:
     """Whatever is asked for, at whatever times, and with up to 200 ms spent on the way."""
     pacer = Pacer()
     now = 0.0
-    sent: list[tuple[float, list[Link]]] = []
-    for pause, links in asked:
+    sent: list[tuple[float, list[Link], int]] = []
+    for pause, links, size in asked:
         now += pause
-        sent.append((pacer.reserve(links, now), links))
+        sent.append((pacer.reserve(links, now, size), links, size))
     delays = [0.2 if number % 3 == 0 else 0.0 for number in range(len(sent))]
-    for link in {link for _, links in sent for link in links}:
-        receiver = _Lightningd()
+    for link in {link for _, links, _ in sent for link in links}:
+        lightningd, eclair, lnd = _Lightningd(), _Eclair(), _Lnd()
         arrivals = sorted(
-            at + delay for (at, links), delay in zip(sent, delays, strict=True) if link in links
+            (at + delay, size)
+            for (at, links, size), delay in zip(sent, delays, strict=True)
+            if link in links
         )
-        assert all(receiver.takes(at) for at in arrivals)
+        assert all(lightningd.takes(at) for at, _ in arrivals)
+        assert all(eclair.takes(at) for at, _ in arrivals)
+        assert all(lnd.takes(at, size) for at, size in arrivals)

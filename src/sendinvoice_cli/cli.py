@@ -5,32 +5,23 @@ from __future__ import annotations
 import gc
 import io
 import os
-import signal
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from . import __version__
-from .errors import (
-    ExitStatus,
-    InterruptedBySignalError,
-    SendInvoiceError,
-    TerminatedBySignalError,
-    UsageError,
-)
+from . import __version__, signals
+from .errors import ExitStatus, SendInvoiceError, UsageError
 from .help import WIDTH, Argument, Command, Group, Option
 from .render import lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .node.client import Client
     from .render.progress import PlainProgress, TerminalProgress
     from .request import Request
@@ -252,65 +243,145 @@ def command(**params: Any) -> ExitStatus:
     Running the same command again never makes a second invoice: it continues
     with the first one.
     """
-    return _run(params)
+    return _run(Parameters(**params))
 
 
-def _run(params: dict[str, Any]) -> ExitStatus:
-    from .request import DEFAULT_TIMEOUT, Request
+@dataclass(frozen=True)
+class Parameters:
+    """The command line, as click has parsed it: arguments and options by click's names."""
 
-    request = Request(
-        invreq=_read_invreq(params["invreq"]),
-        label=params["label"] or "",
-        amount_msat=_once(params, "amount_msat", "AMOUNT_MSAT", "--amount-msat"),
-        timeout=_once(params, "timeout", "TIMEOUT", "--timeout") or DEFAULT_TIMEOUT,
-        quantity=_once(params, "quantity", "QUANTITY", "--quantity"),
-        dry_run=params["dry_run"],
-        renew=params["renew"],
-        no_connect=params["no_connect"],
-        no_replies=params["no_replies"],
-    )
-    # What is on the command line wins over what the environment says of something else.
-    if params["batch"] is not None and not (params["invreq"] and _by_environment("batch")):
-        return _run_batch(params, request)
-    if params["output"] is not None and not _by_environment("output"):
+    invreq: str | None
+    label: str | None
+    amount_msat: int | None
+    amount_msat_option: int | None
+    timeout: int | None
+    timeout_option: int | None
+    quantity: int | None
+    quantity_option: int | None
+    dry_run: bool
+    renew: bool
+    no_connect: bool
+    no_replies: bool
+    lightning_dir: str | None
+    network: str | None
+    mainnet: bool
+    testnet: bool
+    testnet4: bool
+    signet: bool
+    regtest: bool
+    rpc_file: str | None
+    batch: str | None
+    output: str | None
+    as_json: bool
+    verbose: bool
+    quiet: bool
+    color: str
+
+    def request(self) -> Request:
+        """What the user asks for; with --batch, what a row does not say itself."""
+        from .request import DEFAULT_TIMEOUT, Request
+
+        return Request(
+            invreq=_read_invreq(self.invreq),
+            label=self.label or "",
+            amount_msat=_once("amount_msat", self.amount_msat, self.amount_msat_option),
+            timeout=_once("timeout", self.timeout, self.timeout_option) or DEFAULT_TIMEOUT,
+            quantity=_once("quantity", self.quantity, self.quantity_option),
+            dry_run=self.dry_run,
+            renew=self.renew,
+            no_connect=self.no_connect,
+            no_replies=self.no_replies,
+        )
+
+    def client(self) -> Client:
+        """A client for the lightningd that is meant."""
+        from .node import socket_path
+
+        rpc_file = socket_path.find(self.lightning_dir, self._named_network(), self.rpc_file)
+
+        from .node.client import Client
+
+        return Client(rpc_file, _print_call if self.verbose else None)
+
+    def _named_network(self) -> str | None:
+        from .node.socket_path import NETWORKS
+
+        given = [name for name in (*_SHORT_NETWORKS, "network") if getattr(self, name)]
+        given = [name for name in given if not _by_environment(name)] or given
+        named = {_SHORT_NETWORKS.get(name) or self.network for name in given}
+        if len(named) > 1:
+            names = ", ".join(sorted(map(str, named)))
+            raise UsageError(f"several networks are named: {names}")
+        network = next(iter(named), None)
+        if network is not None and network not in NETWORKS:
+            raise UsageError(f"{network!r} is not a network", hint=f"one of {', '.join(NETWORKS)}")
+        return network
+
+    @property
+    def wants_color(self) -> bool | None:
+        """True or False as told by --color or NO_COLOR, None to leave it to the terminal."""
+        if self.color != "auto":
+            return self.color == "always"
+        return False if os.environ.get("NO_COLOR") else None
+
+    def progress(self) -> PlainProgress | TerminalProgress:
+        """Who tells how a single send goes."""
+        from .render.progress import PlainProgress, TerminalProgress
+
+        for_people = not (self.as_json or self.quiet)
+        if for_people and sys.stderr.isatty():
+            return TerminalProgress(color=self.wants_color)
+        return PlainProgress(verbose=self.verbose, quiet=self.quiet, with_route=for_people)
+
+
+def _run(parameters: Parameters) -> ExitStatus:
+    request = parameters.request()
+    # The command line wins over what the environment says of something else.
+    if parameters.batch is not None and not (parameters.invreq and _by_environment("batch")):
+        return _run_batch(parameters, parameters.batch, request)
+    if parameters.output is not None and not _by_environment("output"):
         raise UsageError("--output goes with --batch")
     for name in ("invreq", "label"):
-        if params[name] is None:
+        if getattr(parameters, name) is None:
             raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
-    return _run_single(params, request)
+    return _run_single(parameters, request)
 
 
-def _run_single(params: dict[str, Any], request: Request) -> ExitStatus:
-    client = _client(params)
+def _run_single(parameters: Parameters, request: Request) -> ExitStatus:
+    client = parameters.client()
 
     from . import send
 
-    color = _color(params["color"])
-    progress = _progress(params, color)
+    progress = parameters.progress()
     try:
-        outcome = send.send(request, client, progress)
+        outcome = send.send(request, client, progress, settled=signals.finish)
     finally:
         progress.close()
     result = outcome.as_json()
     with _writing():
-        if params["as_json"]:
+        if parameters.as_json:
             from .render.json_lines import print_json
 
             print_json(result)
-        elif not params["quiet"]:
+        elif not parameters.quiet:
             from .render.table import print_result
 
-            print_result(result, progress.route, color=color)
+            print_result(result, progress.route, color=parameters.wants_color)
     if outcome.error is not None:
         lines.print_error(outcome.error.message, outcome.error.hint)
     return outcome.exit_status
 
 
-def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
-    given = [name for name in ("invreq", "label", "amount_msat", "timeout") if params[name]]
-    if given or params["quantity"] is not None:
+def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStatus:
+    if any(
+        value is not None
+        for value in (
+            *(parameters.invreq, parameters.label, parameters.amount_msat),
+            *(parameters.timeout, parameters.quantity),
+        )
+    ):
         raise UsageError("with --batch, requests come from the file")
-    client = _client(params)
+    client = parameters.client()
 
     from . import batch, rows
     from .render.batch import BatchReport, open_output
@@ -318,9 +389,9 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
 
     with ExitStack() as files:
         try:
-            source = _open_batch(params["batch"], files)
+            source = _open_batch(path, files)
             output = (
-                files.enter_context(open_output(params["output"])) if params["output"] else None
+                files.enter_context(open_output(parameters.output)) if parameters.output else None
             )
         except OSError as failure:
             raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
@@ -328,27 +399,21 @@ def _run_batch(params: dict[str, Any], defaults: Request) -> ExitStatus:
             raise UsageError("--output is the file of the batch itself")
         report = Spool(
             BatchReport(
-                as_json=params["as_json"],
-                verbose=params["verbose"],
-                quiet=params["quiet"],
-                color=_color(params["color"]),
+                as_json=parameters.as_json,
+                verbose=parameters.verbose,
+                quiet=parameters.quiet,
+                color=parameters.wants_color,
                 output=output,
             )
         )
-        summary = False
+        has_ended = False
         try:
-            status = batch.run(
-                rows.read(rows.lines_of(source), defaults),
-                client,
-                report,
-                # Without anything sent, there is nothing to hear.
-                no_replies=params["no_replies"] or params["dry_run"],
-            )
-            summary = True
+            status = batch.run(rows.read(rows.lines_of(source), defaults), client, report)
+            has_ended = True
         finally:
-            # Only writing is left, which may take for ever: a signal ends that at once.
-            _end_at_signals()
-            report.close(summary=summary)
+            # Only writing is left, which may take for ever: a signal ends it at once.
+            signals.end_process()
+            report.close(summary=has_ended)
     return status
 
 
@@ -384,20 +449,11 @@ def _writing() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _client(params: dict[str, Any]) -> Client:
-    rpc_file = _rpc_file(params)
-
-    from .node.client import Client
-
-    return Client(rpc_file, _call_printer() if params["verbose"] else None)
-
-
-def _once(params: dict[str, Any], name: str, positional: str, option: str) -> int | None:
+def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:
     """A parameter that may be given in two ways, but not in both."""
-    by_position: int | None = params[name]
-    by_name: int | None = params[f"{name}_option"]
     if by_position is not None and by_name is not None and not _by_environment(f"{name}_option"):
-        raise UsageError(f"{positional} and {option} are the same; give one of them")
+        option = name.replace("_", "-")
+        raise UsageError(f"{name.upper()} and --{option} are the same; give one of them")
     return by_position if by_position is not None else by_name
 
 
@@ -415,65 +471,15 @@ def _read_invreq(argument: str | None) -> str:
     return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
 
 
-def _rpc_file(params: dict[str, Any]) -> Path:
-    from .node import socket_path
-
-    given = [name for name in (*_SHORT_NETWORKS, "network") if params[name]]
-    given = [name for name in given if not _by_environment(name)] or given
-    named = {_SHORT_NETWORKS.get(name) or params[name] for name in given}
-    if len(named) > 1:
-        raise UsageError(f"several networks are named: {', '.join(sorted(named))}")
-    network = next(iter(named), None)
-    if network is not None and network not in socket_path.NETWORKS:
-        raise UsageError(
-            f"{network!r} is not a network", hint=f"one of {', '.join(socket_path.NETWORKS)}"
-        )
-    return socket_path.find(params["lightning_dir"], network, params["rpc_file"])
-
-
-def _color(choice: str) -> bool | None:
-    """True or False as told by --color or NO_COLOR, None to leave it to the terminal."""
-    if choice != "auto":
-        return choice == "always"
-    return False if os.environ.get("NO_COLOR") else None
-
-
-def _progress(params: dict[str, Any], color: bool | None) -> PlainProgress | TerminalProgress:
-    from .render.progress import PlainProgress, TerminalProgress
-
-    for_people = not (params["as_json"] or params["quiet"])
-    if for_people and sys.stderr.isatty():
-        return TerminalProgress(color=color)
-    return PlainProgress(verbose=params["verbose"], quiet=params["quiet"], with_route=for_people)
-
-
-def _call_printer() -> Callable[[str, float, str | None], None]:
-    def print_call(method: str, seconds: float, failure: str | None) -> None:
-        end = f" failed: {failure}" if failure else ""
-        lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")
-
-    return print_call
-
-
-def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    """Interrupt the work once; a second signal ends the process at once."""
-    _end_at_signals()
-    if number == signal.SIGTERM:
-        raise TerminatedBySignalError("terminated")
-    raise InterruptedBySignalError("interrupted")
-
-
-def _end_at_signals() -> None:
-    """Have a signal end the process, and nothing else."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+def _print_call(method: str, seconds: float, failure: str | None) -> None:
+    end = f" failed: {failure}" if failure else ""
+    lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")
 
 
 def run(args: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     _prepare_streams()
-    signal.signal(signal.SIGINT, _on_signal)
-    signal.signal(signal.SIGTERM, _on_signal)
+    signals.interrupt()
     try:
         status = command.main(args=args, prog_name="sendinvoice", standalone_mode=False)
     except click.exceptions.Exit as leaving:

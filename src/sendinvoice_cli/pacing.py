@@ -1,24 +1,65 @@
-"""Sending no faster than every node on the way takes it.
+"""Sending no faster than every node on the way reads.
 
-lightningd reads a burst of 4 onion messages and then 4 a second from each
-peer, at every hop, and drops the rest in silence.
+Nodes limit the onion messages that they take from each peer, and drop the rest
+in silence. Nothing tells which software a node runs, so every link is paced for
+the strictest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-#: Seconds between messages over one link. lightningd takes one each 0.25.
-INTERVAL = 0.251
-#: How many go at once after a pause. lightningd takes 4; the one left over
-#: makes up for messages that bunch up on the way.
-BURST = 3
 
-#: More links than that are looked through for some that can be forgotten.
+@dataclass(frozen=True)
+class Limit:
+    """What a node takes from each peer: a token bucket of messages or of bytes.
+
+    :param per_second: how fast the bucket fills.
+    :param burst: how much it holds.
+    """
+
+    per_second: float
+    burst: float
+
+
+#: Limits by number of messages.
+MESSAGE_LIMITS = {
+    # connectd/onion_message.c, ONION_MSG_MSEC and ONION_MSG_TOKENS_MAX
+    "lightningd": Limit(per_second=4, burst=4),
+    # reference.conf, onion-messages.max-per-peer-per-second (PR 2090)
+    "eclair": Limit(per_second=10, burst=10),
+}
+#: Limits by size of the ``onion_message`` on the wire, in bytes.
+BYTE_LIMITS = {
+    # onionmessage/ratelimit.go, by default 512 kbit/s and 256 KiB (PR 10713, v0.21)
+    "LND": Limit(per_second=512 * 125, burst=256 * 1024),
+}
+
+#: How much slower than a limit we send: two clocks are never quite alike.
+_MARGIN = 1.004
+
+#: Seconds between messages over one link.
+INTERVAL = max(_MARGIN / limit.per_second for limit in MESSAGE_LIMITS.values())
+#: How many go at once after a pause. One less than the nodes take makes up for
+#: messages that bunch up on the way.
+BURST = int(min(limit.burst for limit in MESSAGE_LIMITS.values())) - 1
+
+#: Bytes of payloads in the two sizes of onions (BOLT 4, "Onion Messages").
+SMALL, LARGE = 1300, 32768
+#: What an onion_message has besides: type 2, path_key 33, length 2; and of the
+#: onion, version 1, public key 33, HMAC 32.
+_OVERHEAD = 103
+
+#: The same two for bytes: seconds for one, and how many go at once.
+_BYTE_INTERVAL = max(_MARGIN / limit.per_second for limit in BYTE_LIMITS.values())
+_BYTE_BURST = min(limit.burst for limit in BYTE_LIMITS.values()) - (LARGE + _OVERHEAD)
+
+#: With more links than that, those not used for a while are forgotten.
 MAX_LINKS = 1000
 
-#: A directed link; None stands for what lies behind an introduction node.
+#: A directed link: two node ids; None stands for what lies behind an introduction node.
 Link = tuple[bytes, bytes | None]
 
 
@@ -26,7 +67,7 @@ def links_of(nodes: Sequence[bytes], *, leads_on: bool) -> list[Link]:
     """The directed links of a path.
 
     :param nodes: 33-byte node ids.
-    :param leads_on: a blinded path follows, whose nodes are not known.
+    :param leads_on: a blinded path follows, whose nodes we do not know.
     """
     links: list[Link] = list(pairwise(nodes))
     if leads_on:
@@ -35,29 +76,53 @@ def links_of(nodes: Sequence[bytes], *, leads_on: bool) -> list[Link]:
 
 
 class Pacer:
-    """A token bucket for each link. Times are seconds of one clock, whichever."""
+    """Two token buckets for each link, one of messages and one of bytes.
+
+    Times are seconds of one clock, whichever; ``size`` is that of the onion's
+    payloads, in bytes: 1300 or 32768.
+
+    :param interval: seconds between messages over one link; the pace of bytes
+        changes in proportion, and 0 means no pace at all.
+    :param burst: how many messages go at once after a pause.
+    """
 
     def __init__(self, interval: float = INTERVAL, burst: int = BURST) -> None:
         self._interval = interval
         self._burst = burst
-        self._tolerance = interval * (burst - 1)
-        # When the bucket of a link will be full again, less one token.
-        self._full_at: dict[Link, float] = {}
+        self._byte_interval = _BYTE_INTERVAL * interval / INTERVAL
+        # How long each bucket takes to fill.
+        self._depths = (interval * burst, self._byte_interval * _BYTE_BURST)
+        # When the two buckets of a link will be full again.
+        self._full_at: dict[Link, tuple[float, float]] = {}
 
     def anew(self) -> Pacer:
         """Another one of the same pace, with full buckets."""
         return Pacer(self._interval, self._burst)
 
-    def turn(self, links: Sequence[Link], now: float) -> float:
-        """When a message may go that asks now."""
-        return max([now, *(self._full_at.get(link, now) - self._tolerance for link in links)])
+    def turn(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
+        """When a message may go over these links that asks now."""
+        costs = self._costs(size)
+        turns = [
+            full_at - (depth - cost)
+            for link in links
+            for full_at, depth, cost in zip(
+                self._full_at.get(link, (now, now)), self._depths, costs, strict=True
+            )
+        ]
+        return max([now, *turns])
 
-    def reserve(self, links: Sequence[Link], now: float) -> float:
-        """Take a token from every link, and return when the message may go."""
-        at = self.turn(links, now)
+    def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
+        """Take the message's tokens from every link, and return when it may go."""
+        at = self.turn(links, now, size)
+        message, bytes_ = self._costs(size)
         for link in links:
-            self._full_at[link] = max(self._full_at.get(link, at), at) + self._interval
+            by_messages, by_bytes = self._full_at.get(link, (at, at))
+            self._full_at[link] = (max(by_messages, at) + message, max(by_bytes, at) + bytes_)
         if len(self._full_at) > MAX_LINKS:
-            # Those that have not been used for a while are as good as new.
-            self._full_at = {link: full for link, full in self._full_at.items() if full > now}
+            # Full buckets are as good as new ones.
+            self._full_at = {link: full for link, full in self._full_at.items() if max(full) > now}
         return at
+
+    def _costs(self, size: int) -> tuple[float, float]:
+        """Seconds for which a message empties each bucket."""
+        return self._interval, self._byte_interval * (size + _OVERHEAD)

@@ -80,12 +80,12 @@ def test_second_path_cut_short() -> None:
 
 
 def test_no_path() -> None:
-    with pytest.raises(MalformedError, match=r"^some_field: holds no path"):
+    with pytest.raises(MalformedError, match=r"^some_field: has no path"):
         blinded_path.decode_paths(b"", "some_field")
 
 
 def test_no_hops() -> None:
-    with pytest.raises(MalformedError, match=r"^some_field: a path without hops"):
+    with pytest.raises(MalformedError, match=r"^some_field: a path has no hops"):
         blinded_path.decode_paths(path(hops=0).encode(), "some_field")
 
 

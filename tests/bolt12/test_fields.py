@@ -132,8 +132,8 @@ def test_not_points(type_: int, value: bytes) -> None:
 
 @pytest.mark.parametrize("type_", PATHS)
 def test_paths(type_: int) -> None:
-    _refuse(type_, b"", "holds no path")
-    _refuse(type_, path(hops=0).encode(), "a path without hops")
+    _refuse(type_, b"", "has no path")
+    _refuse(type_, path(hops=0).encode(), "a path has no hops")
     _refuse(type_, path().encode()[:-1], "cut short")
     _refuse(type_, path(ShortChannelIdDirection(0, 2)).encode(), "not a valid public key")
     assert fields.decode_field(type_, path().encode()) == (path(),)
@@ -146,7 +146,7 @@ def test_paths(type_: int) -> None:
 def test_sizes(type_: int, size: int) -> None:
     assert fields.decode_field(type_, bytes(size)) == bytes(size)
     for wrong in (0, size - 1, size + 1):
-        _refuse(type_, bytes(wrong), f"{wrong} bytes where {size} are wanted")
+        _refuse(type_, bytes(wrong), f"has {wrong} bytes, must have {size}")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_bip_353_names(value: bytes, name: tuple[str, str]) -> None:
         (b"\x01a", "cut short"),
         (b"\x01a\x02b", "cut short"),
         (b"\xff" + b"a" * 200, "cut short"),
-        (b"\x01a\x01bc", "bytes behind its end"),
+        (b"\x01a\x01bc", "bytes after its end"),
         (b"\x01@\x01b", "character"),
         (b"\x01a\x01\x00", "character"),
         (b"\x02a b"[:3] + b"\x01b", "character"),

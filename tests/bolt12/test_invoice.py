@@ -78,6 +78,14 @@ def test_payment_paths() -> None:
     assert found[fields.INVOICE_BLINDEDPAY] == payinfo.encode() + PAYINFO.encode()
 
 
+def test_payinfos_are_read_as_they_were_written() -> None:
+    payinfos = (BlindedPayinfo(1, 2, 3, 4, 5, b"\xaa\xbb"), BlindedPayinfo(9, 8, 7, 6, 5))
+    encoded = b"".join(payinfo.encode() for payinfo in payinfos)
+    assert invoice.decode_payinfos(encoded) == payinfos
+    with pytest.raises(MalformedError, match="cut short"):
+        invoice.decode_payinfos(encoded[:-1])
+
+
 def test_payinfo() -> None:
     encoded = BlindedPayinfo(1, 2, 3, 4, 5, b"\xaa\xbb").encode()
     assert encoded.hex() == "00000001000000020003" + "04".zfill(16) + "05".zfill(16) + ("0002aabb")
@@ -124,8 +132,8 @@ def test_each_field_changed_or_gone(type_: int) -> None:
         ({2_999_999_997: b""}, "field 2999999997: was not asked for"),
         ({fields.INVOICE_PATHS: None}, "invoice_paths: missing"),
         ({fields.INVOICE_BLINDEDPAY: None}, "invoice_blindedpay: missing"),
-        ({fields.INVOICE_PATHS: b""}, "invoice_paths: holds no path"),
-        ({fields.INVOICE_PATHS: path(hops=0).encode()}, "invoice_paths: a path without hops"),
+        ({fields.INVOICE_PATHS: b""}, "invoice_paths: has no path"),
+        ({fields.INVOICE_PATHS: path(hops=0).encode()}, "invoice_paths: a path has no hops"),
         ({fields.INVOICE_BLINDEDPAY: b""}, "invoice_blindedpay: 0 entries for 1 paths"),
         ({fields.INVOICE_BLINDEDPAY: PAYINFO.encode() * 2}, "invoice_blindedpay: 2 entries for 1"),
         ({fields.INVOICE_PATHS: path().encode() * 2}, "invoice_blindedpay: 1 entries for 2 paths"),

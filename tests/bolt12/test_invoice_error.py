@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,3 +54,49 @@ def test_unknown_odd_fields_are_ignored() -> None:
 def test_malformed(data: str) -> None:
     with pytest.raises(MalformedError):
         invoice_error.decode(bytes.fromhex(data))
+
+
+def _as_ldk(error: InvoiceError) -> bytes:
+    stream = invoice_error.encode(error)
+    return tlv.encode_bigsize(len(stream)) + stream
+
+
+def test_ldk_puts_the_length_in_front() -> None:
+    data = bytes.fromhex("0f050d") + b"RouteNotFound"
+    assert invoice_error.decode(data) == InvoiceError("RouteNotFound")
+
+
+@given(
+    st.text(max_size=300),
+    st.none() | st.integers(0, 2**64 - 1),
+    st.none() | st.binary(max_size=300),
+)
+def test_every_error_of_ldk_is_read(text: str, field: int | None, value: bytes | None) -> None:
+    error = InvoiceError(text, field, value)
+    assert invoice_error.decode(_as_ldk(error)) == error
+
+
+def test_no_error_can_be_read_both_ways() -> None:
+    """All short ones, made of the bytes that could be taken for types and lengths."""
+    texts = ["".join(each) for size in range(5) for each in product("\0\1\3\4\5", repeat=size)]
+    values = [
+        None,
+        *(bytes(each) for size in range(3) for each in product((0, 1, 3, 5), repeat=size)),
+    ]
+    for text, field, value in product(texts, (None, 0, 1, 3, 5, 0x0500, 0x0305), values):
+        error = InvoiceError(text, field, value)
+        assert invoice_error.decode(invoice_error.encode(error)) == error
+        assert invoice_error.decode(_as_ldk(error)) == error
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "0e050d",  # a length that is not that of what follows
+        "10050d",
+        "fd000f050d",  # not the shortest form
+    ],
+)
+def test_another_length_in_front_is_refused(data: str) -> None:
+    with pytest.raises(MalformedError):
+        invoice_error.decode(bytes.fromhex(data) + b"RouteNotFound")

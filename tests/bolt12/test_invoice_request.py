@@ -61,7 +61,7 @@ def test_a_full_request() -> None:
         fields.INVREQ_QUANTITY: tlv.encode_tu(3),
         fields.INVREQ_PAYER_NOTE: "note ₿".encode(),
         fields.INVREQ_PATHS: path().encode() + path(ShortChannelIdDirection(9, 1), 2).encode(),
-        fields.INVREQ_BIP_353_NAME: b"\x01a\x01b",
+        fields.INVREQ_BIP_353_NAME: b"\x05alice\x0bexample.com",
         1_000_000_001: b"experimental",
     }
     found = request(changes)
@@ -78,6 +78,7 @@ def test_a_full_request() -> None:
     assert found.payer_note == "note ₿"
     assert found.expires_at == 1_800_000_000
     assert found.paths == (path(), path(ShortChannelIdDirection(9, 1), 2))
+    assert found.bip_353_name == "alice@example.com"
     assert found.is_signed
     assert found.signed_fields() == records(changes)
     assert found.records == signed(records(changes), PAYER_KEY)
@@ -90,6 +91,7 @@ def test_the_least_request() -> None:
     assert found.chain is None
     assert found.quantity_max is None
     assert found.paths == ()
+    assert found.bip_353_name is None
     assert not found.is_signed
 
 
@@ -164,23 +166,23 @@ def test_unanswerable(changes: Changes, message: str, sign: bool) -> None:
     ("type_", "value", "reason"),
     [
         *((type_, b"\0\x01", "leading zero") for type_ in (8, 14, 20, 82, 86)),
-        *((type_, b"\x01" * 9, "9 bytes, 8 is the most") for type_ in (8, 14, 20, 82, 86)),
+        *((type_, b"\x01" * 9, "9 bytes, at most 8 are allowed") for type_ in (8, 14, 20, 82, 86)),
         *((type_, b"\xff", "not valid UTF-8") for type_ in (6, 10, 18, 89)),
         *((10, value, "not valid UTF-8") for value in NOT_UTF8.values()),
         *((88, value, "not a valid public key") for value in NOT_POINTS.values()),
         *((22, value, "not a valid public key") for value in NOT_POINTS.values()),
-        (80, bytes(31), "31 bytes where 32 are wanted"),
-        (80, bytes(33), "33 bytes where 32 are wanted"),
-        (90, b"", "holds no path"),
-        (90, path(hops=0).encode(), "a path without hops"),
+        (80, bytes(31), "has 31 bytes, must have 32"),
+        (80, bytes(33), "has 33 bytes, must have 32"),
+        (90, b"", "has no path"),
+        (90, path(hops=0).encode(), "a path has no hops"),
         (90, path().encode() + path().encode()[:-1], "a path is cut short"),
         (90, b"\x02" + b"\xff" * 32 + path().encode()[33:], "not a valid public key"),
         (90, b"\x01" + bytes(7), "a path is cut short"),
         (91, b"\x01a", "cut short"),
-        (91, b"\x01a\x01b!", "bytes behind its end"),
+        (91, b"\x01a\x01b!", "bytes after its end"),
         (91, b"\x01a\x01!", "character"),
         (2, bytes(31), "32-byte chain hashes"),
-        (16, b"", "holds no path"),
+        (16, b"", "has no path"),
     ],
 )
 def test_malformed_fields(type_: int, value: bytes, reason: str) -> None:
@@ -252,7 +254,7 @@ def test_twice_the_same_field() -> None:
 
 
 def test_fields_out_of_order() -> None:
-    _refused(encode(reversed(records())), MalformedError, "field 82 stands behind field 88")
+    _refused(encode(reversed(records())), MalformedError, "field 82 comes after field 88")
 
 
 @pytest.mark.parametrize("prefix", ["lno", "lni", "lnbc"])

@@ -70,13 +70,13 @@ def test_a_stream_has_one_encoding(data: bytes) -> None:
     ("encoded", "reason"),
     [
         ("0101aa0101aa", "field 1 occurs twice"),
-        ("02000100", "field 1 stands behind field 2"),
-        ("010200", "field 1 is longer"),
+        ("02000100", "field 1 comes after field 2"),
+        ("010200", "field 1 is cut short"),
         ("01", "ends where"),
         ("01fd00fc", "shortest form"),
         ("fd000100", "shortest form"),
         # A length of 2^64-1 must not be believed.
-        ("01ffffffffffffffffff00", "field 1 is longer"),
+        ("01ffffffffffffffffff00", "field 1 is cut short"),
     ],
 )
 def test_malformed_streams(encoded: str, reason: str) -> None:
@@ -97,8 +97,8 @@ def test_truncated_integers(value: int, encoded: str) -> None:
     [
         ("00", 8, "leading zero"),
         ("0001", 8, "leading zero"),
-        ("01" * 9, 8, "an integer of 9 bytes, 8 is the most"),
-        ("01" * 5, 4, "an integer of 5 bytes, 4 is the most"),
+        ("01" * 9, 8, "an integer of 9 bytes, at most 8 are allowed"),
+        ("01" * 5, 4, "an integer of 5 bytes, at most 4 are allowed"),
     ],
 )
 def test_malformed_truncated_integers(encoded: str, size: int, reason: str) -> None:

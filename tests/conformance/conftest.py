@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import Network, simulated, timed
 from tests.networks.timed import TimedNetwork
 

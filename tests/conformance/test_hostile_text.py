@@ -12,7 +12,7 @@ from subprocess import DEVNULL, PIPE, Popen
 import pytest
 
 from sendinvoice_cli.bolt12 import fields
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
 from tests.crafting import craft_request
 from tests.networks import Network, command_line, environment, simulated
 from tests.networks.simulated import SimulatedNetwork

@@ -19,8 +19,8 @@ from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.sandbox.family import Family
 from sendinvoice_cli.sandbox.faults import CallFault, Hold
+from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import (
     PROMPT_SECONDS,
     SENT,
@@ -46,12 +46,15 @@ newest = pytest.mark.parametrize("network", ["v26.06", "lightningd"], indirect=T
 
 #: The calls of one send where no helper runs, in the order in which each
 #: thread makes them: what asks, what starts the helper, what sends, what waits.
-_ASKING = ("getinfo", "listconfigs", "help", "listinvoices", "listnodes", "listpeers")
+_ASKING = (
+    *("getinfo", "listconfigs", "help", "listinvoices"),
+    *("listpeerchannels", "listnodes", "listpeers"),
+)
 #: Where the request has no path, so that one to the payer itself is looked for.
 _FURTHER = ("help", "listnodes", "listchannels")
 _HELPER = ("sendinvoice-expect", "plugin", "sendinvoice-expect")
 _CREATING = ("createinvoice", "waitinvoice", "sendinvoice-expect")
-_WAITING = ("sendinvoice-replies", "listinvoices")
+_WAITING = ("sendinvoice-replies",)
 CALLS = {
     Family.V24_02: (*_ASKING, *_FURTHER, *_HELPER, *_CREATING, "sendonionmessage", *_WAITING),
     Family.V24_08: (*_ASKING, *_HELPER, *_CREATING, "injectonionmessage", *_WAITING),

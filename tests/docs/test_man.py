@@ -161,7 +161,7 @@ def test_json_fields_of_the_request() -> None:
         for word in line.split()[1:]
         if word not in (",", ".")
     }
-    assert documented == set(SCHEMA["$defs"]["request"]["properties"])
+    assert documented == set(SCHEMA["properties"]["request"]["properties"])
 
 
 def test_json_data_of_errors() -> None:

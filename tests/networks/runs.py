@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 
-from sendinvoice_cli.exchange import Ask
+from sendinvoice_cli.outcome import Ask
 
 from . import Network
 
@@ -61,17 +60,18 @@ class Told:
 
     steps: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    wants_route: bool = True
 
-    def asked(self, ask: Ask) -> None:
+    def asked(self, ask: Ask, amount_msat: int) -> None:
         """Not of interest here."""
 
     def step(self, text: str) -> None:
         """Something was done."""
         self.steps.append(text)
 
-    def routed(self, aliases: Callable[[], list[str]]) -> None:
-        """A route is taken."""
-        self.steps.append(" → ".join(aliases()))
+    def routed(self, names: list[str]) -> None:
+        """A copy was sent."""
+        self.steps.append(" → ".join(names))
 
     def waiting(self, until: float) -> None:
         """Not of interest here."""

@@ -34,9 +34,9 @@ from sendinvoice_cli.bolt12 import fields, signature, string, tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection, parse_scid
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import message
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology
 from tests.crafting import craft_request
 from tests.requests_builder import Changes, encode
 

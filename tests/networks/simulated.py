@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology
 
 from . import Mailbox, Network, Node
 

@@ -5,6 +5,7 @@ The command then waits as long as it would otherwise, and no test does.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,15 +14,15 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sendinvoice_cli import send
-from sendinvoice_cli.exchange import Outcome
+from sendinvoice_cli.answer import answer, run_blocking
 from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.node.watch import Event
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.sandbox.clock import ManualClock
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.clock import ManualClock
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import Topology
+from sendinvoice_cli.send import BlockingHost, Events
 
 from . import simulated
 from . import wait_for as wait_in_real_time
@@ -93,20 +94,28 @@ class Run:
         self._ahead = ahead_seconds
         self._sleep = sleep or clock.advance
         self._wakes_at: float | None = None
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._events: Events = SimpleQueue()
         self._outcome: Outcome | None = None
-        self._thread = threading.Thread(target=self._send, args=(request,), daemon=True)
+        self._host = BlockingHost(
+            self.client,
+            request,
+            self.told,
+            clock=self._now,
+            sleep=self._sleep,
+            wait=self._wait,
+        )
+        self._thread = threading.Thread(target=self._answer, daemon=True)
         self._thread.start()
 
-    def _send(self, request: Request) -> None:
-        self._outcome = send.send(
-            request, self.client, self.told, clock=self._now, sleep=self._sleep, wait=self._wait
-        )
+    def _answer(self) -> None:
+        outcome = run_blocking(answer(self._host.exchange, self._host))
+        self._host.close()
+        self._outcome = outcome
 
     def _now(self) -> float:
         return self._clock() + self._ahead
 
-    def _wait(self, events: SimpleQueue[Event], seconds: float) -> Event | None:
+    def _wait(self, events: Events, seconds: float) -> Any:
         """Wait for an event until the test has moved the time so far."""
         self._events = events
         self._wakes_at = wakes_at = self._clock() + seconds
@@ -132,9 +141,18 @@ class Run:
     def _time_left(self) -> float:
         """Seconds that it will wait if nothing happens; 0 when it does not just wait."""
         wakes_at = self._wakes_at
-        if wakes_at is None or not self._events.empty():
+        if wakes_at is None or wakes_at == math.inf or self._is_busy():
             return 0
         return max(wakes_at - self._clock(), 0)
+
+    def _is_busy(self) -> bool:
+        """Whether something goes on in the background that ends by itself."""
+        host = self._host
+        return (
+            not self._events.empty()
+            or not all(job.done() for job in host.jobs)
+            or not (host.link.is_ready and host.link.is_hearing_settled)
+        )
 
     def skip_wait(self) -> float:
         """Let the time for which it now waits for an event go by; returns its seconds."""

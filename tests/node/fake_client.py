@@ -11,8 +11,9 @@ from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from tests.requests_builder import node_id
 
-#: option_onion_messages offered (bit 39), and a bitmap without it.
+#: option_onion_messages offered (bit 39), only over channels (bit 67), and neither.
 MESSAGES = (1 << 39).to_bytes(5, "big").hex()
+MESSAGES_BY_CHANNEL = (1 << 67).to_bytes(9, "big").hex()
 NO_MESSAGES = "82"
 
 Params = Mapping[str, Any]
@@ -55,13 +56,15 @@ class FakeClient(Client):
 class Network:
     """What lightningd tells of a network; nodes are numbers, ours is 1.
 
-    :param peers: connected to us, and whether each takes messages.
+    :param peers: connected to us.
     :param channels: pairs of nodes; both directions are usable.
     :param silent: nodes that do not take messages.
     :param disabled: directed pairs whose source calls them disabled.
     :param unknown: nodes that nothing is known of.
     :param hidden: nodes that announce no address.
     :param unannounced: nodes known only by their channels.
+    :param channelless: peers that have no channel with us.
+    :param choosy: nodes that take messages only from peers they have a channel with.
     """
 
     def __init__(
@@ -74,12 +77,16 @@ class Network:
         unknown: Iterable[int] = (),
         hidden: Iterable[int] = (),
         unannounced: Iterable[int] = (),
+        channelless: Iterable[int] = (),
+        choosy: Iterable[int] = (),
     ) -> None:
         self.peers = list(peers)
         self.silent = set(silent)
         self.unknown = set(unknown)
         self.hidden = set(hidden)
         self.unannounced = set(unannounced)
+        self.channelless = set(channelless)
+        self.choosy = set(choosy)
         disabled = set(disabled)
         self.halves: list[dict[str, Any]] = [
             {
@@ -92,13 +99,20 @@ class Network:
         ]
 
     def features(self, number: int) -> str:
-        return NO_MESSAGES if number in self.silent else MESSAGES
+        if number in self.silent:
+            return NO_MESSAGES
+        return MESSAGES_BY_CHANNEL if number in self.choosy else MESSAGES
 
     def answers(self) -> dict[str, Answer]:
         return {
             "listpeers": {
                 "peers": [
-                    {"id": node_id(peer).hex(), "connected": True, "features": self.features(peer)}
+                    {
+                        "id": node_id(peer).hex(),
+                        "connected": True,
+                        "num_channels": int(peer not in self.channelless),
+                        "features": self.features(peer),
+                    }
                     for peer in self.peers
                 ]
             },

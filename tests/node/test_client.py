@@ -18,7 +18,7 @@ from sendinvoice_cli.errors import (
     SendInvoiceError,
     UnreachableError,
 )
-from sendinvoice_cli.node.client import Client, ConnectionLostError
+from sendinvoice_cli.node.client import Client, ConnectionLostError, NoAnswerError
 from tests import rpc_server
 from tests.rpc_server import Respond, serving
 
@@ -216,3 +216,22 @@ def test_threads_do_not_wait_for_each_other(socket_file: Path) -> None:
         release.set()
         waiting.join(10)
     assert answers[1:] == [{"method": "waitinvoice"}]
+
+
+def test_no_answer_in_time(socket_file: Path) -> None:
+    release = threading.Event()
+
+    def respond(request: dict[str, Any]) -> bytes:
+        if request["method"] == "slow":
+            assert release.wait(10)
+        return rpc_server.result(request, {"method": request["method"]})
+
+    with serving(socket_file, respond):
+        client = Client(socket_file)
+        with pytest.raises(NoAnswerError, match=r"slow within 0\.1 s") as failure:
+            client.call("slow", _PARAMS, patience=0.1)
+        assert client.call("quick") == {"method": "quick"}
+        release.set()
+        assert client.call("next") == {"method": "next"}
+    assert _PREIMAGE not in "".join(traceback.format_exception(failure.value))
+    assert failure.value.__context__ is None

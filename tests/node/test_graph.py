@@ -48,7 +48,7 @@ def test_a_peer_that_takes_no_messages() -> None:
 def test_a_peer_that_is_away() -> None:
     network = Network(peers=[2], channels=[(2, 3)])
     answers = network.answers()
-    away = {"id": node_id(2).hex(), "connected": False}
+    away = {"id": node_id(2).hex(), "connected": False, "num_channels": 1}
     client = FakeClient({**answers, "listpeers": {"peers": [away]}})
     assert Graph(client, US).find_path(node_id(3)) is None
     assert Graph(client, US).message_peers() == []
@@ -142,6 +142,62 @@ def test_nothing_is_asked_twice_and_never_for_the_whole_graph() -> None:
     assert all(params for method, params in client.calls if method != "listpeers")
 
 
+# --- peers with and without a channel ---
+
+
+@pytest.mark.parametrize(
+    ("network", "path"),
+    [
+        pytest.param(
+            Network([2, 3], [(2, 9), (3, 4), (4, 9)], channelless=[2]),
+            [1, 3, 4, 9],
+            id="the longer way over our channel",
+        ),
+        pytest.param(
+            Network([2, 9], [(2, 9)], channelless=[9]), [1, 2, 9], id="not by the connection"
+        ),
+        pytest.param(
+            Network([2, 9], [(2, 3)], channelless=[9]), [1, 9], id="by the connection, if need be"
+        ),
+        pytest.param(
+            Network([2, 3], [(2, 9)], channelless=[2]), [1, 2, 9], id="by a peer without a channel"
+        ),
+        pytest.param(
+            Network([2], [(2, 9)], choosy=[2, 9]), [1, 2, 9], id="nodes that want a channel"
+        ),
+        pytest.param(Network([9], choosy=[9]), [1, 9], id="a peer that wants a channel"),
+        pytest.param(
+            Network([9], choosy=[9], channelless=[9]), None, id="a peer that wants a channel, alone"
+        ),
+        pytest.param(
+            Network([2], [(2, 9)], choosy=[2], channelless=[2]),
+            None,
+            id="no first hop that wants a channel",
+        ),
+        pytest.param(
+            Network([2, 3], [(3, 2), (2, 9)], choosy=[2], channelless=[2]),
+            [1, 3, 2, 9],
+            id="that wants a channel, behind one that has one",
+        ),
+    ],
+)
+def test_first_hops(network: Network, path: list[int] | None) -> None:
+    """LND from 0.21 drops messages of peers without a channel; others tell by features 66/67."""
+    assert _path(network, 9) == path
+
+
+def test_peers_with_a_channel_are_named_first() -> None:
+    graph, client = _graph(Network([2, 3, 4, 5], channelless=[2, 4], choosy=[4, 5], silent=[3]))
+    assert [NUMBERS[peer] for peer in graph.message_peers()] == [5, 2]
+    assert client.methods() == ["listpeers"]
+
+
+def test_a_connection_costs_one_question_when_the_target_is_private() -> None:
+    graph, client = _graph(Network([2, 9], channelless=[9], unknown=[9]))
+    assert graph.find_path(node_id(9)) == (US, node_id(9))
+    assert client.methods() == ["listpeers", "listchannels"]
+
+
 @st.composite
 def _networks(draw: st.DrawFn) -> Network:
     nodes = range(1, 10)
@@ -153,17 +209,19 @@ def _networks(draw: st.DrawFn) -> Network:
         channels,
         silent=draw(st.sets(st.integers(2, 9), max_size=3)),
         disabled=draw(st.sets(st.sampled_from(directed), max_size=4)) if directed else (),
+        channelless=draw(st.sets(st.integers(2, 8), max_size=3)),
+        choosy=draw(st.sets(st.integers(2, 9), max_size=3)),
     )
 
 
-def _distances(network: Network) -> dict[int, int]:
-    """Hops from us to every node that a message reaches, by plain flooding."""
+def _distances(network: Network, starts: list[int]) -> dict[int, int]:
+    """Hops from us to every node that a message reaches over these peers, by plain flooding."""
     edges = {
         (NUMBERS[bytes.fromhex(half["source"])], NUMBERS[bytes.fromhex(half["destination"])])
         for half in network.halves
         if half["active"]
     }
-    distances = {peer: 1 for peer in network.peers if peer not in network.silent}
+    distances = dict.fromkeys(starts, 1)
     frontier = list(distances)
     while frontier:
         wider = []
@@ -171,7 +229,7 @@ def _distances(network: Network) -> dict[int, int]:
             for source, destination in edges:
                 if source != node or destination in network.silent or destination in distances:
                     continue
-                if destination != 1 and destination not in network.peers:
+                if destination != 1:
                     distances[destination] = distances[node] + 1
                     wider.append(destination)
         frontier = wider
@@ -182,7 +240,10 @@ def _distances(network: Network) -> dict[int, int]:
 @settings(max_examples=300)
 def test_a_shortest_path_is_found_wherever_there_is_one(network: Network) -> None:
     found = _path(network, 9)
-    expected = _distances(network).get(9)
+    peers = [peer for peer in network.peers if peer not in network.silent]
+    by_channel = [peer for peer in peers if peer not in network.channelless]
+    by_connection = [peer for peer in peers if peer not in network.choosy or peer in by_channel]
+    expected = _distances(network, by_channel).get(9, _distances(network, by_connection).get(9))
     assert (None if found is None else len(found) - 1) == expected
     if found is None:
         return

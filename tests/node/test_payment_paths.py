@@ -14,9 +14,9 @@ from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node import payment_paths
 from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import NodeInfo
-from sendinvoice_cli.node.payment_paths import IncomingChannel
+from sendinvoice_cli.node.payment_paths import Channel, Inbound, IncomingChannel
 from sendinvoice_cli.onion import blinding
-from tests.node.fake_client import US, FakeClient, Network, node_info
+from tests.node.fake_client import NUMBERS, US, FakeClient, Network, node_info
 from tests.requests_builder import node_id
 
 #: option_onion_messages and option_route_blinding, both offered.
@@ -50,7 +50,10 @@ def _detail(number: int, **changes: Any) -> dict[str, Any]:
     return {
         "peer_id": node_id(number).hex(),
         "short_channel_id": f"100x{number}x0",
+        "peer_connected": True,
+        "reestablished": True,
         "state": "CHANNELD_NORMAL",
+        "private": True,
         "receivable_msat": 10**8,
         "alias": {"local": "1x1x1", "remote": f"9{number}x1x1"},
         **changes,
@@ -74,31 +77,32 @@ def _client(
 
 
 def _choose(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> list[int]:
-    found = payment_paths.choose(client, info or node_info(), Graph(client, US), amount_msat)
-    numbers = {node_id(number): number for number in range(1, 10)}
-    return [numbers[channel.peer] for channel in found]
+    """The peers that blinded paths begin at."""
+    inbound = _inbound(client, amount_msat, info)
+    return [NUMBERS[channel.peer] for channel in inbound.blinded]
 
 
-def test_a_public_node_needs_none() -> None:
-    client = _client([_incoming(2)], [_detail(2)], _PrivateNode([2]))
-    assert _choose(client) == []
-    assert "listincoming" not in client.methods()
+def _inbound(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> Inbound:
+    return payment_paths.choose(client, info or node_info(), Graph(client, US), amount_msat)
 
 
 def test_a_channel() -> None:
     client = _client([_incoming(2)], [_detail(2)])
-    assert payment_paths.choose(client, node_info(), Graph(client, US), 1000) == [
-        IncomingChannel(
-            peer=node_id(2),
-            scid=parse_scid("92x1x1"),
-            fee_base_msat=1000,
-            fee_proportional_millionths=10,
-            cltv_expiry_delta=34,
-            htlc_minimum_msat=0,
-            # What the peer can send, not what all its channels could.
-            capacity_msat=10**8,
+    assert _inbound(client) == Inbound(
+        blinded=(
+            IncomingChannel(
+                name="100x2x0",
+                peer=node_id(2),
+                scid=parse_scid("92x1x1"),
+                fee_base_msat=1000,
+                fee_proportional_millionths=10,
+                cltv_expiry_delta=34,
+                htlc_minimum_msat=0,
+                # What the peer can send, not what all its channels could.
+                capacity_msat=10**8,
+            ),
         )
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_the_name_by_which_the_peer_forwards(
     incoming: dict[str, Any], detail: dict[str, Any], scid: str
 ) -> None:
     client = _client([_incoming(2, **incoming)], [_detail(2, **detail)])
-    (channel,) = payment_paths.choose(client, node_info(), Graph(client, US), 1000)
+    (channel,) = _inbound(client).blinded
     assert channel.scid == parse_scid(scid)
 
 
@@ -123,7 +127,7 @@ def test_a_channel_without_confirmation() -> None:
     detail = _detail(2)
     del detail["short_channel_id"]
     client = _client([_incoming(2, short_channel_id="1x1x1")], [detail])
-    (channel,) = payment_paths.choose(client, node_info(), Graph(client, US), 1000)
+    (channel,) = _inbound(client).blinded
     assert channel.scid == parse_scid("92x1x1")
 
 
@@ -140,6 +144,8 @@ def test_a_channel_that_is_being_spliced() -> None:
         ({}, {"receivable_msat": 0}),
         ({}, {"receivable_msat": "0msat"}),
         ({}, {"state": "CHANNELD_SHUTTING_DOWN"}),
+        ({}, {"peer_connected": False}),
+        ({}, {"reestablished": False}),
         ({}, {"short_channel_id": "1x1x9"}),
     ],
 )
@@ -159,6 +165,15 @@ def test_channels_that_will_not_do(incoming: dict[str, Any], detail: dict[str, A
 )
 def test_peers_that_will_not_do(network: Network) -> None:
     assert _choose(_client([_incoming(2)], [_detail(2)], network)) == []
+
+
+def test_a_peer_that_takes_onion_messages_from_channel_peers_only() -> None:
+    """We are one: eclair 0.14 offers feature 67 instead of 39."""
+    able = (1 << 67 | 1 << 25).to_bytes(9, "big").hex()
+    client = _client([_incoming(2)], [_detail(2)])
+    peer = {"id": node_id(2).hex(), "connected": True, "num_channels": 1, "features": able}
+    client.answers["listpeers"] = {"peers": [peer]}
+    assert _choose(client) == [2]
 
 
 def test_order() -> None:
@@ -197,9 +212,158 @@ def test_fronting_nodes() -> None:
         _choose(_client(incoming, details), info=nobody)
 
 
+# --- a public node ---
+
+
+def _public(number: int, receivable_msat: int, **changes: Any) -> dict[str, Any]:
+    """An announced channel: its height leaves six confirmations of the 100 blocks there are."""
+    scid = f"95x{number}x0"
+    changes = {"short_channel_id": scid, "private": False, **changes}
+    return _detail(number, receivable_msat=receivable_msat, **changes)
+
+
+def _public_node(*channels: dict[str, Any], blind: bool = True) -> FakeClient:
+    """Our node is announced; its peers forward along blinded paths, or none does."""
+    numbers = [NUMBERS[bytes.fromhex(channel["peer_id"])] for channel in channels]
+    incoming = [
+        _incoming(
+            number,
+            short_channel_id=channel["short_channel_id"],
+            public=not channel["private"],
+            htlc_max_msat=10**9 if channel["receivable_msat"] else 0,
+        )
+        for number, channel in zip(numbers, channels, strict=True)
+    ]
+    return _client(incoming, list(channels), (_PrivateNode if blind else Network)(numbers))
+
+
+def test_a_public_channel_that_takes_it_needs_no_blinded_path() -> None:
+    client = _public_node(_public(2, 999), _public(3, 1000), _detail(4))
+    assert _inbound(client) == Inbound(
+        public=(Channel("95x3x0", node_id(3), 1000), Channel("95x2x0", node_id(2), 999))
+    )
+    # What peers offer does not matter then: no call is spent on it.
+    assert client.methods() == ["listpeerchannels", "listnodes"]
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        _public(2, 0),
+        _public(2, 999),
+        _public(2, "999msat"),  # type: ignore[arg-type]
+        _public(2, 10**8, state="CHANNELD_SHUTTING_DOWN"),
+        _public(2, 10**8, peer_connected=False),
+        _public(2, 10**8, reestablished=False),
+        # The peer does not forward so much at once.
+        _public(2, 10**8, updates={"remote": {"htlc_maximum_msat": 999}}),
+        # Not announced yet.
+        _public(2, 10**8, short_channel_id="96x2x0", private=True),
+    ],
+    ids=["empty", "small", "text", "closing", "away", "coming back", "narrow", "private"],
+)
+def test_the_unannounced_channel_with_inbound_is_used(public: dict[str, Any]) -> None:
+    """As a liquidity provider's: payers would come by the public ones, and fail."""
+    inbound = _inbound(_public_node(public, _detail(3)))
+    assert NUMBERS[inbound.channels[0].peer] in (2, 3)
+    assert node_id(3) in [channel.peer for channel in inbound.blinded]
+    assert inbound.public == ()
+    assert inbound.at_once_msat >= 1000
+
+
+def test_a_public_channel_that_is_too_young_to_be_known() -> None:
+    """Announced with six confirmations; its peer forwards along a blinded path before."""
+    young = _public(2, 10**8, short_channel_id="96x2x0")
+    assert _choose(_public_node(young)) == [2]
+    assert _choose(_public_node(_public(2, 10**8))) == []
+
+
+def test_public_peers_get_blinded_paths_too_the_best_first() -> None:
+    client = _public_node(_public(2, 600), _public(3, 900), _detail(4, receivable_msat=2000))
+    assert _choose(client, 1000) == [4, 3, 2]
+
+
+def test_two_public_channels_that_only_together_take_it() -> None:
+    """A single-use request cannot be paid in parts: the channel that takes all of it is named."""
+    client = _public_node(_public(2, 600), _public(3, 900))
+    assert _inbound(client).total_msat == 1500
+    # Nothing is better than its own path then.
+    assert _choose(client, 1000) == []
+    client = _public_node(_public(2, 600), _public(3, 900), _detail(4, receivable_msat=1000))
+    assert _choose(client, 1000) == [4, 3, 2]
+
+
+def test_more_can_come_in_parts_when_the_unannounced_channels_are_named() -> None:
+    client = _public_node(_public(2, 600), _detail(3, receivable_msat=700))
+    inbound = _inbound(client, 1000)
+    assert [channel.capacity_msat for channel in inbound.blinded] == [700, 600]
+    assert (inbound.total_msat, inbound.at_once_msat) == (1300, 700)
+
+
+def test_public_channels_whose_peers_cannot_forward_along_blinded_paths() -> None:
+    inbound = _inbound(_public_node(_public(2, 600), _detail(3), blind=False), 1000)
+    assert inbound == Inbound(public=(Channel("95x2x0", node_id(2), 600),))
+
+
+@pytest.mark.parametrize("network", [Network([]), _PrivateNode([], unknown=[1])])
+def test_nothing_can_be_received(network: Network) -> None:
+    inbound = _inbound(_client([], [], network))
+    assert inbound == Inbound()
+    assert inbound.channels == ()
+    assert (inbound.total_msat, inbound.at_once_msat) == (0, 0)
+
+
+def test_what_is_told_of_a_channel() -> None:
+    (channel,) = _inbound(_public_node(_public(2, 1000))).channels
+    assert channel.as_json() == {"peer": node_id(2).hex(), "htlc_maximum_msat": 1000}
+    assert str(channel) == f"{node_id(2).hex()} (up to 1000 msat)"
+
+
+def test_channels_that_are_back() -> None:
+    unconfirmed = _detail(8, alias={"local": "1x8x1", "remote": "98x1x1"})
+    del unconfirmed["short_channel_id"]
+    before_v24_02 = _detail(7)
+    del before_v24_02["reestablished"]
+    client = _client(
+        [],
+        [
+            _public(2, 600),
+            _detail(3, receivable_msat=0),
+            _detail(4, peer_connected=False),
+            _detail(5, reestablished=False),
+            _detail(6, state="CHANNELD_AWAITING_LOCKIN"),
+            before_v24_02,
+            unconfirmed,
+        ],
+    )
+    assert payment_paths.receivable_channels(client) == {
+        "95x2x0": 600,
+        "100x3x0": 0,
+        "100x7x0": 10**8,
+        "1x8x1": 10**8,
+    }
+    assert client.methods() == ["listpeerchannels"]
+
+
+def test_what_was_chosen_is_found_again_by_its_name() -> None:
+    for client in (_public_node(_public(2, 1000)), _public_node(_public(2, 0), _detail(3))):
+        names = {channel.name for channel in _inbound(client).channels}
+        assert names
+        assert names <= payment_paths.receivable_channels(client).keys()
+
+
 # --- the paths themselves ---
 
-_CHANNEL = IncomingChannel(node_id(2), parse_scid("92x1x1"), 1000, 10, 34, 500, 10**8)
+_CHANNEL = IncomingChannel(
+    name="100x2x0",
+    peer=node_id(2),
+    capacity_msat=10**8,
+    scid=parse_scid("92x1x1"),
+    fee_base_msat=1000,
+    fee_proportional_millionths=10,
+    cltv_expiry_delta=34,
+    htlc_minimum_msat=500,
+)
 
 
 def _build(channel: IncomingChannel = _CHANNEL, timeout: int = 90) -> PaymentPath:

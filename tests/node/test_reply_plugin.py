@@ -375,9 +375,12 @@ class _Plugin:
         return self.call("onion_message_recv_secret", {"onion_message": message})
 
 
+_ALONE = "from sendinvoice_cli.node.reply_plugin import main; main()"
+
+
 @contextmanager
-def _running(tmp_path: Path) -> Iterator[_Plugin]:
-    command = [sys.executable, "-m", "sendinvoice_cli.node.reply_plugin"]
+def _running(tmp_path: Path, script: str) -> Iterator[_Plugin]:
+    command = [sys.executable, "-c", script]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -394,8 +397,11 @@ def _running(tmp_path: Path) -> Iterator[_Plugin]:
             process.kill()
 
 
-def test_the_helper_in_lightningd(tmp_path: Path) -> None:
-    with _running(tmp_path) as plugin:
+@pytest.mark.parametrize(
+    "script", [_ALONE, f"import pyln.client; {_ALONE}"], ids=["parts of pyln", "all of pyln"]
+)
+def test_the_helper_in_lightningd(tmp_path: Path, script: str) -> None:
+    with _running(tmp_path, script) as plugin:
         manifest = plugin.call("getmanifest", {})
         assert manifest["dynamic"] is True
         names = {method["name"] for method in manifest["rpcmethods"]}
@@ -439,3 +445,14 @@ def test_the_helper_in_lightningd(tmp_path: Path) -> None:
         assert _secret(1) not in "".join(plugin.logged)
         assert _SESSION not in "".join(plugin.logged)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_helper_loads_little() -> None:
+    script = (
+        "import sys; from sendinvoice_cli.node import reply_plugin; reply_plugin._import_pyln()\n"
+        "print([name for name in sys.modules if name.startswith(('pyln', 'sendinvoice'))])"
+    )
+    loaded = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60)
+    assert "'sendinvoice_cli.node.reply_plugin'" in loaded
+    for name in ("gossmap", "pyln.proto", "pyln.spec", "bolt12", "client"):
+        assert name not in loaded

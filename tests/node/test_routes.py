@@ -15,6 +15,7 @@ from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from sendinvoice_cli.node.routes import DeadEnd, Route, Router
 from tests.node.fake_client import (
     MESSAGES,
+    MESSAGES_BY_CHANNEL,
     NO_MESSAGES,
     US,
     Answer,
@@ -128,7 +129,7 @@ def test_introduction_node_by_channel() -> None:
 
 def test_a_new_connection() -> None:
     router, client = _router(Network([2], unknown=[9]), connect={"features": MESSAGES})
-    assert list(router.routes()) == [Route((US, _PAYER))]
+    assert list(router.routes()) == [Route((US, _PAYER), has_channel=False)]
     assert client.calls[-1] == ("connect", {"id": _PAYER.hex()})
 
 
@@ -147,7 +148,9 @@ def test_a_connection_that_takes_too_long() -> None:
 
 def test_a_look_opens_no_connection() -> None:
     router, client = _router(Network([2]), connect={"features": MESSAGES})
-    assert list(router.routes(connect=False)) == [Route((US, _PAYER), would_connect=True)]
+    assert list(router.routes(connect=False)) == [
+        Route((US, _PAYER), would_connect=True, has_channel=False)
+    ]
     assert "connect" not in client.methods()
 
 
@@ -183,7 +186,7 @@ _AWAY = LightningdError("connect: All addresses failed", rpc_code=401)
 def test_a_disabled_channel_is_the_last_resort() -> None:
     network = Network([2], [(2, 9)], disabled=[(2, 9)])
     router, client = _router(network, connect={"features": MESSAGES})
-    assert list(router.routes()) == [Route((US, _PAYER))]
+    assert list(router.routes()) == [Route((US, _PAYER), has_channel=False)]
     assert client.methods().count("connect") == 1
     failing, _ = _router(network, connect=LightningdError("connect: no address", rpc_code=400))
     assert list(failing.routes()) == [Route(_nodes(1, 2, 9))]
@@ -208,6 +211,46 @@ def test_a_disabled_channel_to_a_node_that_is_away() -> None:
     router, _ = _router(Network([2], [(2, 9)], disabled=[(2, 9)]), connect=_AWAY)
     assert list(router.routes()) == []
     assert "All addresses failed" in router.dead_ends[0].reason
+
+
+# --- peers with and without a channel ---
+
+
+def test_whether_the_first_link_is_a_channel() -> None:
+    network = Network([2, 3, 4], channelless=[3, 4])
+    router, _ = _router(network, *_nodes(2, 3, 1))
+    assert [route.has_channel for route in router.routes()] == [True, False, True]
+
+
+def test_a_new_connection_comes_after_a_path_without_a_channel() -> None:
+    router, client = _router(Network([2], [(2, 9)], channelless=[2]))
+    assert list(router.routes()) == [Route(_nodes(1, 2, 9), has_channel=False)]
+    assert "connect" not in client.methods()
+
+
+def test_a_peer_that_went_away_still_has_a_channel_once_it_is_back() -> None:
+    away = {"id": _PAYER.hex(), "connected": False, "num_channels": 1}
+    router, _ = _router(
+        Network(choosy=[9]),
+        listpeers={"peers": [away]},
+        connect={"features": MESSAGES_BY_CHANNEL},
+    )
+    assert list(router.routes()) == [Route((US, _PAYER), has_channel=True)]
+
+
+@pytest.mark.parametrize("connect", [True, False], ids=["send", "look"])
+def test_no_connection_to_a_node_that_wants_a_channel(connect: bool) -> None:
+    """By its announcement it would drop what we send."""
+    router, client = _router(Network([2], choosy=[9]), connect={"features": MESSAGES_BY_CHANNEL})
+    assert list(router.routes(connect=connect)) == []
+    assert "only from nodes with a channel" in router.dead_ends[0].reason
+    assert "connect" not in client.methods()
+
+
+def test_a_new_connection_to_a_node_that_turns_out_to_want_a_channel() -> None:
+    router, _ = _router(Network([2], unknown=[9]), connect={"features": MESSAGES_BY_CHANNEL})
+    assert list(router.routes()) == []
+    assert "only from nodes with a channel" in router.dead_ends[0].reason
 
 
 # --- our own node at the beginning of their path ---

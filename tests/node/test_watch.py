@@ -4,12 +4,12 @@ import threading
 from typing import Any
 
 import pytest
+from sendinvoice_cli.node.watch import Background, HelperLost, InvoiceClosed, NodeLost, Watch
 
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node.client import ConnectionLostError
 from sendinvoice_cli.node.replies import Reply, ReplySession
-from sendinvoice_cli.node.watch import Background, HelperLost, InvoiceClosed, NodeLost, Watch
 from tests.node.fake_client import Answer, FakeClient, Params
 
 #: Seconds that nothing here takes.

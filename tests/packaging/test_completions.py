@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from sendinvoice_cli import cli
 from sendinvoice_cli.sandbox import cli as sandbox_cli
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
 
 _ROOT = Path(__file__).parents[2]
 _COMPLETIONS = _ROOT / "completions"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.exchange import Ask
+from sendinvoice_cli.outcome import Ask
 from sendinvoice_cli.render import json_lines, lines, table
 from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
 from tests.requests_builder import PAYER_ID

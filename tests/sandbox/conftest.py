@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from sendinvoice_cli.sandbox.clock import ManualClock
+from sendinvoice_cli.sandbox.model.clock import ManualClock
+from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import Topology
 
 Start = Callable[..., Sandbox]
 

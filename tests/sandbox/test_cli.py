@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 
 from sendinvoice_cli import __version__
 from sendinvoice_cli.sandbox import cli
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.rpc import server
 
 _NOTICE = "simulated money on a simulated network"
 
@@ -111,3 +113,47 @@ def test_version() -> None:
 @pytest.mark.parametrize("arguments", [["--amount", "0"], ["--family", "v1"], ["--nosuch"]])
 def test_usage_errors(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli.main, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("obstacle", ["a file in the way", "no such place", "a name too long"])
+def test_a_directory_that_cannot_be_used(tmp_path: Path, obstacle: str) -> None:
+    directory = {
+        "a file in the way": tmp_path,
+        "no such place": Path("/dev/null/sandbox"),
+        "a name too long": tmp_path / ("x" * 300),
+    }[obstacle]
+    (tmp_path / "bob").touch()
+    result = CliRunner().invoke(cli.main, ["--dir", str(directory)])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: cannot use {directory}: ")
+    assert len(result.output.splitlines()) == 1
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    result = CliRunner().invoke(cli.main, ["--dir", str(file)])
+    assert result.exit_code == 2
+    assert "is a file" in result.output
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no short name for a socket here")
+def test_a_path_too_long_for_a_socket_works_all_the_same(
+    tmp_path: Path, commands: list[list[str]]
+) -> None:
+    directory = tmp_path / ("x" * 150)
+    assert CliRunner().invoke(cli.main, ["demo", "--dir", str(directory)]).exit_code == 7
+    assert len(commands) == 1
+
+
+def test_a_path_too_long_for_a_socket_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_short_name(path: Path) -> AbstractContextManager[str]:
+        return nullcontext(str(path))
+
+    monkeypatch.setattr(server, "_short_name", no_short_name)
+    result = CliRunner().invoke(cli.main, ["--dir", str(tmp_path / ("x" * 150))])
+    assert result.exit_code == 1
+    assert "path too long" in result.output

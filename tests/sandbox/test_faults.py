@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sendinvoice_cli.sandbox.clock import ManualClock
 from sendinvoice_cli.sandbox.faults import CallFault
+from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.wire import CallError, Connection, call, deliver, prepare, refusals, row
 
@@ -90,6 +90,57 @@ def test_a_payer_sends_another_amount(sandbox: Sandbox, sent_msat: int, status: 
     else:
         (text,) = refusals(sandbox)
         assert "incorrect_or_unknown_payment_details" in text
+
+
+def _pay(sandbox: Sandbox, times: int) -> list[str]:
+    """Deliver one invoice some times; its status after each time."""
+    prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
+    statuses = []
+    for _ in range(times):
+        deliver(sandbox, prepared)
+        statuses.append(_status(sandbox, "l"))
+    return statuses
+
+
+def test_attempts_to_pay_fail_and_the_same_invoice_is_paid_later(sandbox: Sandbox) -> None:
+    sandbox.faults.fail_payments("alice", 2)
+    assert _pay(sandbox, 3) == ["unpaid", "unpaid", "paid"]
+    words = 'pay attempt failed: "Failed: We could not find a usable set of paths."'
+    assert refusals(sandbox) == [words, words]
+    assert sum("onion message from bob" in line for line in sandbox.log("carol")) == 2
+
+
+def test_attempts_to_pay_fail_until_told_otherwise(sandbox: Sandbox) -> None:
+    sandbox.faults.fail_payments("alice", text='no "luck"')
+    assert _pay(sandbox, 3) == ["unpaid"] * 3
+    assert refusals(sandbox) == ['pay attempt failed: "no \\"luck\\""'] * 3
+    (request,) = call(sandbox, "alice", "listinvoicerequests")["invoicerequests"]
+    assert (request["active"], request["used"]) == (True, False)
+    sandbox.faults.behave("alice")
+    deliver(sandbox, prepare(sandbox, request["bolt12"], "other"))
+    assert _status(sandbox, "other") == "paid"
+
+
+def test_an_attempt_fails_after_it_was_in_flight(sandbox: Sandbox) -> None:
+    hold = sandbox.faults.hold_payments("alice")
+    sandbox.faults.fail_payments("alice", 1)
+    _prepare(sandbox, "l")
+    assert refusals(sandbox) == []
+    (pay,) = call(sandbox, "alice", "listpays")["pays"]
+    assert pay["status"] == "pending"
+    hold.release()
+    sandbox.settle()
+    assert len(refusals(sandbox)) == 1
+
+
+def test_a_payer_like_ldk_gives_up_after_a_failure(sandbox: Sandbox) -> None:
+    sandbox.faults.fail_payments("alice", 1, as_ldk=True)
+    assert _pay(sandbox, 3) == ["unpaid"] * 3
+    assert sandbox.log("alice").count("RouteNotFound") == 1
+    assert sum("onion message from bob" in line for line in sandbox.log("carol")) == 1
+    # Only that request: the next one is paid.
+    _prepare(sandbox, "other")
+    assert _status(sandbox, "other") == "paid"
 
 
 def test_a_payment_is_held_until_it_is_released(sandbox: Sandbox) -> None:

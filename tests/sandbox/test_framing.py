@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sendinvoice_cli.sandbox.framing import FramingError, ObjectReader, encode
+from sendinvoice_cli.sandbox.rpc.framing import FramingError, ObjectReader, encode
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from sendinvoice_cli.bolt12 import invoice, tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
-from sendinvoice_cli.sandbox import sphinx
-from sendinvoice_cli.sandbox.clock import ManualClock
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model import sphinx
+from sendinvoice_cli.sandbox.model.clock import ManualClock
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import CallError, call, deliver, onion_hop, prepare, refusals, send
 
@@ -101,6 +101,29 @@ def test_a_node_without_onion_messages_forwards_none(start: Start) -> None:
     sandbox = start(line().with_node("bob", onion_messages=False))
     _greet(sandbox, "carol", "bob", "alice")
     assert _arrived(sandbox, "alice") == 0
+
+
+_LIKE_LND = {"messages_need_channel": True}
+_PR_1343 = {"onion_messages": False, "more_features": (67,)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "bits", "from_stranger"),
+    [({}, {39}, 1), (_LIKE_LND, {39}, 0), (_PR_1343, {67}, 0)],
+)
+def test_some_nodes_take_messages_only_from_channel_peers(
+    start: Start, changes: dict[str, Any], bits: set[int], from_stranger: int
+) -> None:
+    """Carol has a channel with bob, and dave is connected to him without one."""
+    topology = line(("alice", "bob", "carol", "dave")).with_node("bob", **changes)
+    sandbox = start(replace(topology, links=(("bob", "dave"),)))
+    _greet(sandbox, "dave", "bob", "alice")
+    assert _arrived(sandbox, "bob", "dave") == from_stranger
+    assert _arrived(sandbox, "alice") == from_stranger
+    _greet(sandbox, "carol", "bob", "alice")
+    assert _arrived(sandbox, "alice") == from_stranger + 1
+    features = int(call(sandbox, "bob", "getinfo")["our_features"]["init"], 16)
+    assert {bit for bit in (39, 67) if features >> bit & 1} == bits
 
 
 @pytest.mark.parametrize(("family", "arrives"), [(Family.V26_06, 1), (Family.V24_02, 0)])

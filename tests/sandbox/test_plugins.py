@@ -212,6 +212,18 @@ def test_the_hook_hears_the_payers_refusal(sandbox: Sandbox, make_plugin: MakePl
     assert onion_message["unknown_fields"] == []
 
 
+def test_the_hook_hears_an_error_as_ldk_writes_it(
+    sandbox: Sandbox, make_plugin: MakePlugin
+) -> None:
+    _start(sandbox, make_plugin())
+    sandbox.faults.fail_payments("alice", as_ldk=True)
+    deliver(sandbox, prepare(sandbox, sandbox.request("alice", 1000), "l"))
+    heard = call(sandbox, "carol", "tiny-heard")["heard"][1]
+    error = heard["onion_message_recv_secret"]["onion_message"]["invoice_error"]
+    # The stream's length, then field 5.
+    assert bytes.fromhex(error) == b"\x0f\x05\x0dRouteNotFound"
+
+
 def test_the_hook_sees_invoices_with_their_reply_path(
     sandbox: Sandbox, make_plugin: MakePlugin
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import line
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import CallError, Connection, call
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from coincurve import PrivateKey
 
-from sendinvoice_cli.sandbox import sphinx
-from sendinvoice_cli.sandbox.sphinx import Hop, OnionError
+from sendinvoice_cli.sandbox.model import sphinx
+from sendinvoice_cli.sandbox.model.sphinx import Hop, OnionError
 from tests import vectors
 from tests.sandbox.wire import onion_hop
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology, line
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import CallError, call
 
@@ -150,30 +150,6 @@ def test_connect_to_a_node_that_is_down(sandbox: Sandbox) -> None:
     with pytest.raises(CallError, match="Connection refused") as error:
         call(sandbox, "alice", "connect", id=sandbox.node_id("carol").hex())
     assert error.value.code == 401
-
-
-def test_getroute(sandbox: Sandbox) -> None:
-    alice, bob, carol = (sandbox.node_id(name).hex() for name in ("alice", "bob", "carol"))
-    wanted = {"id": carol, "amount_msat": 1_000_000, "riskfactor": 1}
-    route = call(sandbox, "alice", "getroute", **wanted)["route"]
-    assert [hop["id"] for hop in route] == [bob, carol]
-    # Bob takes 1 msat and 10 millionths.
-    assert [hop["amount_msat"] for hop in route] == [1_000_011, 1_000_000]
-    assert [hop["delay"] for hop in route] == [15, 9]
-    for impossible in ({"amount_msat": 10**10}, {"exclude": [bob]}):
-        with pytest.raises(CallError, match="Could not find a route") as error:
-            call(sandbox, "alice", "getroute", **{**wanted, **impossible})
-        assert error.value.code == 205
-    with pytest.raises(CallError, match="unknown destination"):
-        call(sandbox, "alice", "getroute", **{**wanted, "id": "02" * 33})
-    assert call(sandbox, "alice", "getroute", **{**wanted, "id": alice})["route"] == []
-
-
-def test_getroute_without_deprecated_apis(start: Start) -> None:
-    sandbox = start(line().with_node("alice", allows_deprecated=False))
-    with pytest.raises(CallError, match="deprecated") as error:
-        call(sandbox, "alice", "getroute", id="02" * 33, amount_msat=1, riskfactor=1)
-    assert error.value.code == -32601
 
 
 @pytest.mark.parametrize("no_connect", [False, True])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import select
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Any
 
 from sendinvoice_cli.bolt12 import invoice, invoice_error, invoice_request, tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath
-from sendinvoice_cli.bolt12.invoice import PaymentPath
+from sendinvoice_cli.bolt12.invoice import BlindedPayinfo, PaymentPath
 from sendinvoice_cli.bolt12.tlv import Record
-from sendinvoice_cli.onion import message
+from sendinvoice_cli.onion import blinding, message
+from sendinvoice_cli.onion.blinding import PathNode
+from sendinvoice_cli.sandbox.model.sphinx import Hop
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.sandbox.sphinx import Hop
 
 _TIMEOUT_SECONDS = 20
 
@@ -69,6 +71,10 @@ class Connection:
             self._buffer += data
         answer, self._buffer = self._buffer.split(b"\n\n", 1)
         return answer
+
+    def has_answer(self) -> bool:
+        """Whether there is something to read now."""
+        return bool(self._buffer) or bool(select.select([self._socket], [], [], 0)[0])
 
     def response(self) -> dict[str, Any]:
         """The next answer, read as JSON."""
@@ -182,6 +188,40 @@ def send(
             blinding=first_path_key,
             hops=hops,
         )
+
+
+def payment_path(
+    sandbox: Sandbox,
+    preimage: bytes,
+    *,
+    peer: str = "bob",
+    hop: Record | None = None,
+    path_id: bytes | None = None,
+    most_cltv: int = 10_000,
+) -> PaymentPath:
+    """A payment path from a peer of carol's to her.
+
+    :param hop: names carol for the peer; by default, her node id does.
+    """
+    cltv_delta, ppm, base = 6, 10, 1
+    first, carol = sandbox.node_id(peer), sandbox.node_id("carol")
+    relay = cltv_delta.to_bytes(2, "big") + ppm.to_bytes(4, "big") + tlv.encode_tu(base)
+    base_secret = call(sandbox, "carol", "makesecret", string="bolt12-invoice-base")["secret"]
+    payment_hash = sha256(preimage).digest()
+    right_id = sha256(bytes.fromhex(base_secret) + payment_hash).digest()
+    of_first = [
+        hop or Record(blinding.NEXT_NODE_ID, carol),
+        Record(blinding.PAYMENT_RELAY, relay),
+        Record(blinding.PAYMENT_CONSTRAINTS, most_cltv.to_bytes(4, "big")),
+    ]
+    path = blinding.blind_path(
+        [
+            PathNode(first, tuple(sorted(of_first))),
+            PathNode(carol, (Record(blinding.PATH_ID, path_id or right_id),)),
+        ]
+    )
+    info = BlindedPayinfo(base, ppm, cltv_delta + 10, 0, 10**12)
+    return PaymentPath(path, info)
 
 
 def deliver(

@@ -26,7 +26,7 @@ class ShortChannelIdDirection:
         return f"{format_scid(self.scid)}/{self.direction}"
 
 
-#: How a path names its introduction node: 33-byte node id, or one end of a channel.
+#: A path names its introduction node by a 33-byte node id, or as one end of a channel.
 IntroductionNode = bytes | ShortChannelIdDirection
 
 
@@ -40,7 +40,7 @@ class BlindedHop:
 
 @dataclass(frozen=True)
 class BlindedPath:
-    """A path whose nodes only its maker knows, beginning at the introduction node.
+    """A path to its maker, which hides every node after the introduction node.
 
     :param first_path_key: 33-byte point for the introduction node.
     :param hops: at least one; the introduction node's is the first.
@@ -92,7 +92,7 @@ def check_point(point: bytes, name: str) -> bytes:
 
 
 def decode_paths(data: bytes, name: str) -> tuple[BlindedPath, ...]:
-    """Read a field of one blinded path after the other.
+    """Read a field that is a list of blinded paths.
 
     :param name: the field's name, for the errors.
     :raises MalformedError: cut short, an invalid point, a path without hops, or no path at all.
@@ -102,7 +102,7 @@ def decode_paths(data: bytes, name: str) -> tuple[BlindedPath, ...]:
     while not reader.at_end():
         paths.append(_read_path(reader))
     if not paths:
-        raise MalformedError(f"{name}: holds no path")
+        raise MalformedError(f"{name}: has no path")
     return tuple(paths)
 
 
@@ -140,7 +140,7 @@ def _read_path(reader: _Reader) -> BlindedPath:
     first_path_key = reader.take_point()
     count = reader.take_int(1)
     if count == 0:
-        raise MalformedError(f"{reader.name}: a path without hops")
+        raise MalformedError(f"{reader.name}: a path has no hops")
     hops = tuple(
         BlindedHop(reader.take_point(), reader.take(reader.take_int(2))) for _ in range(count)
     )

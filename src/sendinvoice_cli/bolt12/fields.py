@@ -43,8 +43,8 @@ INVOICE_FEATURES = 174
 INVOICE_NODE_ID = 176
 SIGNATURE = 240
 
-#: What a recurring payment must have understood, in both drafts of that
-#: proposal. (Its odd types may be ignored like any other.)
+#: Even types of the two drafts for recurring payments: readers must know them.
+#: (Odd types may be ignored, as always.)
 RECURRENCE = frozenset((24, 26, 92, 94, 1000000024, 1000000026, 2000000092, 2000000094))
 
 _BIP_353_CHARACTERS = frozenset(
@@ -79,7 +79,7 @@ def _anything(value: bytes, _name: str) -> bytes:
 def _exactly(size: int) -> Callable[[bytes, str], bytes]:
     def check(value: bytes, name: str) -> bytes:
         if len(value) != size:
-            raise MalformedError(f"{name}: {len(value)} bytes where {size} are wanted")
+            raise MalformedError(f"{name}: has {len(value)} bytes, must have {size}")
         return value
 
     return check
@@ -100,9 +100,9 @@ def _bip_353_name(value: bytes, name: str) -> tuple[str, str]:
         parts.append(rest[1 : 1 + rest[0]])
         rest = rest[1 + rest[0] :]
     if rest:
-        raise MalformedError(f"{name}: has bytes behind its end")
+        raise MalformedError(f"{name}: has bytes after its end")
     if not all(_BIP_353_CHARACTERS.issuperset(part) for part in parts):
-        raise MalformedError(f"{name}: has a character that names may not have")
+        raise MalformedError(f"{name}: has a character that is not allowed in names")
     return parts[0].decode("ascii"), parts[1].decode("ascii")
 
 
@@ -118,8 +118,8 @@ def _blindedpay(value: bytes, name: str) -> tuple[bytes, ...]:
     return tuple(payinfos)
 
 
-#: Name and decoder of each known field: (value, name) to the field's value.
-#: A decoder raises MalformedError.
+#: Name and decoder of each known field. A decoder takes the value's bytes and
+#: the field's name, and returns the value or raises MalformedError.
 FIELDS: Mapping[int, tuple[str, Callable[[bytes, str], Any]]] = {
     INVREQ_METADATA: ("invreq_metadata", _anything),
     OFFER_CHAINS: ("offer_chains", _chains),
@@ -169,9 +169,9 @@ def decode_field(type_: int, value: bytes) -> Any:
 
 
 def unknown_feature(features: bytes) -> int | None:
-    """The lowest even feature bit that is set, None if there is none.
+    """The lowest even feature bit that is set: one that a reader must know. None without any.
 
-    BOLT 12 defines no feature that a request could require.
+    BOLT 12 defines none so far.
 
     :param features: big-endian bitmap (BOLT 9).
     """

@@ -5,6 +5,7 @@ Source: BOLT 12, "Invoices".
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from .blinded_path import BlindedPath
 from .invoice_request import InvoiceRequest
 from .tlv import Record
 
-#: Seconds an invoice lives that does not say how long.
+#: Seconds for which an invoice is valid without invoice_relative_expiry.
 DEFAULT_RELATIVE_EXPIRY = 7200
 
 #: invoice_features with MPP/optional (bit 17): the payer may pay in parts.
@@ -23,10 +24,13 @@ MPP_OPTIONAL = (1 << 17).to_bytes(3, "big")
 
 @dataclass(frozen=True)
 class BlindedPayinfo:
-    """What using one payment path costs (BOLT 12, ``blinded_payinfo``).
+    """What a payment path costs and carries as a whole (BOLT 12, ``blinded_payinfo``).
 
-    :param fee_base_msat: of the whole path, as are the others.
+    :param fee_base_msat: the fixed part of the fee.
+    :param fee_proportional_millionths: the fee's part in proportion to the amount.
     :param cltv_expiry_delta: blocks.
+    :param htlc_minimum_msat: the least that it carries at once.
+    :param htlc_maximum_msat: the most that it carries at once.
     :param features: big-endian bitmap, the path's allowed_features.
     """
 
@@ -50,6 +54,18 @@ class BlindedPayinfo:
         )
 
 
+def decode_payinfos(data: bytes) -> tuple[BlindedPayinfo, ...]:
+    """Read invoice_blindedpay: one payinfo of 28 bytes and its features behind the other.
+
+    :raises MalformedError: cut short.
+    """
+    payinfos = []
+    for one in fields.decode_field(fields.INVOICE_BLINDEDPAY, data):
+        base, ppm, cltv_delta, least, most = struct.unpack_from(">IIHQQ", one)
+        payinfos.append(BlindedPayinfo(base, ppm, cltv_delta, least, most, one[28:]))
+    return tuple(payinfos)
+
+
 @dataclass(frozen=True)
 class PaymentPath:
     """One way to pay: a blinded path to the receiver, and what it costs."""
@@ -68,8 +84,9 @@ def build_unsigned(
     relative_expiry: int,
     payment_paths: Sequence[PaymentPath] = (),
 ) -> tuple[Record, ...]:
-    """Make the invoice that answers ``request``, all of it but the signature.
+    """Make the invoice that answers ``request``, without the signature.
 
+    :param amount_msat: what is asked for.
     :param payment_hash: 32 bytes, SHA256 of the preimage.
     :param node_id: 33-byte id of the receiver, who signs.
     :param created_at: UNIX seconds.
@@ -107,13 +124,12 @@ def decode(text: str) -> tuple[Record, ...]:
 
 
 def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
-    """Check that a signed invoice is the one asked for.
+    """Check that ``createinvoice`` returned the invoice it was given, signed.
 
-    Every field of ``unsigned`` must be there as it was; added may be the
-    signature, and payment paths where there were none. The signature must be
-    that of invoice_node_id.
+    All fields of ``unsigned`` must be unchanged. Only the signature, which must
+    be that of invoice_node_id, and missing payment paths may have been added.
 
-    :raises MalformedError: names the field that is not right.
+    :raises MalformedError: names the field that is wrong.
     """
     signed = dict(records)
     asked = dict(unsigned)
@@ -140,9 +156,9 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
 
 
 def answers(records: Sequence[Record], request: InvoiceRequest) -> bool:
-    """Whether an invoice was made for this request.
+    """Whether an invoice was made for this request (BOLT 12, "Invoices").
 
-    It is when the fields of the ranges they share are equal, byte for byte.
+    It was if all request fields are equal in both, byte for byte.
     """
     return _request_fields(records) == _request_fields(request.records)
 

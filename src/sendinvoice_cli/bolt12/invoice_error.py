@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..errors import MalformedError
 from . import tlv
 from .tlv import Record
 
@@ -16,7 +18,7 @@ ERROR = 5
 class InvoiceError:
     """What the payer says is wrong.
 
-    :param text: its words; bytes that are not UTF-8 are replaced.
+    :param text: its words, of any length; bytes that are not UTF-8 are replaced.
     :param erroneous_field: type of the field it objects to, None when unsaid.
     :param suggested_value: bytes of a value it would accept there, None when unsaid.
     """
@@ -29,9 +31,19 @@ class InvoiceError:
 def decode(data: bytes) -> InvoiceError:
     """Read the content of onion message field 68.
 
+    BOLT 12 has a bare TLV stream there. LDK writes the stream's length in
+    front of it, as a BigSize. The two cannot be confused: BOLT 12 has every
+    error carry ``error`` (5), so a bare stream begins with a type of at most 5.
+    Taken as a length, that leaves at most 5 bytes, which make no such error.
+
     :raises MalformedError: not a TLV stream, or a bad erroneous_field.
     """
-    values = dict(tlv.decode_stream(data))
+    values = _complete(data)
+    if values is None:
+        values = _complete(_without_length(data))
+    if values is None:
+        # Not as it should be, but its words may be readable.
+        values = dict(tlv.decode_stream(data))
     erroneous_field = None
     if ERRONEOUS_FIELD in values:
         erroneous_field = tlv.decode_tu(values[ERRONEOUS_FIELD], 8, "erroneous_field")
@@ -43,7 +55,7 @@ def decode(data: bytes) -> InvoiceError:
 
 
 def encode(error: InvoiceError) -> bytes:
-    """The content of onion message field 68."""
+    """The content of onion message field 68, as BOLT 12 has it."""
     records = []
     if error.erroneous_field is not None:
         records.append(Record(ERRONEOUS_FIELD, tlv.encode_tu(error.erroneous_field)))
@@ -51,3 +63,21 @@ def encode(error: InvoiceError) -> bytes:
         records.append(Record(SUGGESTED_VALUE, error.suggested_value))
     records.append(Record(ERROR, error.text.encode()))
     return tlv.encode_stream(records)
+
+
+def _complete(data: bytes) -> Mapping[int, bytes] | None:
+    """The fields of an error as BOLT 12 has it: with ``error``, and no unknown even type."""
+    try:
+        values = dict(tlv.decode_stream(data))
+    except MalformedError:
+        return None
+    return values if ERROR in values and all(type_ % 2 for type_ in values) else None
+
+
+def _without_length(data: bytes) -> bytes:
+    """What follows a BigSize that is the length of all that follows it; else nothing."""
+    try:
+        length, start = tlv.decode_bigsize(data, 0)
+    except MalformedError:
+        return b""
+    return data[start:] if length == len(data) - start else b""

@@ -26,9 +26,9 @@ MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
 
 @dataclass(frozen=True)
 class InvoiceRequest:
-    """A request that can be answered, as far as that shows without a node or a clock.
+    """A request that passed every check that needs neither a node nor a clock.
 
-    :param records: every TLV record, known or not, as it came.
+    :param records: every TLV record, known or not, unchanged.
     :param metadata: invreq_metadata.
     :param payer_id: 33-byte point.
     :param chain: 32-byte genesis block hash; None stands for bitcoin.
@@ -38,6 +38,7 @@ class InvoiceRequest:
     :param quantity_max: greatest quantity that may be chosen; 0 = no limit; None = no choice.
     :param expires_at: UNIX seconds, None for never.
     :param paths: ways to the payer, in the order in which to try them.
+    :param bip_353_name: ``user@domain`` that the payer gives as its name, None when unsaid.
     :param is_signed: whether it carries a (valid) signature.
     """
 
@@ -55,6 +56,7 @@ class InvoiceRequest:
     payer_note: str | None
     expires_at: int | None
     paths: tuple[BlindedPath, ...]
+    bip_353_name: str | None
     is_signed: bool
 
     def signed_fields(self) -> tuple[Record, ...]:
@@ -63,8 +65,9 @@ class InvoiceRequest:
 
 
 def decode(text: str) -> InvoiceRequest:
-    """Read an ``lnr1…`` string and check all of it that needs neither node nor clock.
+    """Read an ``lnr1…`` string, and check what needs neither a node nor a clock.
 
+    :param text: any form that ``string.decode`` takes.
     :raises MalformedError: the string, the TLV stream or a field breaks its rules.
     :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
     """
@@ -81,6 +84,7 @@ def decode(text: str) -> InvoiceRequest:
     _check_rules(values)
     _check_amounts(values)
     _check_signature(records, values)
+    bip_353_name = values.get(fields.INVREQ_BIP_353_NAME)
     return InvoiceRequest(
         records=records,
         metadata=values[fields.INVREQ_METADATA],
@@ -96,6 +100,7 @@ def decode(text: str) -> InvoiceRequest:
         payer_note=values.get(fields.INVREQ_PAYER_NOTE),
         expires_at=values.get(fields.OFFER_ABSOLUTE_EXPIRY),
         paths=values.get(fields.INVREQ_PATHS, ()),
+        bip_353_name="@".join(bip_353_name) if bip_353_name else None,
         is_signed=fields.SIGNATURE in values,
     )
 
@@ -122,7 +127,7 @@ def _age(seconds: int) -> str:
 
 
 def _check_type(type_: int) -> bool:
-    """Whether a type is known; an unknown one is refused where BOLT 12 says so."""
+    """Whether a type is known. Raises for an unknown one that BOLT 12 has readers refuse."""
     if type_ in fields.RECURRENCE:
         raise UnanswerableRequestError(
             f"{fields.field_name(type_)}: recurring payments are not supported"
@@ -174,7 +179,7 @@ def _check_amounts(values: dict[int, Any]) -> None:
     if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
         raise UnanswerableRequestError("invreq_amount: missing")
     if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:
-        raise UnanswerableRequestError("offer_currency: stands without an offer_amount")
+        raise UnanswerableRequestError("offer_currency: present without an offer_amount")
 
 
 def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> None:

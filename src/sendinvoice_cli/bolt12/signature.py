@@ -27,7 +27,7 @@ def tagged_hash(tag: bytes, message: bytes) -> bytes:
 
 
 def _tagged(tag: bytes) -> Callable[[bytes], bytes]:
-    """Hashes with one tag, which is hashed only once."""
+    """A function that hashes with this tag; the tag itself is hashed only once."""
     tag_hash = sha256(tag).digest()
     begun = sha256(tag_hash + tag_hash)
 
@@ -58,12 +58,12 @@ def merkle_root(records: Sequence[Record]) -> bytes:
 
 
 def signature_hash(message_name: str, field_name: str, root: bytes) -> bytes:
-    """What is signed: 32 bytes, from e.g. ``invoice``, ``signature`` and the merkle root."""
+    """The 32 bytes that are signed, for names such as ``invoice`` and ``signature``."""
     return tagged_hash(f"lightning{message_name}{field_name}".encode(), root)
 
 
 def verify(message_name: str, records: Sequence[Record], public_key: bytes, sig: bytes) -> bool:
-    """Check the ``signature`` field of a message.
+    """Whether the ``signature`` field of a message is right.
 
     :param message_name: ``invoice_request`` or ``invoice``.
     :param records: the whole message; its signature records are left out.

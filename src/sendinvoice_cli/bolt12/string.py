@@ -19,37 +19,101 @@ _FROM_RFC_4648 = str.maketrans(_RFC_4648, _ALPHABET)
 _NOT_IN_ALPHABET = re.compile(f"[^{_ALPHABET}]")
 _CONTINUATION = re.compile(r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])")
 
-#: What begins like a BOLT 12 string, and is something else.
-_OTHERS = {
-    "lno": "an offer, which asks to be paid",
-    "lnr": "an invoice_request",
-    "lni": "an invoice, which asks to be paid",
-    "lnbc": "a BOLT 11 invoice, which asks to be paid",
-}
+#: What else a string may be, by its beginning in lower case.
+_OTHERS = (
+    (re.compile("lno1"), "an offer, which asks to be paid"),
+    (re.compile("lnr1"), "an invoice_request"),
+    (re.compile("lni1"), "an invoice, which asks to be paid"),
+    (re.compile("lnp1"), "a payer proof, which shows that something was paid"),
+    (re.compile("lnurl[a-z]?(?:1|:)"), "an LNURL, which is no part of BOLT 12"),
+    (
+        re.compile("ln(?:bcrt|bc|tbs|tb)(?:[0-9]+[munp]?)?1"),
+        "a BOLT 11 invoice, which asks to be paid",
+    ),
+)
 
-#: What to do about a string that makes no sense.
+_LIGHTNING_URI = "lightning:"
+_BITCOIN_URI = "bitcoin:"
+_PERCENT = re.compile("%([0-9A-Fa-f]{2})")
+#: A key that begins so must be understood (BIP 321, "Forward compatibility").
+_REQUIRED = "req-"
+
+#: Hint for a string that cannot be read to its end.
 CUT_SHORT = "was it copied whole?"
 
-#: Longest string accepted, in characters. An onion message carries less than
-#: 32 KiB, so nothing that could be answered comes near.
+#: Longest string accepted, in characters. It is more than 32 KiB of data, and an
+#: onion message carries less.
 MAX_LENGTH = 64 * 1024
 
 
 def decode(text: str, prefix: str) -> bytes:
     """Decode a BOLT 12 string.
 
-    Upper case, ``+`` continuations, white space around it and a ``lightning:``
-    in front are accepted.
+    Upper case, ``+`` continuations, white space around it and ``lightning:`` in
+    front are accepted, and so is a ``bitcoin:`` URI (BIP 321) with the prefix as
+    a key, such as ``bitcoin:?lnr=lnr1...``.
 
+    :param text: any text; more than MAX_LENGTH characters are refused.
     :param prefix: the human-readable part wanted, such as ``lnr``.
-    :returns: the TLV stream.
-    :raises MalformedError: not such a string.
+    :returns: the TLV stream, at least one byte.
+    :raises MalformedError: not such a string; its hint says what it is instead.
     """
     if len(text) > MAX_LENGTH:
         raise MalformedError(f"the {prefix}1 string is longer than {MAX_LENGTH} characters")
     text = text.strip()
-    if text[:10].lower() == "lightning:":
-        text = text[10:]
+    if text[: len(_BITCOIN_URI)].lower() == _BITCOIN_URI:
+        return _decode_uri(text, prefix)
+    if text[: len(_LIGHTNING_URI)].lower() == _LIGHTNING_URI:
+        text = text[len(_LIGHTNING_URI) :]
+    return _decode_plain(text, prefix)
+
+
+def encode(prefix: str, data: bytes) -> str:
+    """Encode a TLV stream as a lower-case BOLT 12 string."""
+    return f"{prefix}1{_base32(data)}"
+
+
+def _decode_uri(uri: str, prefix: str) -> bytes:
+    """Decode the value of one key of a ``bitcoin:`` URI (BIP 321)."""
+    query = uri.partition("#")[0].partition("?")[2]
+    values = []
+    keys = set()
+    for parameter in query.split("&"):
+        key, _, value = parameter.partition("=")
+        key = _unquote(key).lower()
+        keys.add(key)
+        if key.removeprefix(_REQUIRED) == prefix:
+            values.append(_unquote(value))
+        elif key.startswith(_REQUIRED):
+            raise MalformedError(
+                f"the bitcoin: URI has the unknown key {_shorten(key)}, which must be understood"
+            )
+    if not values:
+        instead = "holds an offer, which asks to be paid" if "lno" in keys else "asks to be paid"
+        raise MalformedError(f"the bitcoin: URI has no {prefix}", hint=f"it {instead}")
+    decoded = {_decode_plain(value, prefix) for value in values}
+    if len(decoded) > 1:
+        # To answer one of them would be a guess, and about money.
+        raise MalformedError(
+            f"the bitcoin: URI has several different {prefix} keys",
+            hint=f"give the {prefix}1 string of one of them",
+        )
+    return decoded.pop()
+
+
+def _unquote(text: str) -> str:
+    """Undo percent-encoding, once. What is no such code stays as it is."""
+    # Bytes above 7F become characters that are not ASCII, and those are refused.
+    return _PERCENT.sub(lambda code: chr(int(code[1], 16)), text)
+
+
+def _shorten(key: str) -> str:
+    """A stranger's words for a message: printable ASCII, and not many."""
+    return ascii(key if len(key) <= 40 else f"{key[:40]}...")
+
+
+def _decode_plain(text: str, prefix: str) -> bytes:
+    """Decode a BOLT 12 string without a URI scheme."""
     text = _CONTINUATION.sub("", text)
     if not text.isascii():
         raise MalformedError(f"the {prefix}1 string holds a character that is not ASCII")
@@ -59,10 +123,7 @@ def decode(text: str, prefix: str) -> bytes:
         text = text.lower()
     found, separator, data = text.partition("1")
     if not separator or found != prefix:
-        raise MalformedError(
-            f"the string does not begin with {prefix}1",
-            hint=f"it is {_OTHERS[found]}" if found in _OTHERS else None,
-        )
+        raise MalformedError(f"the string does not begin with {prefix}1", hint=_instead(text))
     stray = _NOT_IN_ALPHABET.search(data)
     if stray is not None:
         raise MalformedError(f"{stray.group()!a} is not a character of a BOLT 12 string")
@@ -79,9 +140,12 @@ def decode(text: str, prefix: str) -> bytes:
     return decoded
 
 
-def encode(prefix: str, data: bytes) -> str:
-    """Encode a TLV stream as a lower-case BOLT 12 string."""
-    return f"{prefix}1{_base32(data)}"
+def _instead(text: str) -> str | None:
+    """What a lower-case text is instead of a BOLT 12 string of the kind wanted."""
+    for beginning, name in _OTHERS:
+        if beginning.match(text):
+            return f"it is {name}"
+    return None
 
 
 def _base32(data: bytes) -> str:

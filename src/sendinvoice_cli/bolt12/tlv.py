@@ -33,7 +33,7 @@ def encode_bigsize(value: int) -> bytes:
 def decode_bigsize(data: bytes, offset: int) -> tuple[int, int]:
     """Read the bigsize at ``offset``.
 
-    :returns: the value, and the offset behind it.
+    :returns: the value, and the offset after it.
     :raises MalformedError: it is cut short, or not in its shortest form.
     """
     if offset >= len(data):
@@ -52,7 +52,7 @@ def decode_bigsize(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def decode_stream(data: bytes) -> tuple[Record, ...]:
-    """Split a TLV stream into its records, whatever their types mean.
+    """Split a TLV stream into its records, of known types or not.
 
     :raises MalformedError: a type or length is not canonical, types do not
         strictly increase, or the last record is cut short.
@@ -66,10 +66,10 @@ def decode_stream(data: bytes) -> tuple[Record, ...]:
         if type_ == previous:
             raise MalformedError(f"TLV stream: field {type_} occurs twice")
         if type_ < previous:
-            raise MalformedError(f"TLV stream: field {type_} stands behind field {previous}")
+            raise MalformedError(f"TLV stream: field {type_} comes after field {previous}")
         end = offset + length
         if end > len(data):
-            raise MalformedError(f"TLV stream: field {type_} is longer than what is left")
+            raise MalformedError(f"TLV stream: field {type_} is cut short")
         records.append(Record(type_, data[offset:end]))
         offset = end
         previous = type_
@@ -82,7 +82,7 @@ def encode_stream(records: Iterable[Record]) -> bytes:
 
 
 def encode_tu(value: int) -> bytes:
-    """Encode a truncated unsigned integer: big-endian without leading zeros (BOLT 1)."""
+    """Encode a truncated unsigned integer (BOLT 1, ``tu64``): big-endian, no leading zeros."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
@@ -93,7 +93,9 @@ def decode_tu(value: bytes, size: int, name: str) -> int:
     :raises MalformedError: too long, or with a leading zero.
     """
     if len(value) > size:
-        raise MalformedError(f"{name}: an integer of {len(value)} bytes, {size} is the most")
+        raise MalformedError(
+            f"{name}: an integer of {len(value)} bytes, at most {size} are allowed"
+        )
     if value[:1] == b"\0":
         raise MalformedError(f"{name}: an integer with a leading zero byte")
     return int.from_bytes(value, "big")

@@ -10,22 +10,37 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from queue import Empty
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
-from .queues import take
+from . import callers
+from .submodules import load
 
-_json_default = json.JSONEncoder.default
+if TYPE_CHECKING:
+    from pathlib import Path
 
-from pyln.client import LightningRpc, RpcError  # noqa: E402
 
-# Importing pyln.client replaces this for the whole process; nothing here needs it.
-json.JSONEncoder.default = _json_default  # type: ignore[method-assign]
+def _import_pyln() -> tuple[Any, Any]:
+    """LightningRpc and RpcError, with as little of pyln.client as can be had."""
+    json_default = json.JSONEncoder.default
+    try:
+        for module in load("pyln.client", "lightning") or ():
+            with suppress(AttributeError):
+                return module.LightningRpc, module.RpcError
+        from pyln.client import LightningRpc, RpcError
+
+        return LightningRpc, RpcError
+    finally:
+        # pyln.client replaces this for the whole process; nothing here needs it.
+        json.JSONEncoder.default = json_default  # type: ignore[method-assign]
+
+
+LightningRpc, RpcError = _import_pyln()
 
 #: Seconds that lightningd gets to answer a call.
 CALL_SECONDS = 30
@@ -94,17 +109,11 @@ class Client:
         params: dict[str, Any],
         reply_filter: Mapping[str, Any] | None,
     ) -> tuple[dict[str, Any], SendInvoiceError | None]:
-        """Have another thread make the call, and keep it: pyln.client knows no timeout."""
+        """Have another thread make the call: pyln.client knows no timeout."""
         if patience is None:
             return self._attempt(method, params, reply_filter)
-        answers: SimpleQueue[tuple[dict[str, Any], SendInvoiceError | None]] = SimpleQueue()
-
-        def attempt() -> None:
-            answers.put(self._attempt(method, params, reply_filter))
-
-        threading.Thread(target=attempt, daemon=True).start()
         try:
-            return take(answers, patience)
+            return callers.run(partial(self._attempt, method, params, reply_filter), patience)
         except Empty:
             return {}, NoAnswerError(
                 f"lightningd did not answer {method} within {patience:g} s", hint=self._lost_hint

@@ -1,36 +1,60 @@
-"""Finding nodes that hand an onion message on, by small questions to lightningd.
+"""Finding nodes that forward an onion message, by small questions to lightningd.
 
-Onion messages need connected peers hop by hop, all with
-option_onion_messages: no capacity, no fees, no channel of ours. So this is a
-search of its own, from both ends towards the middle. It never reads the whole
-graph, and asks about a node only once.
+Onion messages (BOLT 4) need connected peers hop by hop, all with
+option_onion_messages; capacity and fees do not matter. So this is a search of
+its own, from both ends towards the middle. It never reads the whole graph, and
+asks about a node only once.
+
+Some nodes drop messages from peers without a channel: LND from 0.21 in silence,
+others say so by feature bits 66/67. On all links but ours the search follows
+channels. For ours it prefers peers that have a channel with us.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ..bolt12.blinded_path import ShortChannelIdDirection, format_scid
 from ..errors import LightningdError
 from .client import Client, NoAnswerError
-from .info import ONION_MESSAGES, offers_feature
+from .info import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 
 #: Seconds that a connection may take: by Tor, and by several addresses.
 CONNECT_SECONDS = 180
 
-_PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True}]}
+_PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True, "num_channels": True}]}
 _NODE_FIELDS = {
     "nodes": [{"nodeid": True, "alias": True, "features": True, "addresses": [{"type": True}]}]
 }
 _CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": True}]}
 
 
-class Graph:
-    """What lightningd knows of the network around two nodes, remembered as it is asked.
+@dataclass(frozen=True)
+class _Peer:
+    """A node that is connected to us, or has a channel with us, or both.
 
-    Node ids are 33 bytes.
+    :param features: init features (bitmap in hex), None when not connected.
+    """
+
+    features: str | None
+    has_channel: bool
+
+    @property
+    def takes_ours(self) -> bool:
+        """Whether it takes onion messages from us, now."""
+        return self.features is not None and (
+            offers_feature(self.features, ONION_MESSAGES)
+            or (self.has_channel and offers_feature(self.features, ONION_MESSAGES_BY_CHANNEL))
+        )
+
+
+class Graph:
+    """What lightningd knows of the network around two nodes, remembered once asked.
+
+    :param own_id: 33-byte id of our node; all node ids here are 33 bytes.
     """
 
     def __init__(self, client: Client, own_id: bytes) -> None:
@@ -41,29 +65,57 @@ class Graph:
         self._nodes: dict[bytes, dict[str, Any]] = {}
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
+    def renewed(self) -> Graph:
+        """A view that asks everything anew, except that it knows how connections failed."""
+        graph = Graph(self._client, self.own_id)
+        graph._failed = self._failed
+        return graph
+
     @cached_property
-    def _peers(self) -> dict[bytes, str]:
-        """Connected peers and their init features (``listpeers``)."""
+    def _peers(self) -> dict[bytes, _Peer]:
+        """Our peers (``listpeers``)."""
         answer = self._client.call("listpeers", reply_filter=_PEER_FIELDS)
         return {
-            bytes.fromhex(peer["id"]): peer.get("features", "")
+            bytes.fromhex(peer["id"]): _Peer(
+                features=peer.get("features", "") if peer["connected"] else None,
+                has_channel=peer["num_channels"] > 0,
+            )
             for peer in answer["peers"]
-            if peer["connected"]
         }
 
     def message_peers(self) -> list[bytes]:
-        """Connected peers that take onion messages."""
-        return [peer for peer in self._peers if self.takes_messages(peer)]
+        """Connected peers that take onion messages from us, those with a channel first."""
+        found = [node for node, peer in self._peers.items() if peer.takes_ours]
+        return sorted(found, key=lambda node: not self.has_channel(node))
+
+    def has_channel(self, node: bytes) -> bool:
+        """Whether a node has a channel with us, connected or not."""
+        return node in self._peers and self._peers[node].has_channel
+
+    def takes_ours(self, node: bytes) -> bool:
+        """Whether a node is a connected peer that takes onion messages from us."""
+        return node in self._peers and self._peers[node].takes_ours
+
+    def wants_channel(self, node: bytes) -> bool:
+        """Whether a node takes onion messages from channel peers only, and we are none."""
+        features = self._features(node)
+        return (
+            features is not None
+            and not offers_feature(features, ONION_MESSAGES)
+            and offers_feature(features, ONION_MESSAGES_BY_CHANNEL)
+            and not self.has_channel(node)
+        )
 
     def peer_features(self, node: bytes) -> str | None:
         """Init features of a connected peer (bitmap in hex), None for any other node."""
-        return self._peers.get(node)
+        peer = self._peers.get(node)
+        return None if peer is None else peer.features
 
     def connect(self, node: bytes) -> None:
         """Make a node a peer (``connect``); one that could not be reached is not tried again.
 
         :raises LightningdError: it cannot be reached.
-        :raises NoAnswerError: lightningd is still at it after CONNECT_SECONDS.
+        :raises NoAnswerError: lightningd is still trying after CONNECT_SECONDS.
         :raises UnreachableError: lightningd is gone.
         """
         if node in self._failed:
@@ -73,7 +125,7 @@ class Graph:
         except (LightningdError, NoAnswerError) as failure:
             self._failed[node] = failure
             raise
-        self._peers[node] = answer.get("features", "")
+        self._peers[node] = _Peer(answer.get("features", ""), self.has_channel(node))
 
     def is_public(self, node: bytes) -> bool:
         """Whether a node has a public channel (``listnodes``)."""
@@ -88,18 +140,17 @@ class Graph:
         return bool(self._node(node).get("addresses"))
 
     def takes_messages(self, node: bytes, with_unknown: bool = False) -> bool:
-        """Whether a node takes onion messages, as a peer or by its announcement.
+        """Whether a node takes onion messages from peers that it has a channel with.
 
-        :param with_unknown: what to say of a node with public channels whose
+        :param with_unknown: the answer for a node with public channels whose
             announcement lightningd has not seen.
         """
-        features = self._peers.get(node)
+        features = self._features(node)
         if features is None:
-            known = self._node(node)
-            if known and "features" not in known:
-                return with_unknown
-            features = known.get("features", "")
-        return offers_feature(features, ONION_MESSAGES)
+            return with_unknown and self.is_public(node)
+        return offers_feature(features, ONION_MESSAGES) or offers_feature(
+            features, ONION_MESSAGES_BY_CHANNEL
+        )
 
     def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
         """The node at one end of a channel, public or ours; None for an unknown one."""
@@ -127,24 +178,40 @@ class Graph:
         with_disabled: bool = False,
         with_unknown: bool = False,
     ) -> tuple[bytes, ...] | None:
-        """A shortest path of nodes that hand a message on, from us to ``target``.
+        """A path of nodes that forward an onion message, from us to ``target``.
+
+        The shortest one that begins with a channel of ours; where there is
+        none, the shortest one that begins with a connection.
 
         :param avoid: nodes it may not lead through.
-        :param with_disabled: follow channels whose owner calls them disabled, too.
-        :param with_unknown: rely on nodes whose announcement lightningd has not seen, too.
+        :param with_disabled: also follow channels that their owner calls disabled.
+        :param with_unknown: also use nodes whose announcement lightningd has not seen.
         :returns: node ids with ours first and ``target`` last, None when there is none.
         """
         if target == self.own_id:
             return (target,)
         if not self.takes_messages(target, with_unknown):
             return None
-        if target in self._peers:
-            return (self.own_id, target)
-        search = _Search(
-            self, target, frozenset(avoid) | {self.own_id}, with_disabled, with_unknown
-        )
-        middle = search.run()
-        return None if middle is None else (self.own_id, *middle)
+        peers = self.message_peers()
+        by_channel = [peer for peer in peers if self.has_channel(peer)]
+        for starts in (by_channel, peers):
+            if target in starts:
+                return (self.own_id, target)
+            # The second search is for nothing when it begins at the same peers.
+            if starts is peers and len(peers) == len(by_channel):
+                return None
+            search = _Search(
+                self,
+                target,
+                starts,
+                frozenset(avoid) | {self.own_id},
+                with_disabled=with_disabled,
+                with_unknown=with_unknown,
+            )
+            found = search.run()
+            if found is not None:
+                return (self.own_id, *found)
+        return None
 
     def senders_to(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:
         """Nodes with a channel towards ``node``."""
@@ -169,6 +236,14 @@ class Graph:
                 )
         return self._neighbours[key]
 
+    def _features(self, node: bytes) -> str | None:
+        """What a connected peer told us of itself, or else what a node announces.
+
+        None when lightningd has seen neither.
+        """
+        features = self.peer_features(node)
+        return self._node(node).get("features") if features is None else features
+
     def _node(self, node: bytes) -> dict[str, Any]:
         if node not in self._nodes:
             answer = self._client.call("listnodes", {"id": node.hex()}, reply_filter=_NODE_FIELDS)
@@ -183,7 +258,9 @@ class _Search:
         self,
         graph: Graph,
         target: bytes,
+        starts: Iterable[bytes],
         avoid: frozenset[bytes],
+        *,
         with_disabled: bool,
         with_unknown: bool,
     ) -> None:
@@ -192,9 +269,10 @@ class _Search:
         self._avoid = avoid
         self._with_disabled = with_disabled
         self._with_unknown = with_unknown
-        peers = [peer for peer in graph.message_peers() if peer not in avoid]
         # Who each node was reached from: None at the two ends.
-        self._from_us: dict[bytes, bytes | None] = dict.fromkeys(peers)
+        self._from_us: dict[bytes, bytes | None] = {
+            peer: None for peer in starts if peer not in avoid
+        }
         self._to_target: dict[bytes, bytes | None] = {target: None}
 
     def run(self) -> tuple[bytes, ...] | None:

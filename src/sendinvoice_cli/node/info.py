@@ -1,4 +1,4 @@
-"""What kind of node lightningd is."""
+"""What lightningd tells about our own node."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from .client import Client
 
 #: Feature bit of option_onion_messages (BOLT 9); 38 requires, 39 offers it.
 ONION_MESSAGES = 38
+#: The like for nodes that take onion messages only from peers they have a
+#: channel with (proposed in lightning/bolts PR 1343).
+ONION_MESSAGES_BY_CHANNEL = 66
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
 CHAIN_HASHES = {
@@ -31,12 +34,12 @@ _CONFIG_FIELDS = {
         "payment-fronting-node": {"values_str": True},
     }
 }
-#: What lightningd has when it does not say.
+#: lightningd's default, in blocks.
 _CLTV_FINAL = 18
 
 
 class OnionApi(Enum):
-    """The three ways to have lightningd send an onion message."""
+    """The three calls by which lightningd sends an onion message."""
 
     #: v23.08 to v24.05: ``sendonionmessage first_id blinding hops``.
     SEND_HOPS = "sendonionmessage"
@@ -51,12 +54,12 @@ class NodeInfo:
     """Our own node.
 
     :param id: 33-byte node id.
-    :param network: lightningd's name of it, such as ``regtest``.
+    :param network: as lightningd names it, such as ``regtest``.
     :param blockheight: height of the chain, in blocks.
-    :param no_connect: lightningd's own ``fetchinvoice-noconnect``.
-    :param cltv_final: blocks that the last hop of a payment must leave.
-    :param fronting_nodes: 33-byte ids of the neighbours that are to front our
-        payments (``payment-fronting-node``).
+    :param no_connect: whether ``fetchinvoice-noconnect`` is set.
+    :param cltv_final: blocks that lightningd wants at the last hop of a payment.
+    :param fronting_nodes: 33-byte ids of the peers that all payments are to come
+        through (``payment-fronting-node``); empty when not set.
     """
 
     id: bytes
@@ -71,9 +74,10 @@ class NodeInfo:
 
 
 def read(client: Client) -> NodeInfo:
-    """Ask lightningd what it is (``getinfo``, ``help``, ``listconfigs``).
+    """Ask lightningd about our node (``getinfo``, ``help``, ``listconfigs``).
 
     :raises LightningdError: it cannot send onion messages.
+    :raises UnreachableError: lightningd is gone.
     """
     answer = client.call("getinfo")
     configs = client.call("listconfigs", reply_filter=_CONFIG_FIELDS).get("configs", {})
@@ -100,7 +104,12 @@ def read(client: Client) -> NodeInfo:
             ),
         )
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        raise LightningdError("getinfo: lightningd's answer makes no sense") from None
+        raise LightningdError("getinfo: cannot make sense of lightningd's answer") from None
+
+
+def read_blockheight(client: Client) -> int:
+    """The height of the chain, in blocks (``getinfo``)."""
+    return int(client.call("getinfo")["blockheight"])
 
 
 def offers_feature(features: str, bit: int) -> bool:
@@ -133,7 +142,7 @@ def check_chain(chain: bytes | None, info: NodeInfo) -> None:
 
 
 def _onion_api(client: Client, version: str) -> OnionApi:
-    """Read off the parameters that ``help`` names: they changed twice under two names."""
+    """Tell the call by the parameters that ``help`` shows, since one name had two forms."""
     usage = _usage(client, "injectonionmessage")
     if usage is not None:
         return OnionApi.INJECT_ONION if "path_key" in usage else OnionApi.INJECT_HOPS

@@ -1,12 +1,13 @@
-"""lightningd's invoices: the only memory this command has."""
+"""lightningd's invoices: the only memory that this command has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LabelTakenError, LightningdError
-from .client import Client
+from .client import CALL_SECONDS, Client
 
 LABEL_TAKEN = 900
 
@@ -27,13 +28,90 @@ RPC_FIELDS = (
     "payment_preimage",
 )
 _AMOUNTS = ("amount_msat", "amount_received_msat")
+#: The order in which an invoice's status can change.
+_STATUS_ORDER = {"unpaid": 0, "expired": 1, "paid": 2}
+
+#: Most changes asked for at once.
+_PAGE = 500
 
 
-def create(client: Client, invstring: str, label: str, preimage: bytes) -> dict[str, Any]:
+@dataclass(frozen=True)
+class StoredInvoice:
+    """An invoice as lightningd last reported it.
+
+    :param fields: the documented fields, amounts as integers (msat). The preimage is among them
+        only once the invoice is paid.
+    """
+
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any]) -> StoredInvoice:
+        """Take the documented fields out of lightningd's answer."""
+        known = {name: answer[name] for name in RPC_FIELDS if name in answer}
+        for name in _AMOUNTS:
+            if isinstance(known.get(name), str):
+                known[name] = int(known[name].removesuffix("msat"))
+        if known.get("status") != "paid":
+            known.pop("payment_preimage", None)
+        return cls(known)
+
+    @property
+    def label(self) -> str:
+        """The label, unique in lightningd."""
+        return str(self.fields["label"])
+
+    @property
+    def status(self) -> str:
+        """``unpaid``, ``expired`` or ``paid``."""
+        return str(self.fields["status"])
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it is paid, which is final."""
+        return self.status == "paid"
+
+    @property
+    def expires_at(self) -> int:
+        """When it can no longer be paid, UNIX seconds."""
+        return int(self.fields["expires_at"])
+
+    @property
+    def amount_msat(self) -> int | None:
+        """What it asks for, None for any amount."""
+        return self.fields.get("amount_msat")
+
+    @property
+    def bolt12(self) -> str:
+        """The ``lni1…`` string; empty for an invoice of another kind."""
+        return str(self.fields.get("bolt12", ""))
+
+    @property
+    def payment_hash(self) -> str:
+        """32 bytes, in hex."""
+        return str(self.fields["payment_hash"])
+
+    def updated(self, newer: StoredInvoice) -> StoredInvoice:
+        """This invoice after a report that arrived later, and may be older all the same."""
+        order = _STATUS_ORDER
+        return newer if order[newer.status] >= order[self.status] else self
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something happened to the invoice with this label; None: to any, lightningd cannot say.
+
+    :param invoice: what it is now; None when it has to be asked for.
+    """
+
+    label: str | None
+    invoice: StoredInvoice | None = None
+
+
+def create(client: Client, invstring: str, label: str, preimage: bytes) -> StoredInvoice:
     """Have an unsigned invoice signed and stored (``createinvoice``).
 
     :param preimage: 32 bytes.
-    :returns: the invoice's fields, see :func:`fields`.
     :raises LabelTakenError: ``data`` is the invoice that has the label.
     """
     try:
@@ -45,7 +123,7 @@ def create(client: Client, invstring: str, label: str, preimage: bytes) -> dict[
         if failure.rpc_code == LABEL_TAKEN:
             raise label_taken(label, failure.data) from None
         raise
-    return fields(answer)
+    return StoredInvoice.read(answer)
 
 
 def label_taken(label: str, stored: Mapping[str, Any] | None) -> LabelTakenError:
@@ -53,44 +131,95 @@ def label_taken(label: str, stored: Mapping[str, Any] | None) -> LabelTakenError
     return LabelTakenError(
         f"the label {label!r} belongs to another invoice",
         hint="choose another label",
-        data=fields(stored) if stored else None,
+        data=StoredInvoice.read(stored).fields if stored else None,
     )
 
 
-def find(client: Client, label: str) -> dict[str, Any] | None:
-    """The invoice with this label, None when there is none (``listinvoices``)."""
+def find(client: Client, label: str) -> StoredInvoice | None:
+    """The invoice with this label, None when it does not exist (``listinvoices``)."""
     answer = client.call("listinvoices", {"label": label})
     found = answer.get("invoices") or [None]
-    return fields(found[0]) if found[0] is not None else None
+    return StoredInvoice.read(found[0]) if found[0] is not None else None
 
 
 def delete(client: Client, label: str, status: str) -> None:
     """Delete an invoice that still has this status (``delinvoice``).
 
     :param status: ``unpaid`` or ``expired``.
-    :raises LightningdError: it has another one by now.
+    :raises LightningdError: its status is another by now.
     """
     client.call("delinvoice", {"label": label, "status": status})
 
 
-def wait_until_closed(client: Client, label: str) -> None:
-    """Return when the invoice is paid or has expired (``waitinvoice``); its state tells which."""
+def wait_until_closed(client: Client, label: str) -> Iterator[Change]:
+    """Yield once, when the invoice is paid, has expired or was deleted (``waitinvoice``).
+
+    :raises UnreachableError: lightningd is gone.
+    :raises LightningdError: lightningd answers nonsense.
+    """
     try:
-        client.call("waitinvoice", {"label": label}, patience=None)
+        answer = client.call("waitinvoice", {"label": label}, patience=None)
     except LightningdError as failure:
         if failure.rpc_code is None:
             raise
+        yield Change(label)
+    else:
+        yield Change(label, StoredInvoice.read(answer))
 
 
-def fields(invoice: Mapping[str, Any]) -> dict[str, Any]:
-    """The documented fields of an invoice as lightningd reports it, amounts as integers (msat).
+class Feed:
+    """All changes of all invoices since it was made (``wait invoices updated``, ``… deleted``).
 
-    The preimage is among them only once the invoice is paid.
+    Both indexes only grow, so :meth:`changes` and :meth:`deletions` miss nothing when they are
+    called again after the connection broke.
+
+    :raises UnreachableError: lightningd is gone.
     """
-    known = {name: invoice[name] for name in RPC_FIELDS if name in invoice}
-    for name in _AMOUNTS:
-        if isinstance(known.get(name), str):
-            known[name] = int(known[name].removesuffix("msat"))
-    if known.get("status") != "paid":
-        known.pop("payment_preimage", None)
-    return known
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._next_updated = self._wait("updated", 0)[0] + 1
+        self._next_deleted = self._wait("deleted", 0)[0] + 1
+
+    def changes(self) -> Iterator[Change]:
+        """Yield each invoice that changes; blocks in between, and never ends.
+
+        :raises UnreachableError: lightningd is gone.
+        """
+        while True:
+            index, _ = self._wait("updated", self._next_updated)
+            while True:
+                page = self._client.call(
+                    "listinvoices",
+                    {"index": "updated", "start": self._next_updated, "limit": _PAGE},
+                )["invoices"]
+                for changed in page:
+                    self._next_updated = int(changed["updated_index"]) + 1
+                    yield Change(changed["label"], StoredInvoice.read(changed))
+                if len(page) < _PAGE:
+                    break
+            # The invoice that had this index may be deleted by now.
+            self._next_updated = max(self._next_updated, index + 1)
+
+    def deletions(self) -> Iterator[Change]:
+        """Yield each deletion; blocks in between, and never ends.
+
+        :raises UnreachableError: lightningd is gone.
+        """
+        while True:
+            index, label = self._wait("deleted", self._next_deleted)
+            if index > self._next_deleted:
+                label = None
+            self._next_deleted = index + 1
+            yield Change(label)
+
+    def _wait(self, name: str, index: int) -> tuple[int, str | None]:
+        """Wait until an index is that large; returns it, and the label of what changed, if told."""
+        answer = self._client.call(
+            "wait",
+            {"subsystem": "invoices", "indexname": name, "nextvalue": index},
+            patience=None if index else CALL_SECONDS,
+        )
+        # "details" before v25.05.
+        details = answer.get("invoices") or answer.get("details") or {}
+        return int(answer.get(name, 0)), details.get("label")

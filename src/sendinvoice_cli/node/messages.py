@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from ..bolt12.blinded_path import BlindedPath
 from ..bolt12.tlv import Record
@@ -12,20 +14,27 @@ from .client import Client
 from .info import OnionApi
 
 
-def send(
+@dataclass(frozen=True)
+class Packet:
+    """A message ready to be sent: the call that sends it."""
+
+    method: str
+    params: dict[str, Any]
+
+
+def prepare(
     client: Client,
     onion_api: OnionApi,
     nodes: Sequence[bytes],
     content: Sequence[Record],
     their_path: BlindedPath | None,
-) -> None:
-    """Send a message.
+) -> Packet:
+    """Wrap a message (``createonion``, where the older calls do not do that themselves).
 
-    :param nodes: 33-byte ids from our own node to the recipient or, with
-        ``their_path``, to its introduction node.
+    :param nodes: 33-byte ids from our own node to the recipient or, with ``their_path``, to its
+        introduction node.
     :param content: onionmsg_tlv records for the recipient.
-    :raises LightningdError: lightningd cannot send it, mostly because the next
-        node has just disconnected.
+    :raises LightningdError: the message is too large, or lightningd cannot wrap it.
     """
     if onion_api is OnionApi.SEND_HOPS:
         # This call hands the onion to a peer: our own node has no layer of it.
@@ -34,6 +43,7 @@ def send(
     size = onion.packet_size()
     if size is None:
         raise LightningdError("the invoice is too large for an onion message")
+    first_path_key = onion.first_path_key.hex()
     if onion_api is OnionApi.INJECT_ONION:
         packet = client.call(
             "createonion",
@@ -46,14 +56,22 @@ def send(
                 "onion_size": size,
             },
         )
-        client.call(
-            "injectonionmessage",
-            {"path_key": onion.first_path_key.hex(), "message": packet["onion"]},
+        return Packet(
+            "injectonionmessage", {"path_key": first_path_key, "message": packet["onion"]}
         )
-        return
     hops = [{"id": hop.blinded_node_id.hex(), "tlv": hop.payload.hex()} for hop in onion.hops]
-    params = {"blinding": onion.first_path_key.hex(), "hops": hops}
     if onion_api is OnionApi.INJECT_HOPS:
-        client.call("injectonionmessage", params)
-    else:
-        client.call("sendonionmessage", {"first_id": onion.first_node.hex(), **params})
+        return Packet("injectonionmessage", {"blinding": first_path_key, "hops": hops})
+    return Packet(
+        "sendonionmessage",
+        {"first_id": onion.first_node.hex(), "blinding": first_path_key, "hops": hops},
+    )
+
+
+def send(client: Client, packet: Packet) -> None:
+    """Send a prepared message (``injectonionmessage``, ``sendonionmessage``).
+
+    :raises LightningdError: lightningd cannot send it, mostly because the next node has just
+        disconnected.
+    """
+    client.call(packet.method, packet.params)

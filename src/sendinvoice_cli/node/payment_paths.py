@@ -1,12 +1,13 @@
-"""Ways to be paid, for a node that others find no route to.
+"""Ways to be paid: which of our channels can take a payment now, and how payers find them.
 
-A node with public channels is found by its id, and lightningd's own path of
-one hop will do. Any other node needs paths that begin at its peers.
+lightningd's own payment path has one hop, our node, so payers come by our
+public channels. Where these cannot take the amount, the invoice gets blinded
+paths that begin at our peers, and payers come by the channels with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -20,37 +21,52 @@ from ..onion import blinding
 from ..onion.blinding import PathNode
 from .client import Client
 from .graph import Graph
-from .info import ONION_MESSAGES, NodeInfo, offers_feature
+from .info import NodeInfo, offers_feature
 
 #: Feature bit of option_route_blinding (BOLT 9).
 ROUTE_BLINDING = 24
 
-#: Most paths that an invoice gets.
+#: Most blinded paths that an invoice gets.
 MAX_PATHS = 5
 
 #: States of a channel in which lightningd takes payments over it.
 _USABLE_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
 
+#: Confirmations at which a public channel is announced (BOLT 7).
+_ANNOUNCEMENT_DEPTH = 6
+
 #: Blocks of room above what the timeout needs: payers pad the CLTV.
 _CLTV_MARGIN = 1100
 _FASTEST_BLOCK_SECONDS = 300
 
+_CHANNEL_FIELDS = {
+    "channels": [
+        {
+            "peer_id": True,
+            "peer_connected": True,
+            "reestablished": True,
+            "state": True,
+            "private": True,
+            "short_channel_id": True,
+            "alias": {"local": True, "remote": True},
+            "receivable_msat": True,
+            "updates": {"remote": {"htlc_maximum_msat": True}},
+        }
+    ]
+}
+
 
 @dataclass(frozen=True)
-class IncomingChannel:
-    """A channel through which a payment can come.
+class Channel:
+    """A channel of ours that can take a payment now.
 
+    :param name: its short_channel_id, or our alias while it has none.
     :param peer: 33-byte node id.
-    :param scid: short_channel_id by which the peer forwards.
     :param capacity_msat: the most that can come at once.
     """
 
+    name: str
     peer: bytes
-    scid: int
-    fee_base_msat: int
-    fee_proportional_millionths: int
-    cltv_expiry_delta: int
-    htlc_minimum_msat: int
     capacity_msat: int
 
     def __str__(self) -> str:
@@ -60,32 +76,102 @@ class IncomingChannel:
         """For a dry run: ``peer`` (hex) and ``htlc_maximum_msat``."""
         return {"peer": self.peer.hex(), "htlc_maximum_msat": self.capacity_msat}
 
+
+@dataclass(frozen=True)
+class IncomingChannel(Channel):
+    """A channel whose peer can forward a payment along a blinded path.
+
+    :param scid: short_channel_id by which the peer forwards.
+    :param cltv_expiry_delta: blocks.
+    """
+
+    scid: int
+    fee_base_msat: int
+    fee_proportional_millionths: int
+    cltv_expiry_delta: int
+    htlc_minimum_msat: int
+
     def fee_msat(self, amount_msat: int) -> int:
         """What the peer takes for forwarding an amount."""
         return self.fee_base_msat + amount_msat * self.fee_proportional_millionths // 1_000_000
 
 
-def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> list[IncomingChannel]:
-    """Choose the channels whose peers the invoice's paths begin at, the best first.
+@dataclass(frozen=True)
+class Inbound:
+    """The channels through which a payment can come now; at most one of the two has any.
 
-    Empty for a node that is public, unless it is configured to have its
-    payments fronted, and where no channel will do.
-
-    :raises LightningdError: none of the configured fronting nodes will do.
+    :param blinded: the invoice gets a blinded path through each, the best first.
+    :param public: without blinded paths, lightningd adds its own path to the
+        invoice, and payers come by these, the widest first. Empty when payers
+        do not find this node, or its public channels can take nothing.
     """
+
+    blinded: tuple[IncomingChannel, ...] = ()
+    public: tuple[Channel, ...] = ()
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """All of them."""
+        return self.blinded or self.public
+
+    @property
+    def total_msat(self) -> int:
+        """The most that can come in parts, one over each channel."""
+        return _total(self.channels)
+
+    @property
+    def at_once_msat(self) -> int:
+        """The most that can come in one part."""
+        return _at_once(self.channels)
+
+
+def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> Inbound:
+    """Choose the channels through which a payment is to come.
+
+    lightningd's own path stays where a public channel can take the amount
+    (``listpeerchannels``). Otherwise, and for a node without public channels or
+    with ``payment-fronting-node``, blinded paths are looked for as well
+    (``listincoming``), through the peers of public and unannounced channels.
+
+    :param amount_msat: of the invoice.
+    :raises LightningdError: no node of ``payment-fronting-node`` can forward this amount.
+    """
+    rows = _read_usable(client)
+    public: list[Channel] = []
     if not info.fronting_nodes and graph.is_public(info.id):
-        return []
-    usable = [
+        public = _public(rows, info.blockheight)
+        # One channel has to take all of it: an invoice_request without an offer
+        # may be paid once only (CLN's default; no field tells), and CLN cannot
+        # pay such a request in parts.
+        if _at_once(public) >= amount_msat:
+            return Inbound(public=tuple(public))
+    blinded = [
         channel
-        for channel in _incoming(client, info, graph)
+        for channel in _incoming(client, info, graph, rows)
         if channel.htlc_minimum_msat <= amount_msat and channel.capacity_msat > 0
     ]
-    if info.fronting_nodes and not usable:
+    if info.fronting_nodes and not blinded:
         raise LightningdError(
             "payment-fronting-node is set, and no such node has a channel through which "
             "this amount could come"
         )
-    return sorted(usable, key=lambda channel: _rank(channel, graph, amount_msat))[:MAX_PATHS]
+    blinded = sorted(blinded, key=lambda channel: _rank(channel, graph, amount_msat))[:MAX_PATHS]
+    if _at_once(blinded) < amount_msat and _total(blinded) <= _total(public):
+        return Inbound(public=tuple(public))
+    return Inbound(blinded=tuple(blinded))
+
+
+def receivable_channels(client: Client) -> dict[str, int]:
+    """See which channels can take payments now, and how much (``listpeerchannels``).
+
+    When lightningd has restarted, its channels come back one by one. Those of
+    an :class:`Inbound` are back when the names of all its channels are here. A
+    channel that was closed meanwhile, or whose peer stays away, never is.
+
+    :returns: the most that can come at once, in msat, by ``Channel.name``; 0
+        for a channel that is usable but has nothing to receive.
+    """
+    return {_name(row): _capacity_msat(row) for row in _read_usable(client)}
 
 
 def build(
@@ -95,8 +181,9 @@ def build(
     payment_hash: bytes,
     timeout: int,
 ) -> list[PaymentPath]:
-    """Make the blinded paths for an invoice (``makesecret``).
+    """Make the blinded paths for an invoice (BOLT 4, "Route Blinding"; ``makesecret``).
 
+    :param channels: ``Inbound.blinded``; without any there is nothing to make.
     :param payment_hash: 32 bytes, of the invoice.
     :param timeout: seconds for which they must be good.
     """
@@ -149,8 +236,9 @@ def _build_one(
 def _rank(channel: IncomingChannel, graph: Graph, amount_msat: int) -> tuple[Any, ...]:
     """Smaller is better.
 
-    One that carries the whole amount comes first, since some payers fail at
-    paying in parts; among those the cheapest, among the others the widest.
+    Peers that payers find come first. Among these, channels that carry the
+    whole amount, the cheapest first: some payers fail at paying in parts. Then
+    the others, the widest first.
     """
     carries_all = channel.capacity_msat >= amount_msat
     fee_msat = channel.fee_msat(amount_msat)
@@ -161,50 +249,101 @@ def _rank(channel: IncomingChannel, graph: Graph, amount_msat: int) -> tuple[Any
     )
 
 
-def _incoming(client: Client, info: NodeInfo, graph: Graph) -> list[IncomingChannel]:
+def _incoming(
+    client: Client, info: NodeInfo, graph: Graph, rows: Iterable[dict[str, Any]]
+) -> list[IncomingChannel]:
     """Channels whose peers can forward along a blinded path (``listincoming``)."""
-    details = {
-        # listincoming calls a channel that has no confirmation yet by our alias for it.
-        channel.get("short_channel_id") or channel.get("alias", {}).get("local"): channel
-        for channel in client.call("listpeerchannels")["channels"]
-        if channel.get("state") in _USABLE_STATES
-    }
+    by_name = {_name(row): row for row in rows}
     found = []
     for each in client.call("listincoming")["incoming"]:
         peer = bytes.fromhex(each["id"])
-        detail = details.get(each["short_channel_id"])
+        # listincoming, too, calls a channel without a short_channel_id by our alias.
+        row = by_name.get(each["short_channel_id"])
         features = graph.peer_features(peer)
         if (
-            detail is None
+            row is None
             or features is None
             or not offers_feature(features, ROUTE_BLINDING)
-            or not offers_feature(features, ONION_MESSAGES)
+            or not graph.takes_ours(peer)
             or (info.fronting_nodes and peer not in info.fronting_nodes)
         ):
             continue
         found.append(
             IncomingChannel(
+                name=each["short_channel_id"],
                 peer=peer,
-                scid=_forwarding_scid(each, detail),
+                # incoming_capacity_msat counts all of a peer's channels.
+                capacity_msat=min(_msat(each["htlc_max_msat"]), _capacity_msat(row)),
+                scid=_forwarding_scid(each, row),
                 fee_base_msat=_msat(each["fee_base_msat"]),
                 fee_proportional_millionths=each["fee_proportional_millionths"],
                 cltv_expiry_delta=each["cltv_expiry_delta"],
                 htlc_minimum_msat=_msat(each["htlc_min_msat"]),
-                # incoming_capacity_msat counts all of a peer's channels.
-                capacity_msat=min(_msat(each["htlc_max_msat"]), _msat(detail["receivable_msat"])),
             )
         )
     return found
 
 
-def _forwarding_scid(incoming: dict[str, Any], detail: dict[str, Any]) -> int:
+def _public(rows: Iterable[dict[str, Any]], blockheight: int) -> list[Channel]:
+    """Announced channels that can take something, the widest first."""
+    found = [
+        Channel(_name(row), bytes.fromhex(row["peer_id"]), _capacity_msat(row))
+        for row in rows
+        if _is_announced(row, blockheight) and _capacity_msat(row) > 0
+    ]
+    return sorted(found, key=lambda channel: -channel.capacity_msat)
+
+
+def _read_usable(client: Client) -> list[dict[str, Any]]:
+    """Our channels that can carry payments now, as ``listpeerchannels`` has them."""
+    answer = client.call("listpeerchannels", reply_filter=_CHANNEL_FIELDS)
+    return [
+        row
+        for row in answer["channels"]
+        if row.get("state") in _USABLE_STATES
+        and row.get("peer_connected")
+        # Missing before v24.02.
+        and row.get("reestablished", True)
+    ]
+
+
+def _is_announced(row: dict[str, Any], blockheight: int) -> bool:
+    """Whether others know a channel: public, and confirmed for long enough (BOLT 7)."""
+    scid = row.get("short_channel_id")
+    if row.get("private") or scid is None:
+        return False
+    height = parse_scid(scid) >> 40
+    return blockheight - height + 1 >= _ANNOUNCEMENT_DEPTH
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(row.get("short_channel_id") or row.get("alias", {}).get("local"))
+
+
+def _capacity_msat(row: dict[str, Any]) -> int:
+    """The most that can come at once: what the peer has, and what it forwards."""
+    receivable_msat = _msat(row["receivable_msat"])
+    # Missing before v24.02, and before the peer's first channel_update.
+    forwarded = row.get("updates", {}).get("remote", {}).get("htlc_maximum_msat")
+    return receivable_msat if forwarded is None else min(receivable_msat, _msat(forwarded))
+
+
+def _at_once(channels: Iterable[Channel]) -> int:
+    return max((channel.capacity_msat for channel in channels), default=0)
+
+
+def _total(channels: Iterable[Channel]) -> int:
+    return sum(channel.capacity_msat for channel in channels)
+
+
+def _forwarding_scid(incoming: dict[str, Any], row: dict[str, Any]) -> int:
     """The name under which the peer forwards into this channel.
 
-    An unannounced channel goes by the alias that the peer gave us: it refuses
-    the real short_channel_id when scid_alias was negotiated. (next_node_id
-    would do for lightningd, but LDK understands no payment path with it.)
+    For an unannounced channel that is the alias that the peer gave us: with
+    scid_alias negotiated, it refuses the real short_channel_id. (lightningd
+    would take next_node_id, too, but LDK cannot read a payment path with it.)
     """
-    alias = None if incoming.get("public") else detail.get("alias", {}).get("remote")
+    alias = None if incoming.get("public") else row.get("alias", {}).get("remote")
     return parse_scid(alias or incoming["short_channel_id"])
 
 

@@ -189,20 +189,24 @@ def _is_active(client: Client, path: Path) -> bool | None:
 def helper_path() -> Path:
     """The helper's executable, absolute and inside this installation.
 
-    :raises HelperUnavailableError: not installed, or anybody could write it.
+    Its owner, and groups that may write it, are trusted: they could change this command as well.
+
+    :raises HelperUnavailableError: it is not installed, or anybody could write it or a folder
+        above it.
     """
     path = Path(sys.prefix) / "bin" / HELPER
     if not path.is_file():
         path = _installed_path()
     path = path.absolute()
-    # In a sticky directory nobody can replace the files of others.
-    for checked, excuse in ((path, 0), (path.parent, stat.S_ISVTX)):
+    for checked in (path, *path.parents):
         try:
             mode = os.stat(checked).st_mode
         except OSError as failure:
             raise HelperUnavailableError(f"{checked}: {failure.strerror}") from None
-        if mode & stat.S_IWOTH and not mode & excuse:
-            raise HelperUnavailableError(f"{checked} can be written by anybody")
+        # In a sticky directory nobody can replace the files of others.
+        is_safe = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
+        if mode & stat.S_IWOTH and not is_safe:
+            raise HelperUnavailableError(f"anybody could write {checked}")
     return path
 
 

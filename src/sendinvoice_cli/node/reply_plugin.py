@@ -18,13 +18,13 @@ RPC methods:
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 EXPECT = "sendinvoice-expect"
@@ -56,16 +56,16 @@ class RefusedError(Exception):
     """A call that cannot be carried out; its text is for the caller."""
 
 
-@dataclass
 class _Session:
-    until: float
-    secrets: set[str] = field(default_factory=set)
-    #: Replies that the caller is not known to have yet.
-    replies: list[dict[str, str]] = field(default_factory=list)
-    #: How many it is known to have.
-    received: int = 0
-    #: A held call.
-    respond: Respond | None = None
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.secrets: set[str] = set()
+        #: Replies that the caller is not known to have yet.
+        self.replies: list[dict[str, str]] = []
+        #: How many it is known to have.
+        self.received = 0
+        #: A held call.
+        self.respond: Respond | None = None
 
     def size(self) -> int:
         return sum(len(reply["invoice_error"]) for reply in self.replies)
@@ -185,15 +185,30 @@ def _is_hex(text: object, size: int) -> bool:
     )
 
 
+def _import_pyln() -> Any:
+    """pyln.client.plugin, with as little of the rest of pyln.client as can be had."""
+    from .submodules import load
+
+    modules = load("pyln.client", "lightning", "plugin")
+    if modules is not None:
+        return modules[-1]
+    from pyln.client import plugin
+
+    return plugin
+
+
 def main() -> None:
     """Run as a plugin of lightningd."""
-    from pyln.client import Plugin, RpcException
-    from pyln.client.plugin import hook_fallbacks
+    # lightningd waits for this start, and imports leave no garbage to look for.
+    gc.disable()
+    pyln = _import_pyln()
+    gc.enable()
+    RpcException = pyln.RpcException  # noqa: N806
 
     # lightningd does not survive a hook that answers with an error.
-    hook_fallbacks["onion_message_recv_secret"] = CONTINUE
+    pyln.hook_fallbacks["onion_message_recv_secret"] = CONTINUE
 
-    plugin = Plugin(dynamic=True)
+    plugin = pyln.Plugin(dynamic=True)
     registry = Registry(time.time())
 
     def expect(

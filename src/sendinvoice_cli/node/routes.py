@@ -27,24 +27,27 @@ class Route:
     :param their_path: the entry of invreq_paths it leads into, None when the
         request has none.
     :param would_connect: the last node is not connected yet, and would have to be.
+    :param has_channel: we have a channel with the second node. Without one, some
+        nodes drop our messages in silence (LND from 0.21).
     """
 
     nodes: tuple[bytes, ...]
     their_path: BlindedPath | None = None
     would_connect: bool = False
+    has_channel: bool = True
 
     @property
     def leads_on(self) -> bool:
-        """Whether the last node hands the message to others that we do not know."""
+        """Whether the last node forwards the message to others that we do not know."""
         return self.their_path is not None and len(self.their_path.hops) > 1
 
     @property
     def reply_nodes(self) -> tuple[bytes, ...]:
         """The nodes of the way back, ours last.
 
-        The payer's own path begins where others reach it, so it reaches that
-        node, too. Without one, the way back begins at the payer's neighbour,
-        which is a peer of the payer's and therefore known to it.
+        With ``their_path`` it begins at the introduction node: where others
+        reach the payer, the payer reaches others. Without, it begins at the
+        payer's neighbour, which the payer is connected to.
         """
         back = tuple(reversed(self.nodes))
         if self.their_path is not None or len(back) == 1:
@@ -62,14 +65,18 @@ class DeadEnd:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why a node cannot be connected to; ``is_away`` when it was tried, and nobody answered."""
+    """Why a node cannot be connected to; ``is_away`` when we tried, and it did not answer."""
 
     reason: str
     is_away: bool = False
 
 
 class Router:
-    """Looks for ways to the payer of one request.
+    """Looks for ways to the payer of one request, one per entry of invreq_paths.
+
+    Best is a path that begins with a channel of ours, then one that begins with
+    a connection without a channel, then a new connection to the target (BOLT 4
+    lets nodes choose whose onion messages they take).
 
     :param allow_connect: False never opens a connection. lightningd's own
         ``fetchinvoice-noconnect`` forbids it as well.
@@ -84,7 +91,7 @@ class Router:
         *,
         allow_connect: bool = True,
     ) -> None:
-        #: What was tried in vain so far.
+        #: The targets that could not be reached so far.
         self.dead_ends: list[DeadEnd] = []
         self._client = client
         self._info = info
@@ -100,13 +107,13 @@ class Router:
     ) -> Iterator[Route]:
         """Yield a route for each target that has one, in the request's order.
 
-        Each is looked for when it is asked for. Where there is no path, the
-        target is connected to.
+        The search for a target begins when its route is asked for. Where no
+        path leads to the target, a connection to it is opened.
 
-        :param avoid: nodes not to lead through, if it can be helped.
-        :param first: which target to begin with; the ones before it come last.
-        :param connect: False for a look only: a connection that would be
-            opened is reported as ``would_connect``.
+        :param avoid: nodes to lead around, where possible.
+        :param first: index of the target to begin with; those before it come last.
+        :param connect: False opens no connection, and reports the one that
+            would be opened as ``would_connect``.
         :raises UnreachableError: lightningd is gone.
         """
         start = first % len(self._targets)
@@ -122,7 +129,7 @@ class Router:
                     yield route
 
     def gave_up(self, target: IntroductionNode, reason: str) -> None:
-        """Remember why a target is out."""
+        """Remember why a target cannot be reached."""
         name = target.hex() if isinstance(target, bytes) else str(target)
         self.dead_ends.append(DeadEnd(name, reason))
 
@@ -146,21 +153,29 @@ class Router:
         nodes = self._graph.find_path(target, avoid=avoid) if avoid else None
         nodes = nodes or self._graph.find_path(target)
         if nodes:
-            return Route(nodes, their_path)
+            return self._route(nodes, their_path)
         refusal = self._connect(target, connect)
         if refusal is None:
-            return Route((self._info.id, target), their_path, would_connect=not connect)
+            return self._route((self._info.id, target), their_path, would_connect=not connect)
         nodes = None if refusal.is_away else self._last_resort(target)
         if nodes:
-            return Route(nodes, their_path)
+            return self._route(nodes, their_path)
         self.gave_up(introduction_node, refusal.reason)
         return None
 
-    def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
-        """A path of which it is not sure that it carries messages: better than nothing.
+    def _route(
+        self,
+        nodes: tuple[bytes, ...],
+        their_path: BlindedPath | None,
+        would_connect: bool = False,
+    ) -> Route:
+        return Route(nodes, their_path, would_connect, self._graph.has_channel(nodes[1]))
 
-        A disabled channel most often means a peer that is away; a node that
-        was not announced yet may well have been taught onion messages.
+    def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
+        """A path that may not carry onion messages, where no better one is left.
+
+        A disabled channel most often means that a node is away. A node whose
+        announcement lightningd has not seen may well take onion messages.
         """
         find_path = self._graph.find_path
         return find_path(target, with_disabled=True) or find_path(
@@ -172,14 +187,14 @@ class Router:
         own_id = self._info.id
         if self._info.onion_api is not OnionApi.SEND_HOPS:
             return Route((own_id,), their_path)
-        # That call only hands an onion to a peer. A peer can hand it back.
+        # That call can only send to a peer. A peer can send it back.
         for peer in self._graph.message_peers():
-            return Route((own_id, peer, own_id), their_path)
+            return self._route((own_id, peer, own_id), their_path)
         self.gave_up(own_id, "our own node, and no peer to send the message around")
         return None
 
     def _connect(self, target: bytes, connect: bool) -> _Refusal | None:
-        """Connect to a node, or see whether we may; None, or why not."""
+        """Connect to a node, or see whether we may. None when it takes our messages now."""
         refusal = self._refuse_connection(target)
         if refusal is not None:
             return refusal
@@ -189,17 +204,21 @@ class Router:
         try:
             self._graph.connect(target)
         except NoAnswerError:
-            # Some of its addresses may take longer than that to fail.
+            # Some of its addresses may take longer to fail.
             reason = f"{_NO_PATH}, and it did not answer within {CONNECT_SECONDS} s"
             return _Refusal(reason, is_away=True)
         except LightningdError as failure:
             return _Refusal(
                 f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
             )
-        return self._refuse_connection(target) if not self._graph.takes_messages(target) else None
+        return None if self._graph.takes_ours(target) else self._refuse_connection(target)
 
     def _refuse_connection(self, target: bytes) -> _Refusal | None:
-        """Why a connection to a node would be no good, or is not wanted."""
+        """Why a connection to a node would not help, or is not wanted."""
+        if self._graph.wants_channel(target):
+            return _Refusal(
+                f"{_NO_PATH}, and it takes onion messages only from nodes with a channel to it"
+            )
         if self._graph.peer_features(target) is not None:
             return _Refusal("it does not take onion messages")
         if not self._allow_connect:

@@ -1,4 +1,4 @@
-"""Making blinded paths, and the shared secrets they rest on.
+"""Blinded paths, and the shared secrets behind them.
 
 Source: BOLT 4, "Route Blinding".
 """
@@ -46,7 +46,8 @@ class PathNode:
 def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> BlindedPath:
     """Blind a path of at least one node.
 
-    :param session_key: 32 bytes, fresh random ones by default.
+    :param nodes: in order; the first becomes the introduction node.
+    :param session_key: 32 bytes, by default fresh random ones.
     """
     path_key = PrivateKey(session_key) if session_key else _random_key()
     first_path_key = path_key.public_key.format()
@@ -74,7 +75,7 @@ def blind_node_id(node_id: bytes, shared_secret: bytes) -> bytes:
 
 
 def blinding_factor(path_key: bytes, shared_secret: bytes) -> bytes:
-    """SHA256(E(i) ‖ ss(i)): what leads from one path key to the next."""
+    """SHA256(E(i) ‖ ss(i)): the factor between one path key and the next."""
     return sha256(path_key + shared_secret).digest()
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import ExitStatus
 from . import lines
@@ -18,6 +18,8 @@ from .text import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
+
+    from ..outcome import Counts, Result
 
 #: What a row came to, in a word or two.
 _OUTCOMES = {
@@ -34,26 +36,6 @@ _OUTCOMES = {
     ExitStatus.INTERRUPTED: "interrupted",
     ExitStatus.TERMINATED: "interrupted",
 }
-
-
-class Result(Protocol):
-    """What became of a row."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's JSON object."""
-
-
-class Counts(Protocol):
-    """How far a batch has come, in rows."""
-
-    @property
-    def paid(self) -> int: ...
-    @property
-    def failed(self) -> int: ...
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def total(self) -> int | None: ...
 
 
 class BatchReport:
@@ -107,12 +89,17 @@ class BatchReport:
         """Take the numbers for the next look at the screen."""
         self._counts = counts
 
+    def step(self, text: str) -> None:
+        """Say what was done for all rows."""
+        if self._verbose:
+            lines.print_line(text)
+
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Say what is not as it should be."""
+        """Say what is wrong."""
         if not self._quiet:
             lines.print_warning(text, hint)
 
-    def for_row(self, _row: object) -> PlainProgress | SilentProgress:
+    def for_row(self, _number: int) -> PlainProgress | SilentProgress:
         """Rows are silent, unless every step is asked for."""
         return PlainProgress(verbose=True) if self._verbose else SilentProgress()
 

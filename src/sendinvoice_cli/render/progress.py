@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from . import lines
 from .amounts import format_amount, format_duration, format_time
@@ -15,20 +14,7 @@ from .text import printable
 if TYPE_CHECKING:
     from rich.live import Live
 
-
-class _Ask(Protocol):
-    @property
-    def amount_msat(self) -> int: ...
-    @property
-    def description(self) -> str | None: ...
-    @property
-    def issuer(self) -> str | None: ...
-    @property
-    def payer_note(self) -> str | None: ...
-    @property
-    def payer_id(self) -> bytes: ...
-    @property
-    def expires_at(self) -> int | None: ...
+    from ..outcome import Ask
 
 
 class PlainProgress:
@@ -44,27 +30,26 @@ class PlainProgress:
     ) -> None:
         self._verbose = verbose
         self._quiet = quiet
-        self._with_route = with_route
+        self.wants_route = verbose or with_route
         #: Names of the nodes the invoice went over, ours first; None when not looked up.
         self.route: list[str] | None = None
 
-    def asked(self, ask: _Ask) -> None:
-        """Say in one line what is asked for."""
+    def asked(self, ask: Ask, amount_msat: int) -> None:
+        """Say what is asked for."""
         if self._verbose:
-            lines.print_line(f"the payer {ask.payer_id.hex()} offers an invoice_request")
-            lines.print_line(f"asking for {format_amount(ask.amount_msat)}")
+            lines.print_line(f"the payer {ask.payer_id} offers an invoice_request")
+            lines.print_line(f"asking for {format_amount(amount_msat)}")
 
     def step(self, text: str) -> None:
         """Say what was done."""
         if self._verbose:
             lines.print_line(text)
 
-    def routed(self, aliases: Callable[[], list[str]]) -> None:
+    def routed(self, names: list[str]) -> None:
         """Say which way."""
-        if self._verbose or self._with_route:
-            self.route = aliases()
-        if self._verbose and self.route:
-            lines.print_line("route: " + " → ".join(self.route))
+        self.route = names
+        if self._verbose:
+            lines.print_line("route: " + " → ".join(names))
 
     def waiting(self, until: float) -> None:
         """Say how long it may take."""
@@ -89,19 +74,21 @@ class TerminalProgress:
     def __init__(self, *, color: bool | None = None) -> None:
         self._console = make_console(stderr=True, color=False if color is False else None)
         self._live: Live | None = None
+        self.wants_route = True
         #: Names of the nodes the invoice went over, ours first; None before it went.
         self.route: list[str] | None = None
 
-    def asked(self, ask: _Ask) -> None:
+    def asked(self, ask: Ask, amount_msat: int) -> None:
         """Show what the payer asks for."""
         optional = (
             ("for", ask.description),
             ("issuer", ask.issuer),
             ("note", ask.payer_note),
-            ("payer", ask.payer_id.hex()),
-            ("expires", None if ask.expires_at is None else format_time(ask.expires_at)),
+            ("payer", ask.payer_id),
+            ("name", ask.bip_353_name),
+            ("expires", _format_expiry(ask.absolute_expiry, time.time())),
         )
-        rows = [("asking for", format_amount(ask.amount_msat))]
+        rows = [("asking for", format_amount(amount_msat))]
         rows += [(name, printable(value)) for name, value in optional if value]
         print_rows(self._console, rows)
 
@@ -109,10 +96,10 @@ class TerminalProgress:
         """Show what was done."""
         self._line("•", text)
 
-    def routed(self, aliases: Callable[[], list[str]]) -> None:
+    def routed(self, names: list[str]) -> None:
         """Show which way it goes."""
-        self.route = aliases()
-        self._line("•", "Route: " + " → ".join(printable(name, 64) for name in self.route))
+        self.route = names
+        self._line("•", "Route: " + " → ".join(printable(name, 64) for name in names))
 
     def waiting(self, until: float) -> None:
         """Begin the countdown."""
@@ -155,15 +142,16 @@ class TerminalProgress:
 class SilentProgress:
     """Tells nobody how a row of a batch goes; only its result is shown."""
 
+    wants_route = False
     route: list[str] | None = None
 
-    def asked(self, ask: _Ask) -> None:
+    def asked(self, ask: Ask, amount_msat: int) -> None:
         """Nothing."""
 
     def step(self, text: str) -> None:
         """Nothing."""
 
-    def routed(self, aliases: Callable[[], list[str]]) -> None:
+    def routed(self, names: list[str]) -> None:
         """Nothing."""
 
     def waiting(self, until: float) -> None:
@@ -171,3 +159,11 @@ class SilentProgress:
 
     def warn(self, text: str, hint: str | None = None) -> None:
         """Nothing."""
+
+
+def _format_expiry(at: int | None, now: float) -> str | None:
+    """When a request expires, and how long that is from now; None for never."""
+    if at is None:
+        return None
+    left = format_duration(abs(at - now))
+    return f"{format_time(at)} ({f'in {left}' if at >= now else f'{left} ago'})"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
-from .batch import BatchReport, Counts, Result
+from ..outcome import Counts, Result
+from .batch import BatchReport
 from .progress import PlainProgress, SilentProgress
 
 
@@ -28,6 +29,10 @@ class Spool:
         """Have a result printed."""
         self._work.put(partial(self._report.result, result))
 
+    def step(self, text: str) -> None:
+        """Have a step printed."""
+        self._work.put(partial(self._report.step, text))
+
     def warn(self, text: str, hint: str | None = None) -> None:
         """Have a warning printed."""
         self._work.put(partial(self._report.warn, text, hint))
@@ -36,9 +41,9 @@ class Spool:
         """Take the numbers."""
         self._report.counts(counts)
 
-    def for_row(self, row: object) -> PlainProgress | SilentProgress:
+    def for_row(self, number: int) -> PlainProgress | SilentProgress:
         """Who is told how one row goes."""
-        return self._report.for_row(row)
+        return self._report.for_row(number)
 
     def close(self, *, summary: bool) -> None:
         """Wait until all is printed, and close the report."""

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,9 +16,9 @@ from typing import Any
 import click
 
 from .. import __version__
-from .family import Family
+from .model.family import Family
+from .model.topology import line
 from .sandbox import Sandbox, lightning_options
-from .topology import line
 
 _ROLES = {"alice": "pays", "bob": "forwards", "carol": "is paid"}
 _DEFAULT_AMOUNT_MSAT = 50_000_000
@@ -104,14 +105,26 @@ def demo(context: click.Context, directory: Path | None, family: str, amount_msa
     context.exit(_SIGNAL_BASE - status if status < 0 else status)
 
 
-def _nodes_up(directory: Path | None, family: str) -> Sandbox:
-    """A sandbox that is about to start, and a word about it."""
+@contextmanager
+def _nodes_up(directory: Path | None, family: str) -> Iterator[Sandbox]:
+    """A sandbox that is up, and a word about it.
+
+    :raises click.ClickException: the directory cannot be used.
+    """
     sandbox = Sandbox(line(family=Family(family)), directory=directory and directory.absolute())
-    click.echo(_NOTICE)
-    click.echo(f"\nThree nodes, as lightningd {Family(family).version}:\n")
-    for name, role in _ROLES.items():
-        click.echo(f"  {name:5}  {role:8}  {sandbox.rpc_file(name)}")
-    return sandbox
+    try:
+        sandbox.start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"cannot use {sandbox.directory}: {reason}") from None
+    try:
+        click.echo(_NOTICE)
+        click.echo(f"\nThree nodes, as lightningd {Family(family).version}:\n")
+        for name, role in _ROLES.items():
+            click.echo(f"  {name:5}  {role:8}  {sandbox.rpc_file(name)}")
+        yield sandbox
+    finally:
+        sandbox.stop()
 
 
 def _wait_for_end() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from .rpc_errors import RpcError
+from .rpc.errors import RpcError
 
 
 class CallFault(Enum):
@@ -27,27 +29,30 @@ class Hold:
     """Payments that stay in flight until they are released."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._released = False
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._released: Future[None] = Future()
 
     def release(self) -> None:
         """Let them go on."""
-        with self._lock:
-            self._released = True
-            waiting, self._waiting = self._waiting, []
-        for loop, event in waiting:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+        with suppress(InvalidStateError):
+            self._released.set_result(None)
 
     async def wait(self) -> None:
         """Return once it is released."""
-        event = asyncio.Event()
-        with self._lock:
-            if self._released:
-                return
-            self._waiting.append((asyncio.get_running_loop(), event))
-        await event.wait()
+        await asyncio.shield(asyncio.wrap_future(self._released))
+
+
+@dataclass
+class PaymentFailure:
+    """Attempts to pay that fail.
+
+    :param text: what the payer's command says.
+    :param remaining: how many are still to fail; None for all.
+    :param as_ldk: whether the payer answers as LDK does, and gives up.
+    """
+
+    text: str
+    remaining: int | None
+    as_ldk: bool
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class PayerBehaviour:
     :param sends_msat: what it pays, whatever the invoice says.
     :param hold: its payments stay in flight until this is released.
     :param delay_seconds: they stay in flight for so long.
+    :param failure: its attempts to pay fail, after they were in flight.
     """
 
     refusal: str | None = None
@@ -67,6 +73,7 @@ class PayerBehaviour:
     sends_msat: int | None = None
     hold: Hold | None = None
     delay_seconds: float = 0
+    failure: PaymentFailure | None = None
 
 
 @dataclass
@@ -84,14 +91,6 @@ class _CallRule:
     method: str
     fault: CallFault
     times: int
-
-
-@dataclass(frozen=True)
-class MessageFate:
-    """What happens to a message on its way: it is dropped, or comes late."""
-
-    is_dropped: bool = False
-    delay_seconds: float = 0
 
 
 class Faults:
@@ -124,15 +123,35 @@ class Faults:
         self._change_payer(payer, refusal=text)
 
     def be_silent(self, payer: str, part: bytes = b"") -> None:
-        """Have a payer take no notice of invoices.
+        """Have a payer ignore invoices.
 
-        :param part: only of those that hold these bytes.
+        :param part: only those that hold these bytes.
         """
         self._change_payer(payer, ignored=part)
 
     def pay_amount(self, payer: str, amount_msat: int) -> None:
         """Have a payer send that much, whatever the invoice says."""
         self._change_payer(payer, sends_msat=amount_msat)
+
+    def fail_payments(
+        self,
+        payer: str,
+        times: int | None = None,
+        *,
+        text: str | None = None,
+        as_ldk: bool = False,
+    ) -> None:
+        """Have a payer's attempts to pay fail; its invoice_requests stay active.
+
+        :param times: how many attempts; by default all, until :meth:`behave`.
+        :param text: what its ``pay`` or ``xpay`` says. CLN puts ``Failed invoice
+            lni1…: pay attempt failed:`` in front. By default, there is no route.
+        :param as_ldk: answer as LDK does: the text alone (by default
+            ``RouteNotFound``), behind the length of the TLV stream as a BigSize.
+            The payer then gives that invoice_request up, and stays silent.
+        """
+        default = "RouteNotFound" if as_ldk else "Failed: We could not find a usable set of paths."
+        self._change_payer(payer, failure=PaymentFailure(text or default, times, as_ldk))
 
     def hold_payments(self, payer: str) -> Hold:
         """Keep a payer's payments in flight until the returned object's ``release()``."""
@@ -172,9 +191,19 @@ class Faults:
         with self._lock:
             return self._payers.get(name, PayerBehaviour())
 
-    def fate_of_message(self, node: str) -> MessageFate:
-        """What happens to the message that is on its way to ``node`` now."""
-        fate = MessageFate()
+    def take_payment_failure(self, payer: str) -> PaymentFailure | None:
+        """How the attempt to pay that begins now fails; None when it does not."""
+        failure = self.payer(payer).failure
+        with self._lock:
+            if failure is None or failure.remaining == 0:
+                return None
+            if failure.remaining is not None:
+                failure.remaining -= 1
+            return failure
+
+    def fate_of_message(self, node: str) -> float | None:
+        """By how many seconds the message to ``node`` comes late; None when it is lost."""
+        late_seconds: float | None = 0.0
         with self._lock:
             for rule in list(self._messages):
                 if rule.node not in (None, node):
@@ -184,11 +213,11 @@ class Faults:
                     continue
                 if not rule.is_forever:
                     self._messages.remove(rule)
-                if rule.delay_seconds is None:
-                    fate = replace(fate, is_dropped=True)
+                if rule.delay_seconds is None or late_seconds is None:
+                    late_seconds = None
                 else:
-                    fate = replace(fate, delay_seconds=fate.delay_seconds + rule.delay_seconds)
-        return fate
+                    late_seconds += rule.delay_seconds
+        return late_seconds
 
     def fate_of_call(self, node: str, method: str) -> CallFault | None:
         """How the call that has just come goes wrong."""

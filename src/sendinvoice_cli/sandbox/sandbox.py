@@ -7,19 +7,19 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
-from . import inbox
-from .clock import Clock
-from .dispatch import CallObserver, Dispatcher
 from .faults import Faults
-from .network import Network
-from .node import NETWORK, Node
-from .rpc_server import RpcServer
-from .topology import Topology, line
+from .model import inbox
+from .model.channels import Channel
+from .model.clock import Clock
+from .model.network import Network
+from .model.node import NETWORK, Node
+from .model.topology import ChannelSpec, Topology, line
+from .rpc.dispatch import CallObserver, Dispatcher
+from .rpc.server import RpcServer
 
 _T = TypeVar("_T")
 
@@ -30,9 +30,9 @@ _TICK_SECONDS = 0.02
 class Sandbox:
     """A simulated network, from :meth:`start` to :meth:`stop`; also a context manager.
 
-    Its methods may be called from any thread. Those that stop or start a node
-    may be called by an observer of calls as well, and take effect right after
-    it has returned; :meth:`settle` waits for that, too.
+    Its methods may be called from any thread. Those that change nodes and
+    channels may be called by an observer of calls as well, and take effect
+    right after it has returned; :meth:`settle` waits for that, too.
 
     :param topology: alice, bob and carol in a line, by default.
     :param directory: for the nodes' directories; a temporary one by default.
@@ -68,10 +68,17 @@ class Sandbox:
         return self._network.faults
 
     def start(self) -> Sandbox:
-        """Bring all nodes up."""
+        """Bring all nodes up.
+
+        :raises OSError: the directory cannot be used; nothing is left running.
+        """
         self._loop.set_exception_handler(self._note_failure)
         self._thread.start()
-        self._run(self._start())
+        try:
+            self._run(self._start())
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -91,13 +98,10 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         return self.start()
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
+
+    # Looking
 
     def lightning_dir(self, name: str) -> Path:
         """A node's ``--lightning-dir``; its network is regtest."""
@@ -115,6 +119,30 @@ class Sandbox:
         """A node's 32 bytes, to sign what it would not sign by itself."""
         return bytes(self._node(name).private_key.secret)
 
+    def log(self, name: str) -> list[str]:
+        """What has happened at a node, in words."""
+        return [line_ for node, line_ in self._events if node == name]
+
+    def received_invoices(self, name: str) -> list[bytes]:
+        """TLV streams of the invoices that have reached a node, whatever it did with them."""
+        return list(self._node(name).received_invoices)
+
+    def observe_calls(self, observer: CallObserver | None) -> None:
+        """Have ``observer(node, method, phase)`` called with each call by a socket.
+
+        ``phase`` is ``before`` it takes effect, or ``after``, ahead of the answer.
+        """
+        self._observer = observer
+
+    def settle(self) -> None:
+        """Return once every message has arrived or is lost, and no payment moves any more.
+
+        Payments and messages that are held back do not count.
+        """
+        self._run(self._network.tasks.idle())
+
+    # Doing
+
     def call(self, name: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Make a call to a node without its socket, unseen by observers and faults.
 
@@ -129,61 +157,82 @@ class Sandbox:
         )
         return str(answer["bolt12"])
 
-    def settle(self) -> None:
-        """Return once every message has arrived or is lost, and no payment moves any more.
-
-        Payments and messages that are held back do not count.
-        """
-        self._run(self._settle())
-
-    def observe_calls(self, observer: CallObserver | None) -> None:
-        """Have ``observer(node, method, phase)`` called with each call by a socket.
-
-        ``phase`` is ``before`` it takes effect, or ``after``, ahead of the answer.
-        """
-        self._observer = observer
-
-    def log(self, name: str) -> list[str]:
-        """What has happened at a node, in words."""
-        return [line_ for node, line_ in self._events if node == name]
-
-    def received_invoices(self, name: str) -> list[bytes]:
-        """TLV streams of the invoices that have reached a node, whatever it did with them."""
-        return list(self._node(name).received_invoices)
-
     def stop_node(self, name: str) -> None:
         """Stop a node: its connections close, and its plugins end."""
         self._run(self._stop_node(self._node(name)))
 
-    def start_node(self, name: str) -> None:
-        """Start a node that was stopped. It still has its invoices and invoice_requests."""
-        self._run(self._start_node(self._node(name)))
+    def start_node(self, name: str, *, channels_later: bool = False) -> None:
+        """Start a node that was stopped. It still has its invoices and invoice_requests.
 
-    def restart_node(self, name: str) -> None:
-        """Stop a node and start it again."""
-        self._run(self._restart_node(self._node(name)))
+        :param channels_later: its peers connect, but its channels carry no
+            payment until :meth:`reestablish_channels`.
+        """
+        self._run(self._start_node(self._node(name), channels_later))
+
+    def restart_node(self, name: str, *, channels_later: bool = False) -> None:
+        """Stop a node and start it again; ``channels_later`` as in :meth:`start_node`."""
+        self._run(self._restart_node(self._node(name), channels_later))
+
+    def reestablish_channels(self, name: str) -> None:
+        """Let the channels of a node that was started without them carry payments again."""
+        self._do(lambda: self._network.reestablish(self._node(name)))
+
+    def freeze_node(self, name: str) -> None:
+        """Have a node handle nothing, as a process that is stopped: no message, no call.
+
+        Its connections stay. :meth:`call` still works.
+        """
+        self._do(self._node(name).thawed.clear)
+
+    def thaw_node(self, name: str) -> None:
+        """Let a frozen node go on: it handles what has come meanwhile, in order."""
+        self._do(self._node(name).thawed.set)
 
     def connect(self, one: str, other: str) -> None:
         """Connect two nodes, whatever addresses they announce."""
-        self._run(self._connect(one, other))
+        self._do(lambda: self._network.link(self._node(one), self._node(other)))
 
     def disconnect(self, one: str, other: str) -> None:
         """Part two nodes."""
-        self._run(self._disconnect(one, other))
+        self._do(lambda: self._network.disconnect(self.node_id(one), self.node_id(other)))
 
     def enable_channel(self, source: str, destination: str, enabled: bool) -> None:
         """Let payments leave through the channels of two nodes in one direction, or not."""
-        self._run(self._enable_channel(source, destination, enabled))
+
+        def enable() -> None:
+            for channel in self._between(source, destination):
+                channel.enabled[self.node_id(source)] = enabled
+
+        self._do(enable)
+
+    def open_channel(self, channel: ChannelSpec) -> None:
+        """Open one more channel."""
+        self._do(lambda: self._network.open_channel(channel))
+
+    def widen_channel(self, one: str, other: str, amount_msat: int) -> None:
+        """Add an amount to the first node's side of its first channel with the other."""
+        self._do(lambda: self._between(one, other)[0].widen(self.node_id(one), amount_msat))
+
+    # Inside
 
     def _node(self, name: str) -> Node:
         return self._network.nodes[name]
 
+    def _between(self, one: str, other: str) -> list[Channel]:
+        return self._network.channels.between(self.node_id(one), self.node_id(other))
+
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         if threading.current_thread() is self._thread:
             # An observer asks: it must not wait for the loop that it runs on.
-            self._network.spawn(work)  # type: ignore[arg-type]
+            self._network.tasks.spawn(work)  # type: ignore[arg-type]
             return None  # type: ignore[return-value]
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _do(self, action: Callable[[], None]) -> None:
+        async def act() -> None:
+            action()
+
+        self._run(act())
 
     async def _start(self) -> None:
         self._ticker = self._loop.create_task(self._tick())
@@ -200,13 +249,13 @@ class Sandbox:
             await self._stop_node(node)
         if self._ticker is not None:
             self._ticker.cancel()
-        await self._network.close()
+        await self._network.tasks.close()
 
-    async def _start_node(self, node: Node) -> None:
+    async def _start_node(self, node: Node, channels_later: bool = False) -> None:
         server = RpcServer(node.rpc_file, self._dispatchers[node.name].answer)
         await server.start()
         self._servers[node.name] = server
-        self._network.bring_up(node)
+        self._network.bring_up(node, channels_later=channels_later)
 
     async def _stop_node(self, node: Node) -> None:
         self._network.take_down(node)
@@ -215,30 +264,16 @@ class Sandbox:
             await server.stop()
         await node.plugins.stop_all()
 
-    async def _restart_node(self, node: Node) -> None:
+    async def _restart_node(self, node: Node, channels_later: bool) -> None:
         await self._stop_node(node)
-        await self._start_node(node)
-
-    async def _settle(self) -> None:
-        await self._network.idle()
-
-    async def _connect(self, one: str, other: str) -> None:
-        self._network.link(self._node(one), self._node(other))
-
-    async def _disconnect(self, one: str, other: str) -> None:
-        self._network.disconnect(self._node(one).id, self._node(other).id)
-
-    async def _enable_channel(self, source: str, destination: str, enabled: bool) -> None:
-        start = self._node(source).id
-        for channel in self._network.graph.between(start, self._node(destination).id):
-            channel.enabled[start] = enabled
+        await self._start_node(node, channels_later)
 
     async def _tick(self) -> None:
         while True:
             self._network.timers.run_due()
             await asyncio.sleep(_TICK_SECONDS)
 
-    def _stopper(self, node: Node) -> Any:
+    def _stopper(self, node: Node) -> Callable[[], None]:
         def stop() -> None:
             # Later, so that the answer to the call goes out first.
             self._loop.call_later(
@@ -259,6 +294,7 @@ class Sandbox:
             with path.open("a", encoding="utf-8") as log:
                 log.write(f"{self.clock():.3f} {text}\n")
 
+        path.open("a", encoding="utf-8").close()
         node.on_log = note
 
     def _note_failure(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sendinvoice_cli.sandbox.family import Family
+from sendinvoice_cli.sandbox.model.family import Family
 from tests.conftest import directory_of_real_nodes
 from tests.networks import shapes
 from tests.networks.shapes import Shape, SimulatedShape

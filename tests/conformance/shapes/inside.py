@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sendinvoice_cli.exchange import Outcome
 from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.send import send
 from tests.networks.runs import Told

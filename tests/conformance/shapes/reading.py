@@ -9,9 +9,9 @@ from coincurve import PrivateKey
 
 from sendinvoice_cli.bolt12 import fields, string, tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath, decode_paths
+from sendinvoice_cli.bolt12.invoice import BlindedPayinfo, decode_payinfos
 from sendinvoice_cli.onion import blinding
-from sendinvoice_cli.sandbox.onions import open_hop
-from sendinvoice_cli.sandbox.payments import PayInfo, decode_payinfos
+from sendinvoice_cli.sandbox.model.onion_layers import open_hop
 
 Fields = dict[int, bytes]
 
@@ -21,7 +21,7 @@ def read_fields(text: str, prefix: str = "lni") -> Fields:
     return dict(tlv.decode_stream(string.decode(text, prefix)))
 
 
-def payment_paths(bolt12: str) -> list[tuple[BlindedPath, PayInfo]]:
+def payment_paths(bolt12: str) -> list[tuple[BlindedPath, BlindedPayinfo]]:
     """The paths of an invoice, each with what it costs."""
     invoice = read_fields(bolt12)
     paths = decode_paths(invoice[fields.INVOICE_PATHS], "invoice_paths")

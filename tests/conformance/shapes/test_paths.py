@@ -13,7 +13,7 @@ from sendinvoice_cli import send
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.graph import Graph
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.crafting import craft_request
 from tests.networks import SENT, Result, shapes
 from tests.networks.shapes import Shape, SimulatedShape

@@ -9,8 +9,8 @@ import pytest
 
 from sendinvoice_cli.bolt12.blinded_path import format_scid
 from sendinvoice_cli.onion import blinding
-from sendinvoice_cli.sandbox.family import Family
-from sendinvoice_cli.sandbox.topology import ChannelSpec, NodeSpec, Topology
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import Node, shapes, wait_for
 from tests.networks.shapes import FRONTING, Shape, SimulatedShape
 from tests.schema import check_paid, check_result
@@ -136,6 +136,42 @@ def test_one_that_carries_all_goes_first(narrow_and_wide: Shape) -> None:
         assert answered.json["amount_received_msat"] == amount_msat
         paths = payment_paths(answered.json["bolt12"])
         assert [path.introduction_node for path, _ in paths] == [shape.id(name) for name in order]
+
+
+@pytest.fixture(params=list(Family))
+def inbound_elsewhere(request: pytest.FixtureRequest) -> Iterator[Shape]:
+    """A receiver whose public channel has nothing to receive, and whose unannounced one has."""
+    names = ("payer", "router", "provider", "receiver")
+    topology = Topology(
+        nodes=tuple(NodeSpec(name, request.param, has_address=False) for name in names),
+        channels=(
+            ChannelSpec("payer", "router", 5_000_000_000, left_msat=4_000_000_000),
+            ChannelSpec("router", "provider", 5_000_000_000),
+            ChannelSpec("router", "receiver", left_msat=20_000_000),
+            ChannelSpec("provider", "receiver", left_msat=900_000_000, public=False),
+        ),
+    )
+    with shapes.simulated(topology) as shape:
+        yield shape
+
+
+def test_paid_through_the_unannounced_channel_that_has_the_inbound(
+    inbound_elsewhere: Shape,
+) -> None:
+    """Payers know the receiver, but not this way to it."""
+    shape = inbound_elsewhere
+    result = answer(shape, "receiver", shape.request(100_000_000), "unannounced")
+
+    check_paid(result.json)
+    (best, *_), *_ = payment_paths(result.json["bolt12"])
+    assert best.introduction_node == shape.id("provider")
+
+    # What the public channel can take comes by lightningd's own path.
+    result = answer(shape, "receiver", shape.request(1_000_000), "public")
+
+    check_paid(result.json)
+    ((own, _),) = payment_paths(result.json["bolt12"])
+    assert own.introduction_node == shape.id("receiver")
 
 
 def test_dry_run_shows_the_payment_paths(town: Shape, label: str) -> None:

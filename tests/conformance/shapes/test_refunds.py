@@ -20,7 +20,7 @@ from sendinvoice_cli.bolt12.blinded_path import BlindedPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
-from sendinvoice_cli.sandbox import onions, payer, sphinx
+from sendinvoice_cli.sandbox.model import onion_layers, sphinx
 from tests.crafting import craft_request
 from tests.networks import run
 from tests.networks.shapes import Shape, SimulatedShape
@@ -218,9 +218,9 @@ _PAYER_KEY = b"\x51" * 32
 def _peel(key: bytes, path_key: bytes, packet: bytes) -> tuple[Fields, bytes | None, Fields, bytes]:
     """Peel one layer: its payload, the rest, what the path says, and the next path key."""
     private_key = PrivateKey(key)
-    layer = sphinx.peel(packet, onions.onion_secret(private_key, path_key, packet))
+    layer = sphinx.peel(packet, onion_layers.onion_secret(private_key, path_key, packet))
     payload = dict(tlv.decode_stream(layer.payload))
-    data = onions.open_hop(private_key, path_key, payload[message.ENCRYPTED_RECIPIENT_DATA])
+    data = onion_layers.open_hop(private_key, path_key, payload[message.ENCRYPTED_RECIPIENT_DATA])
     return payload, layer.next_packet, data.values, data.next_path_key
 
 
@@ -238,7 +238,7 @@ def test_dummy_hops(dummies: int) -> None:
         (point(b"\x53" * 32), point(start)), (invoice,), blinding.blind_path(their_nodes)
     )
 
-    path_key, packet = onion.first_path_key, payer.pack(onion)
+    path_key, packet = onion.first_path_key, onion_layers.wrap(onion)
     _, rest, _, path_key = _peel(b"\x53" * 32, path_key, packet)
     assert rest is not None
     _, rest, of_start, path_key = _peel(start, path_key, rest)
@@ -280,7 +280,7 @@ REFUSED: Sequence[tuple[str, Changes, tuple[object, ...], str]] = (
         "answers an offer with paths",
         {fields.OFFER_PATHS: BlindedPath(node_id(5), node_id(6), ()).encode()},
         (),
-        "offer_paths: a path without hops",
+        "offer_paths: a path has no hops",
     ),
     ("recurrence of old", {26: b"\x01"}, (), "field 26: recurring payments are not supported"),
     ("recurrence counter of old", {92: b"\x01"}, (), "field 92: recurring payments"),

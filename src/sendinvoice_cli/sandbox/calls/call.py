@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..family import Family
-from ..network import Network
-from ..node import Node
-from ..params import Parameter
+from ..model.family import Family
+from ..model.network import Network
+from ..model.node import Node
+from ..rpc.parameters import Parameter
 
 Result = dict[str, Any]
 
@@ -18,35 +18,52 @@ Result = dict[str, Any]
 class Context:
     """Where a call is made.
 
+    :param calls: every call that the node has of its own, by name.
     :param cmd_id: the id of the request.
     :param stop: has the node stop, once the answer is out.
     """
 
     network: Network
     node: Node
+    calls: Mapping[str, Call]
     cmd_id: str
     stop: Callable[[], None]
+
+
+#: Takes the parameters by name, and returns the result.
+Run = Callable[[Context, dict[str, Any]], Awaitable[Result]]
 
 
 @dataclass(frozen=True)
 class Call:
     """One call.
 
-    :param run: takes the parameters by name, and returns the result.
-    :param summary: what it does, for versions whose ``help`` tells.
     :param families: the versions that have it in this form.
-    :param is_free: it takes any parameters, and looks at them itself.
     """
 
     name: str
     parameters: tuple[Parameter, ...]
-    run: Callable[[Context, dict[str, Any]], Awaitable[Result]]
-    summary: str
-    families: Collection[Family] = tuple(Family)
-    is_free: bool = False
+    run: Run
+    families: Collection[Family]
 
     @property
     def usage(self) -> str:
         """How ``help`` shows it."""
         # lightningd leaves the space behind the name even without parameters.
         return f"{self.name} {' '.join(parameter.usage for parameter in self.parameters)}"
+
+    @property
+    def summary(self) -> str:
+        """What it does, for versions whose ``help`` tells."""
+        return (self.run.__doc__ or "").partition("\n")[0]
+
+
+def call(
+    name: str, *parameters: Parameter, families: Collection[Family] = tuple(Family)
+) -> Callable[[Run], Call]:
+    """Makes a call of the function that runs it."""
+
+    def make(run: Run) -> Call:
+        return Call(name, parameters, run, families)
+
+    return make

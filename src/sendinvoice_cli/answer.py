@@ -1,0 +1,398 @@
+"""Answering one request: the only place that knows the order of steps.
+
+The order is written as coroutines over a :class:`Host`, which is what differs between a single
+send and a batch: how to call, how to wait, and whose turn it is. A host whose awaitables never
+suspend runs them straight through without an event loop: :func:`run_blocking`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from .bolt12.verdict import Verdict
+from .errors import (
+    InterruptedBySignalError,
+    OutcomeUnknownError,
+    SendInvoiceError,
+    UnreachableError,
+)
+from .exchange.exchange import Exchange, NotTried
+from .node.invoices import Change
+from .node.link import REPLY_GRACE, Link
+from .node.replies import Reply
+from .node.routes import Route
+from .outcome import Outcome, Progress
+from .waiting import LAST_COPY_BEFORE, Due, Waiting, give_up_at
+
+#: How often one step may lose lightningd until it is given up: lightningd may go down by it.
+MAX_LOSSES = 5
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class Job(Protocol[_T_co]):
+    """Work in the background."""
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def result(self) -> _T_co:
+        """What it returned; raises what it raised."""
+
+
+class Host(Protocol):
+    """What differs between a single send and a row of a batch. Times are UNIX seconds."""
+
+    link: Link
+    progress: Progress
+
+    def now(self) -> float:
+        """The time."""
+
+    async def call(self, step: Callable[[], _T]) -> _T:
+        """Take a step that blocks while lightningd answers."""
+
+    def begin(self, work: Callable[[], _T]) -> Job[_T]:
+        """Begin work that may block for minutes; its end counts as something heard."""
+
+    async def wait(self, until: float) -> None:
+        """Wait until then (math.inf: as long as it takes), or until something is heard."""
+
+    def take_events(self) -> list[Change | Reply]:
+        """What was heard of this request since it was asked for last."""
+
+    def turn_at(self, route: Route, before: float) -> float | None:
+        """Take a turn on every link of a route, and return when it comes.
+
+        :param before: a turn that would come later is not taken: None.
+        """
+
+    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
+        """Send a copy: a step. None when it waited for others instead, or something was heard."""
+
+    async def follow(self) -> None:
+        """Hear of changes of the invoice from now on."""
+
+
+async def answer(exchange: Exchange, host: Host) -> Outcome:
+    """Answer one request, and wait for how it ends.
+
+    :returns: an outcome, of which an error is part.
+    """
+    error: SendInvoiceError | None = None
+    try:
+        await _Answer(exchange, host).run()
+    except InterruptedBySignalError as signal:
+        error = interruption(signal, exchange)
+    except UnreachableError as lost:
+        is_unknown = not isinstance(exchange.issue, NotTried)
+        error = _outcome_unknown(exchange.request.label) if is_unknown else lost
+    except SendInvoiceError as failure:
+        error = failure
+    except Exception as failure:
+        error = unexpected(failure)
+    return exchange.outcome(error)
+
+
+class _Answer:
+    """The order of steps for one request."""
+
+    def __init__(self, exchange: Exchange, host: Host) -> None:
+        self.exchange = exchange
+        self.host = host
+        self.copy: _CopyOnItsWay | None = None
+        self.is_searched_anew = False
+
+    async def run(self) -> None:
+        exchange, host = self.exchange, self.host
+        request = exchange.request
+        exchange.read()
+        await host.call(host.link.open)
+        await self._step(exchange.find)
+        if exchange.exists and exchange.invoice.is_paid:
+            return
+        if not exchange.exists:
+            await self._step(exchange.choose_payment_paths, needs_channels=True)
+        if request.dry_run:
+            await self._step(exchange.plan)
+            return
+        if not request.no_replies:
+            # The reply helper starts while the rest is being prepared.
+            host.link.hear(host.now() + request.timeout + REPLY_GRACE)
+        if not exchange.exists:
+            await self._make_invoice()
+            if exchange.invoice.is_paid:
+                return
+        await self._persist(host.follow)
+        if exchange.is_resumed:
+            # What happened before it was followed.
+            await self._step(exchange.read_state)
+        await self._wait()
+        if not exchange.invoice.is_paid:
+            raise exchange.unpaid()
+
+    async def _make_invoice(self) -> None:
+        """Have all ready that sending needs, and then the invoice, whose time runs at once."""
+        exchange, host = self.exchange, self.host
+        copy = self.copy = _CopyOnItsWay(exchange, host)
+        while not await self._has_route(copy):
+            await host.wait(math.inf)
+        if copy.route is None:
+            raise exchange.no_route()
+        while not host.link.is_hearing_settled:
+            await host.wait(math.inf)
+        while copy.goes_at is not None and host.now() < copy.goes_at:
+            await host.wait(copy.goes_at)
+        await self._step(exchange.create)
+
+    async def _wait(self) -> None:
+        """Send copies until the invoice is paid or refused, or its time is over."""
+        exchange, host = self.exchange, self.host
+        self.waiting = waiting = Waiting(host.now(), sent_before=exchange.is_resumed)
+        host.progress.waiting(exchange.invoice.expires_at)
+        while True:
+            await self._take_events()
+            step = waiting.next(exchange.invoice, exchange.copies, host.now())
+            if step is Due.END:
+                return
+            if step is Due.STATE:
+                await self._step(exchange.read_state)
+                waiting.state_read(host.now())
+            elif step is Due.COPY:
+                await self._advance_copy()
+            else:
+                await host.wait(step.until)
+
+    async def _take_events(self) -> None:
+        exchange, host = self.exchange, self.host
+        for event in host.take_events():
+            if isinstance(event, Change):
+                if event.invoice is None:
+                    await self._step(partial(exchange.learn, event))
+                else:
+                    exchange.learn(event)
+                continue
+            verdict = exchange.copies.answer(event.path_id, event.error)
+            if verdict is None:
+                continue
+            again_at = self.waiting.heard(verdict, host.now())
+            if again_at is not None:
+                host.progress.step(
+                    f"The payer could not pay yet: {event.error.text}; sending the invoice again "
+                    f"in {again_at - host.now():.0f} s"
+                )
+            elif verdict is Verdict.IN_PROGRESS:
+                host.progress.step("The payer is paying already")
+
+    async def _advance_copy(self) -> None:
+        """Go on with the copy that is due, until it is sent or there is something to wait for."""
+        exchange, host = self.exchange, self.host
+        deadline = exchange.invoice.expires_at
+        copy = self.copy
+        if copy is None:
+            if len(exchange.copies):
+                silence = (
+                    "Nothing heard yet; sending" if not exchange.copies.last_words else "Sending"
+                )
+                host.progress.step(f"{silence} the invoice again")
+            copy = self.copy = _CopyOnItsWay(exchange, host)
+        is_prepared = host.link.is_ready and host.link.is_hearing_settled
+        if not (is_prepared and await self._has_route(copy)):
+            await host.wait(deadline)
+        elif copy.route is None:
+            self._lack_route()
+        elif copy.goes_at is None:
+            # Its turn would come too late to be paid.
+            self._end_copy()
+        elif host.now() < copy.goes_at:
+            await host.wait(copy.goes_at)
+        else:
+            await self._send(copy, copy.route)
+
+    async def _send(self, copy: _CopyOnItsWay, route: Route) -> None:
+        exchange, host = self.exchange, self.host
+        generation = host.link.generation
+        try:
+            is_sent = await host.send(route, partial(exchange.transmit, route))
+        except UnreachableError as lost:
+            self._lose(copy, lost, generation)
+            return
+        if is_sent:
+            await self._step(partial(exchange.show_route, route))
+            self._end_copy()
+        elif is_sent is not None:
+            copy.try_next()
+
+    async def _has_route(self, copy: _CopyOnItsWay) -> bool:
+        """Whether the search for a route has ended; begins it where necessary."""
+        await self._await_link(needs_channels=True)
+        try:
+            return copy.has_ended_search()
+        except UnreachableError as lost:
+            self._lose(copy, lost, copy.generation)
+            return False
+
+    def _lose(self, copy: _CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
+        """lightningd went away with this copy; the wait goes on, and so does the copy later."""
+        copy.losses += 1
+        self.host.link.lose(lost, generation)
+        if copy.losses == MAX_LOSSES:
+            raise lost
+
+    def _lack_route(self) -> None:
+        """No route takes the copy."""
+        exchange, host = self.exchange, self.host
+        if not self.is_searched_anew and not len(exchange.copies):
+            # The network may have changed while the copy waited for its turn.
+            self.is_searched_anew = True
+            self.copy = _CopyOnItsWay(exchange, host, is_fresh=True)
+        elif len(exchange.copies) or exchange.is_resumed or host.link.generation:
+            # The payer may have the invoice, or lightningd has not found its peers yet.
+            error = exchange.no_route()
+            host.progress.warn(error.message, error.hint)
+            self._end_copy()
+        else:
+            raise exchange.no_route()
+
+    def _end_copy(self) -> None:
+        self.copy = None
+        self.waiting.copy_ended(self.host.now())
+
+    # --- a lightningd that goes away ---
+
+    async def _step(self, step: Callable[[], _T], *, needs_channels: bool = False) -> _T:
+        return await self._persist(lambda: self.host.call(step), needs_channels=needs_channels)
+
+    async def _persist(
+        self, step: Callable[[], Awaitable[_T]], *, needs_channels: bool = False
+    ) -> _T:
+        """Take a step, again and again when lightningd goes away during it.
+
+        :param needs_channels: take it only when lightningd has its channels back.
+        :raises UnreachableError: it stays away, or went away MAX_LOSSES times.
+        """
+        losses = 0
+        while True:
+            await self._await_link(needs_channels=needs_channels)
+            generation = self.host.link.generation
+            try:
+                return await step()
+            except UnreachableError as lost:
+                losses += 1
+                self.host.link.lose(lost, generation)
+                if losses == MAX_LOSSES:
+                    raise
+
+    async def _await_link(self, *, needs_channels: bool) -> None:
+        exchange, link = self.exchange, self.host.link
+        while not (link.is_up and (link.is_ready or not needs_channels)):
+            if exchange.exists:
+                until = give_up_at(exchange.invoice.expires_at, link.lost_at)
+            else:
+                until = link.lost_at + exchange.request.timeout
+            if self.host.now() >= until:
+                if link.is_up:
+                    return
+                raise link.loss or UnreachableError("lightningd is gone")
+            await self.host.wait(until)
+
+
+class _CopyOnItsWay:
+    """A copy to be sent: a route is searched for, and then its turn comes."""
+
+    def __init__(self, exchange: Exchange, host: Host, *, is_fresh: bool = False) -> None:
+        self._exchange = exchange
+        self._host = host
+        self._is_fresh = is_fresh
+        self._routes: Any = None
+        self._search: Job[Route | None] | None = None
+        #: The route found, None when none is left.
+        self.route: Route | None = None
+        #: When its turn comes, UNIX seconds; None when that is too late.
+        self.goes_at: float | None = None
+        self.losses = 0
+        self.generation = 0
+        self._has_ended = False
+
+    def has_ended_search(self) -> bool:
+        """Begin to search, or see whether that has ended.
+
+        :raises UnreachableError: lightningd went away meanwhile; call again to search again.
+        """
+        if self._has_ended:
+            return True
+        if self._search is None:
+            self.generation = self._host.link.generation
+            self._search = self._host.begin(self._find)
+        if not self._search.done():
+            return False
+        search, self._search = self._search, None
+        try:
+            self.route = search.result()
+        except UnreachableError:
+            self._routes = None
+            raise
+        self._has_ended = True
+        if self.route is not None:
+            before = math.inf
+            if len(self._exchange.copies):
+                before = self._exchange.invoice.expires_at - LAST_COPY_BEFORE
+            self.goes_at = self._host.turn_at(self.route, before)
+        return True
+
+    def try_next(self) -> None:
+        """The route did not take it: search for the next one."""
+        self.route = None
+        self._has_ended = False
+
+    def _find(self) -> Route | None:
+        if self._routes is None:
+            self._routes = self._exchange.routes(is_fresh=self._is_fresh)
+        return next(self._routes, None)
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never suspends to its end, without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a blocking host may not suspend")
+
+
+def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> InterruptedBySignalError:
+    """Say what an interruption leaves behind."""
+    label = exchange.request.label
+    resume = "run the same command again to go on"
+    if not exchange.exists:
+        return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
+    invoice = exchange.invoice
+    until = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(invoice.expires_at))
+    return type(signal)(
+        f"interrupted; invoice {label!r} may still be paid until {until}: {invoice.bolt12}",
+        hint=resume,
+        data={"invstring": invoice.bolt12},
+    )
+
+
+def unexpected(failure: Exception) -> SendInvoiceError:
+    """The error for what should not happen: a fault of ours, or an answer that nobody foresaw."""
+    return SendInvoiceError(
+        f"something unexpected: {type(failure).__name__}: {failure}",
+        hint="if lightningd's version is supported, please report this",
+    )
+
+
+def _outcome_unknown(label: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"outcome unknown: lightningd is gone, and with it what became of invoice {label!r}",
+        hint="once it is back, run the same command again, or look with "
+        f"'lightning-cli listinvoices {label}'",
+    )

@@ -1,0 +1,115 @@
+"""The copies of one invoice on their way to the payer, and what the payer answered to each.
+
+Every copy has a path_id of its own, so that an answer tells which copy it is about.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from ..bolt12.invoice_error import InvoiceError
+from ..bolt12.verdict import Verdict, judge
+from ..node.routes import Route
+
+
+@dataclass(frozen=True)
+class BeingSent:
+    """lightningd has not confirmed the message. It may be out: the answer to the call was lost."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """lightningd has taken the message."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The payer answered, with an error: no other answer exists."""
+
+    error: InvoiceError
+    verdict: Verdict
+
+
+@dataclass
+class Copy:
+    """One onion message that carries the invoice."""
+
+    route: Route
+    state: BeingSent | Sent | Answered
+
+
+class Copies:
+    """All copies that this command has made, by path_id (32 bytes)."""
+
+    def __init__(self) -> None:
+        self._copies: dict[bytes, Copy] = {}
+        self._last: Answered | None = None
+        self._last_words: InvoiceError | None = None
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    def __contains__(self, path_id: bytes) -> bool:
+        return path_id in self._copies
+
+    @property
+    def path_ids(self) -> tuple[bytes, ...]:
+        """The path_id of each copy, in the order in which they were made."""
+        return tuple(self._copies)
+
+    @property
+    def routes(self) -> list[Route]:
+        """The route of each copy."""
+        return [copy.route for copy in self._copies.values()]
+
+    def begin(self, route: Route) -> bytes:
+        """Note a copy before it is sent, and return its fresh path_id."""
+        path_id = secrets.token_bytes(32)
+        self._copies[path_id] = Copy(route, BeingSent())
+        return path_id
+
+    def confirm(self, path_id: bytes) -> None:
+        """lightningd has taken the message. An answer may have been faster, and stays."""
+        copy = self._copies[path_id]
+        if isinstance(copy.state, BeingSent):
+            copy.state = Sent()
+
+    def withdraw(self, path_id: bytes) -> None:
+        """lightningd has refused the message: this copy was never sent."""
+        del self._copies[path_id]
+
+    def answer(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
+        """Note what the payer said of a copy; None when no such copy exists."""
+        copy = self._copies.get(path_id)
+        if copy is None:
+            return None
+        copy.state = self._last = Answered(error, judge(error))
+        if self._last.verdict is not Verdict.IN_PROGRESS:
+            self._last_words = error
+        return self._last.verdict
+
+    @property
+    def last_words(self) -> InvoiceError | None:
+        """What the payer said last, except that it is paying; None when it said nothing."""
+        return self._last_words
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether the payer said that the invoice itself will not do."""
+        return any(
+            isinstance(copy.state, Answered) and copy.state.verdict is Verdict.REFUSED
+            for copy in self._copies.values()
+        )
+
+    @property
+    def are_all_refused(self) -> bool:
+        """Whether every copy is answered, none is being paid, and the last answer was a refusal."""
+        return (
+            self._last is not None
+            and self._last.verdict is Verdict.UNCLEAR
+            and all(
+                isinstance(copy.state, Answered) and copy.state.verdict is not Verdict.IN_PROGRESS
+                for copy in self._copies.values()
+            )
+        )

@@ -1,0 +1,84 @@
+"""The invoice before lightningd has signed it, and the check of what lightningd made of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ..bolt12 import invoice
+from ..bolt12.invoice import PaymentPath
+from ..bolt12.invoice_request import InvoiceRequest
+from ..bolt12.tlv import Record
+from ..errors import LightningdError, MalformedError
+from ..node.invoices import StoredInvoice
+
+
+def new_preimage() -> bytes:
+    """32 random bytes."""
+    return secrets.token_bytes(32)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What lightningd is asked to sign.
+
+    :param unsigned: all records but the signature.
+    :param preimage: 32 bytes; for lightningd only.
+    """
+
+    unsigned: tuple[Record, ...]
+    preimage: bytes
+
+    @property
+    def payment_hash(self) -> bytes:
+        """SHA256 of the preimage, 32 bytes."""
+        return sha256(self.preimage).digest()
+
+    def encode(self) -> str:
+        """The unsigned ``lni1…`` string."""
+        return invoice.encode(self.unsigned)
+
+    def check(self, stored: StoredInvoice) -> None:
+        """Check that lightningd signed what it was asked to, before anybody sees it.
+
+        :raises LightningdError: it is another invoice.
+        """
+        try:
+            invoice.check_signed(invoice.decode(stored.bolt12), self.unsigned)
+        except MalformedError as failure:
+            raise LightningdError(
+                "createinvoice: lightningd returned another invoice than asked for "
+                f"({failure.message}); it was not sent",
+                hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
+            ) from None
+
+
+def draft(
+    invreq: InvoiceRequest,
+    *,
+    amount_msat: int,
+    node_id: bytes,
+    preimage: bytes,
+    created_at: int,
+    relative_expiry: int,
+    payment_paths: Sequence[PaymentPath],
+) -> Draft:
+    """Write the invoice.
+
+    :param node_id: 33 bytes, ours.
+    :param preimage: 32 bytes.
+    :param created_at: UNIX seconds.
+    :param relative_expiry: seconds from then.
+    """
+    unsigned = invoice.build_unsigned(
+        invreq,
+        amount_msat=amount_msat,
+        payment_hash=sha256(preimage).digest(),
+        node_id=node_id,
+        created_at=created_at,
+        relative_expiry=relative_expiry,
+        payment_paths=payment_paths,
+    )
+    return Draft(unsigned, preimage)

@@ -1,0 +1,453 @@
+"""One request and its invoice: the steps of answering it, and what is known of it.
+
+Each step blocks while lightningd answers. answer.py puts them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from ..bolt12 import fields, invoice, invoice_request, tlv
+from ..bolt12.invoice_error import InvoiceError
+from ..bolt12.invoice_request import InvoiceRequest
+from ..bolt12.tlv import Record
+from ..errors import (
+    LabelTakenError,
+    LightningdError,
+    NoRouteError,
+    PayerError,
+    SendInvoiceError,
+    TimedOutError,
+    UnreachableError,
+    UsageError,
+)
+from ..node import info, invoices, messages, payment_paths
+from ..node.client import ConnectionLostError
+from ..node.info import OnionApi
+from ..node.invoices import Change, StoredInvoice
+from ..node.link import REPLY_GRACE, Link
+from ..node.payment_paths import Inbound
+from ..node.routes import Route, Router
+from ..onion import message
+from ..outcome import Ask, Outcome, Progress
+from ..request import Request, amount_to_ask
+from . import label
+from .copies import Copies
+from .draft import Draft, draft, new_preimage
+from .label import Expired, Free, Label, Paid, Resumed
+
+#: Bytes of the fields that an invoice adds to its request, and of each payment path among them.
+_OWN_FIELDS_SIZE = 200
+_PAYMENT_PATH_SIZE = 240
+
+
+@dataclass(frozen=True)
+class NotTried:
+    """lightningd was not asked to make the invoice."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """lightningd was asked, and went away before it answered."""
+
+
+@dataclass(frozen=True)
+class Issued:
+    """The invoice exists."""
+
+    invoice: StoredInvoice
+
+
+class Exchange:
+    """One request on its way to an outcome."""
+
+    def __init__(self, request: Request, link: Link, progress: Progress) -> None:
+        self.request = request
+        self.copies = Copies()
+        self.issue: NotTried | Unknown | Issued = NotTried()
+        self._link = link
+        self._client = link.client
+        self._progress = progress
+        self._ask: Ask | None = None
+        self._label: Label = Free()
+        self._inbound = Inbound()
+        self._draft: Draft | None = None
+        self._dry_run: dict[str, Any] = {}
+        self._dead_ends_shown = 0
+
+    # --- before the invoice exists ---
+
+    def read(self) -> None:
+        """Read the request; no call.
+
+        :raises MalformedError: it breaks the rules of its encoding.
+        :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
+        :raises UsageError: amount and quantity do not fit it.
+        """
+        if not _is_utf8(self.request.label):
+            raise UsageError("the label is not valid UTF-8")
+        self._invreq = invreq = invoice_request.decode(self.request.invreq)
+        self._ask = _ask(invreq)
+        self._amount_msat = amount_to_ask(self.request, invreq)
+        self._progress.asked(self._ask, self._amount_msat)
+        if invreq.amount_msat not in (None, self._amount_msat):
+            self._progress.warn(
+                f"asking for {self._amount_msat} msat, {invreq.amount_msat} msat are offered",
+                "payers should refuse any other amount than they offered; Core Lightning pays "
+                "less, and refuses more; LDK refuses both without a word",
+            )
+
+    def find(self) -> None:
+        """Check the network, and see what has the label (``listinvoices``).
+
+        :raises UnanswerableRequestError: the request is for another network.
+        :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
+        :raises RequestExpiredError: it has expired, and nobody answered it before.
+        """
+        info.check_chain(self._invreq.chain, self._link.node)
+        self._look_up_label()
+        if not self.exists:
+            invoice_request.check_expiry(self._invreq, self._link.clock())
+
+    def _look_up_label(self) -> None:
+        request = self.request
+        found = label.look_up(
+            self._client, request.label, self._invreq, self._amount_msat, self._link.clock()
+        )
+        if isinstance(found, Expired) and not request.renew:
+            raise label.has_expired(found)
+        self._label = found
+        if isinstance(found, Paid | Resumed):
+            self.issue = Issued(found.invoice)
+            self._progress.step(
+                "This invoice was paid before; nothing was sent"
+                if isinstance(found, Paid)
+                else "This invoice exists already; sending it again"
+            )
+
+    @property
+    def exists(self) -> bool:
+        """Whether the invoice exists."""
+        return isinstance(self.issue, Issued)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether another command made the invoice, and may have sent it."""
+        return isinstance(self._label, Resumed)
+
+    @property
+    def invoice(self) -> StoredInvoice:
+        """The invoice, which exists."""
+        assert isinstance(self.issue, Issued)
+        return self.issue.invoice
+
+    def choose_payment_paths(self) -> None:
+        """See through which channels we can be paid.
+
+        :raises LightningdError: only through nodes that will not do.
+        """
+        link = self._link
+        graph, node = link.graph(), link.current_node()
+        self._inbound = inbound = payment_paths.choose(self._client, node, graph, self._amount_msat)
+        if inbound.channels:
+            way = "" if inbound.blinded else "this node's public channels with "
+            channels = ", ".join(str(each) for each in inbound.channels)
+            self._progress.step(f"To be paid through {way}{channels}")
+        if inbound.total_msat >= self._amount_msat:
+            return
+        if inbound.channels or graph.is_public(node.id):
+            self._progress.warn(
+                f"asking for {self._amount_msat} msat, and this node's channels can receive "
+                f"{inbound.total_msat} msat now",
+                "the payer will probably find no route; open a channel with inbound capacity",
+            )
+        else:
+            self._progress.warn(
+                "this node has no channel through which it can be paid",
+                "the payer will probably find no route; open a channel with inbound capacity",
+            )
+
+    def plan(self) -> None:
+        """Find out what would be sent, and change nothing.
+
+        :raises NoRouteError: it could not be sent.
+        """
+        route = next(self.routes(connect=False), None)
+        if route is None:
+            raise self.no_route()
+        self._check_version()
+        self._dry_run = {
+            "status": "dry-run",
+            "amount_msat": self._amount_msat,
+            "payer": self._invreq.payer_id.hex(),
+            "network": self._link.node.network,
+            "path": [node.hex() for node in route.nodes],
+            "would_connect": route.would_connect,
+            "payment_paths": [each.as_json() for each in self._inbound.blinded],
+            "inbound": [each.as_json() for each in self._inbound.channels],
+        }
+        if self._invreq.description is not None:
+            self._dry_run["description"] = self._invreq.description
+        self.show_route(route)
+
+    def create(self) -> None:
+        """Have lightningd sign and store the invoice, unless one exists by now.
+
+        May be called again when the connection broke: it never makes a second invoice.
+
+        :raises LabelTakenError: the label belongs to another invoice by now.
+        :raises LightningdError: lightningd refused, or returned another invoice.
+        """
+        if isinstance(self._label, Expired) and not self._renew(self._label):
+            return
+        asked = self._draft = self._draft or self._write()
+        try:
+            stored = invoices.create(
+                self._client, asked.encode(), self.request.label, asked.preimage
+            )
+        except ConnectionLostError:
+            self.issue = Unknown()
+            raise
+        except LabelTakenError:
+            # Another command was faster, or lightningd stored this invoice before it went away.
+            self._look_up_label()
+            if not isinstance(self._label, Resumed | Paid):
+                raise
+            stored = self._label.invoice
+            if stored.payment_hash != asked.payment_hash.hex():
+                return
+            self._label = Free()
+        try:
+            asked.check(stored)
+        except LightningdError:
+            self.issue = NotTried()
+            # Nobody has seen it, so nobody can pay it: free the label.
+            with suppress(LightningdError):
+                invoices.delete(self._client, self.request.label, "unpaid")
+            raise
+        self.issue = Issued(stored)
+        self._progress.step("Invoice created")
+
+    def _renew(self, expired: Expired) -> bool:
+        """Make room for a fresh invoice; False when one exists after all."""
+        if label.delete(self._client, expired):
+            self._progress.step("Deleted the expired invoice")
+            self._label = Free()
+        else:
+            self._look_up_label()
+        return not self.exists
+
+    def _check_version(self) -> None:
+        node = self._link.node
+        if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
+            # Field 90 means something else to these versions.
+            raise LightningdError(
+                f"lightningd {node.version} cannot answer a request with invreq_paths",
+                hint="v24.08 and later can",
+            )
+
+    def _write(self) -> Draft:
+        self._check_version()
+        node = self._link.current_node()
+        preimage = new_preimage()
+        return draft(
+            self._invreq,
+            amount_msat=self._amount_msat,
+            node_id=node.id,
+            preimage=preimage,
+            created_at=int(self._link.clock()),
+            relative_expiry=self.request.timeout,
+            payment_paths=payment_paths.build(
+                self._client,
+                node,
+                self._inbound.blinded,
+                sha256(preimage).digest(),
+                self.request.timeout,
+            ),
+        )
+
+    # --- the way to the payer ---
+
+    def routes(self, *, connect: bool = True, is_fresh: bool = False) -> Iterator[Route]:
+        """Routes for the next copy, each searched for when it is asked for.
+
+        Those over nodes and into paths that no copy has used come first.
+
+        :param connect: open connections where nothing else leads to the payer.
+        :param is_fresh: look at the network anew.
+        """
+        self._dead_ends_shown = 0
+        self._router = Router(
+            self._client,
+            self._link.node,
+            self._link.graph(0) if is_fresh else self._link.graph(),
+            self._invreq,
+            allow_connect=not self.request.no_connect,
+        )
+        used = {node for route in self.copies.routes for node in route.nodes[1:-1]}
+        return self._router.routes(avoid=used, first=len(self.copies), connect=connect)
+
+    def no_route(self) -> NoRouteError:
+        """The error for a payer that cannot be reached."""
+        ends = self._router.dead_ends
+        reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
+        return NoRouteError(
+            f"no route to the payer ({reasons})",
+            hint="connect your node to the payer, or to a node that it is connected to",
+            data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
+        )
+
+    def packet_size(self, route: Route) -> int:
+        """Bytes of the onion's payloads on a route, 1300 or 32768, as far as is known now."""
+        nodes = route.nodes
+        if self._link.node.onion_api is OnionApi.SEND_HOPS:
+            nodes = nodes[1:]
+        size = 4 + message.reply_path_size(len(route.reply_nodes))
+        if isinstance(self.issue, Issued):
+            size += len(self.issue.invoice.bolt12) * 5 // 8
+        else:
+            size += len(tlv.encode_stream(self._invreq.records))
+            size += _OWN_FIELDS_SIZE + max(len(self._inbound.blinded), 1) * _PAYMENT_PATH_SIZE
+        return message.expected_packet_size(nodes, route.their_path, size)
+
+    def transmit(self, route: Route) -> bool:
+        """Send one copy of the invoice.
+
+        :returns: False when lightningd cannot send it this way.
+        :raises UnreachableError: lightningd is gone; the copy may be out.
+        """
+        path_id = self.copies.begin(route)
+        is_out = False
+        try:
+            content = [
+                Record(message.INVOICE, tlv.encode_stream(invoice.decode(self.invoice.bolt12)))
+            ]
+            if self._link.expect(path_id, self.invoice.expires_at + REPLY_GRACE):
+                back = message.reply_path(route.reply_nodes, path_id)
+                content.insert(0, Record(message.REPLY_PATH, back.encode()))
+            packet = messages.prepare(
+                self._client, self._link.node.onion_api, route.nodes, content, route.their_path
+            )
+            is_out = True
+            messages.send(self._client, packet)
+        except LightningdError as failure:
+            self.copies.withdraw(path_id)
+            self._router.gave_up(route.nodes[-1], failure.message)
+            return False
+        except UnreachableError:
+            if not is_out:
+                self.copies.withdraw(path_id)
+            raise
+        self.copies.confirm(path_id)
+        return True
+
+    def show_route(self, route: Route) -> None:
+        """Tell which way a copy goes, by the names of the nodes (``listnodes``)."""
+        for end in self._router.dead_ends[self._dead_ends_shown :]:
+            self._progress.step(f"Skipped {end.target}: {end.reason}")
+        self._dead_ends_shown = len(self._router.dead_ends)
+        if not self._progress.wants_route:
+            return
+        graph = self._link.graph(float("inf"))
+
+        def name(node: bytes) -> str:
+            # A name is not worth failing for.
+            with suppress(LightningdError, UnreachableError):
+                return graph.alias(node) or node.hex()[:16]
+            return node.hex()[:16]
+
+        self._progress.routed(["us", *(name(node) for node in route.nodes[1:])])
+
+    # --- how it ends ---
+
+    def learn(self, change: Change) -> None:
+        """Take what lightningd says of the invoice. "Paid" is final.
+
+        :raises LightningdError: it was deleted.
+        """
+        if change.invoice is not None:
+            self.issue = Issued(self.invoice.updated(change.invoice))
+        elif not self.invoice.is_paid:
+            self.read_state()
+
+    def read_state(self) -> None:
+        """Ask lightningd what became of the invoice (``listinvoices``).
+
+        :raises LightningdError: it was deleted.
+        """
+        stored = invoices.find(self._client, self.request.label)
+        if stored is not None:
+            self.issue = Issued(self.invoice.updated(stored))
+        elif not self.invoice.is_paid:
+            raise LightningdError(
+                f"the invoice {self.request.label!r} was deleted from lightningd meanwhile"
+            )
+
+    def unpaid(self) -> SendInvoiceError:
+        """The error for an invoice that was waited for in vain."""
+        if self.copies.last_words is not None:
+            return _refused(self.copies.last_words, self.invoice.bolt12)
+        if not len(self.copies):
+            return self.no_route()
+        return TimedOutError(
+            "the invoice was not paid in time, and no answer of the payer was heard",
+            hint="ask the payer for a new request, or try this one again with --renew",
+            data={"invstring": self.invoice.bolt12},
+        )
+
+    def outcome(self, error: SendInvoiceError | None) -> Outcome:
+        """What is known, and how it ended. A paid invoice is a success, whatever was said."""
+        known: dict[str, Any] = {"label": self.request.label, **self._dry_run}
+        if isinstance(self.issue, Issued):
+            known.update(self.issue.invoice.fields)
+            if self.issue.invoice.is_paid:
+                error = None
+        if self._ask is not None:
+            known["request"] = self._ask.as_json()
+        return Outcome(known, error)
+
+
+def _ask(invreq: InvoiceRequest) -> Ask:
+    return Ask(
+        amount_msat=invreq.amount_msat,
+        description=invreq.description,
+        issuer=invreq.issuer,
+        payer_note=invreq.payer_note,
+        payer_id=invreq.payer_id.hex(),
+        absolute_expiry=invreq.expires_at,
+        quantity=invreq.quantity,
+        quantity_max=invreq.quantity_max,
+        currency=invreq.currency,
+        offer_amount=invreq.offer_amount,
+        bip_353_name=invreq.bip_353_name,
+        signed=invreq.is_signed,
+        paths=len(invreq.paths),
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused(refusal: InvoiceError, bolt12: str) -> PayerError:
+    """The error for what the payer said.
+
+    :param bolt12: the invoice it is about, which payers like to repeat.
+    """
+    data: dict[str, Any] = {"error": refusal.text}
+    about = ""
+    if refusal.erroneous_field is not None:
+        data["erroneous_field"] = refusal.erroneous_field
+        about = f" (about {fields.field_name(refusal.erroneous_field)})"
+    if refusal.suggested_value is not None:
+        data["suggested_value"] = refusal.suggested_value.hex()
+    text = refusal.text.replace(bolt12, "lni1…")
+    return PayerError(f"the payer refused the invoice{about}: {text}", data=data)

@@ -1,0 +1,345 @@
+"""A lightningd that may go away and come back, and what is heard from it.
+
+Events go to a function: changes of invoices, the payers' replies, and news of the link itself.
+The threads are daemons: whoever stops waiting just leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from enum import Enum
+from typing import Protocol
+
+from ..errors import LightningdError, SendInvoiceError, UnreachableError
+from . import info
+from .client import Client
+from .graph import Graph
+from .info import NodeInfo
+from .invoices import Change
+from .replies import HelperUnavailableError, Reply, ReplySession
+
+#: Seconds between attempts to reach a lightningd that is gone; the last goes on.
+RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
+#: Seconds without a loss after which the intervals begin anew, and a loss is told again.
+STABLE_SECONDS = 30
+#: Seconds that a lightningd which is back gets to have all its channels back, and at least one.
+ALL_CHANNELS_SECONDS = 15
+ANY_CHANNEL_SECONDS = 60
+_POLL_SECONDS = 0.25
+
+#: How often a helper that ended is started again until lightningd itself was away.
+HELPER_RESTARTS = 1
+#: Seconds past an invoice's expiry for which the helper keeps replies.
+REPLY_GRACE = 60
+
+#: Seconds after which the network, and the block height, are looked at anew.
+GRAPH_SECONDS = 5
+BLOCKHEIGHT_SECONDS = 60
+
+_CHANNEL_FIELDS = {"channels": [{"state": True, "peer_connected": True, "reestablished": True}]}
+
+
+class LinkNews(Enum):
+    """What happened to the link itself."""
+
+    LOST = "lightningd is gone"
+    BACK = "lightningd answers again"
+    READY = "its channels are back, as far as they come back soon"
+    HEARING = "the reply helper is ready, or cannot be had"
+
+
+Event = Change | Reply | LinkNews
+
+
+class Reporter(Protocol):
+    """Who is told about the link in words, from any thread."""
+
+    def step(self, text: str) -> None:
+        """Something was done."""
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Something is wrong, and the work goes on."""
+
+
+class Link:
+    """One lightningd. May be used from several threads.
+
+    :param tell: gets each event, from any thread.
+    :param clock: UNIX seconds.
+    :param sleep: seconds, between attempts to reach a lightningd that is gone.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        tell: Callable[[Event], None],
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self._tell = tell
+        self._reporter = reporter
+        self._sleep = sleep
+        self._changed = threading.Condition()
+        self._is_closed = False
+        #: Whether calls are answered, as far as is known.
+        self.is_up = True
+        #: Whether the channels are there as well, as far as they come back soon.
+        self.is_ready = True
+        #: How often lightningd came back.
+        self.generation = 0
+        #: When it was lost last (UNIX seconds), and how that showed.
+        self.lost_at = 0.0
+        self.loss: UnreachableError | None = None
+        self._attempt = 0
+        self._back_at = 0.0
+        self._session: ReplySession | None = None
+        self._is_hearing = False
+        #: False while the reply helper is being started.
+        self.is_hearing_settled = True
+        self._expected = 0
+        self._node: NodeInfo | None = None
+        self._node_read_at = 0.0
+        self._graph: Graph | None = None
+        self._graph_made_at = 0.0
+
+    # --- what our node is, and sees ---
+
+    def open(self) -> None:
+        """Read what our node is, once.
+
+        :raises UnreachableError: lightningd cannot be reached.
+        :raises LightningdError: it cannot send onion messages.
+        """
+        if self._node is None:
+            self._node, self._node_read_at = info.read(self.client), self.clock()
+
+    @property
+    def node(self) -> NodeInfo:
+        """Our node, as it was read; no call."""
+        assert self._node is not None
+        return self._node
+
+    def current_node(self) -> NodeInfo:
+        """Our node, with a recent block height (``getinfo``).
+
+        :raises UnreachableError: lightningd is gone.
+        """
+        now = self.clock()
+        if now >= self._node_read_at + BLOCKHEIGHT_SECONDS:
+            blockheight = info.read_blockheight(self.client)
+            self._node, self._node_read_at = replace(self.node, blockheight=blockheight), now
+        return self.node
+
+    def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:
+        """The network around us.
+
+        :param max_age: seconds; an older view is replaced.
+        """
+        now = self.clock()
+        graph = self._graph
+        if graph is None:
+            graph = Graph(self.client, self.node.id)
+        elif now < self._graph_made_at + max_age:
+            return graph
+        else:
+            graph = graph.renewed()
+        # Several threads may do this at once: each view is complete.
+        self._graph, self._graph_made_at = graph, now
+        return graph
+
+    # --- losses ---
+
+    def lose(self, lost: UnreachableError, generation: int) -> None:
+        """A call found lightningd gone: begin to look for it, unless that goes on already.
+
+        :param generation: the link's when that call was made.
+        """
+        with self._changed:
+            if generation != self.generation or not self.is_up:
+                return
+            self.is_up = self.is_ready = False
+            self.lost_at, self.loss = self.clock(), lost
+            is_new = self.generation == 0 or self.lost_at >= self._back_at + STABLE_SECONDS
+            if is_new:
+                self._attempt = 0
+        if is_new:
+            self._reporter.warn(lost.message, "trying to reach it again")
+        self._tell(LinkNews.LOST)
+        self._spawn(self._regain)
+
+    def _regain(self) -> None:
+        while not self._is_closed:
+            self._sleep(RECONNECT_INTERVALS[min(self._attempt, len(RECONNECT_INTERVALS) - 1)])
+            self._attempt += 1
+            # Gone, or there and still starting up.
+            with suppress(UnreachableError, LightningdError):
+                self.client.call("getinfo")
+                break
+        with self._changed:
+            self.generation += 1
+            generation = self.generation
+            self._back_at = self.clock()
+            self._graph_made_at = 0.0
+            self.is_up = True
+            self._changed.notify_all()
+        self._reporter.step("lightningd is back")
+        self._tell(LinkNews.BACK)
+        self._await_channels()
+        with self._changed:
+            if generation == self.generation and self.is_up:
+                self.is_ready = True
+        self._tell(LinkNews.READY)
+
+    def _await_channels(self) -> None:
+        """Wait for the channels to be usable again: until then, payments to us fail."""
+        waited = 0.0
+        with suppress(SendInvoiceError):
+            while waited < ANY_CHANNEL_SECONDS:
+                back = [_is_back(each) for each in self._channels()]
+                if all(back) or (waited >= ALL_CHANNELS_SECONDS and any(back)):
+                    return
+                self._sleep(_POLL_SECONDS)
+                waited += _POLL_SECONDS
+
+    def _channels(self) -> Iterator[dict[str, object]]:
+        answer = self.client.call("listpeerchannels", reply_filter=_CHANNEL_FIELDS)
+        return (each for each in answer["channels"] if each["state"] == "CHANNELD_NORMAL")
+
+    def _await_return(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.is_up)
+
+    # --- invoices ---
+
+    def follow(self, source: Callable[[], Iterator[Change]]) -> None:
+        """Tell of changes of invoices, until the source ends.
+
+        :param source: yields them; called again after lightningd was away. An error other than a
+            loss counts as one, too: lightningd's answers make no sense.
+        """
+
+        def run() -> None:
+            while True:
+                generation = self.generation
+                try:
+                    for change in source():
+                        self._tell(change)
+                except UnreachableError as lost:
+                    self.lose(lost, generation)
+                except Exception as failure:
+                    self.lose(UnreachableError(f"cannot follow invoices: {failure}"), generation)
+                else:
+                    return
+                self._await_return()
+
+        self._spawn(run)
+
+    # --- replies ---
+
+    def hear(self, until: float) -> None:
+        """Have the reply helper started, and tell of replies from then on; once.
+
+        :param until: UNIX seconds after which nobody waits for replies.
+        """
+        if self._session is not None:
+            return
+        self._session = ReplySession(self.client, until)
+        self.is_hearing_settled = False
+        self._spawn(self._hear)
+
+    def expect(self, path_id: bytes, until: float) -> bool:
+        """Expect a reply with this path_id (32 bytes); False when replies are not heard.
+
+        :param until: UNIX seconds after which nobody waits for it.
+        :raises UnreachableError: lightningd is gone.
+        """
+        session = self._session
+        if session is None or not self._is_hearing:
+            return False
+        session.extend(until)
+        try:
+            session.expect(path_id)
+        except HelperUnavailableError as failure:
+            self._stop_hearing(str(failure))
+            return False
+        with self._changed:
+            self._expected += 1
+            self._changed.notify_all()
+        return True
+
+    def forget(self, path_ids: Iterable[bytes]) -> None:
+        """No reply with these path_ids is of interest any more."""
+        if self._session is not None:
+            self._session.forget(path_ids)
+
+    def close(self) -> None:
+        """Nobody waits any more: end the helper's session where it would stay long."""
+        self._is_closed = True
+        if self._session is not None and self._is_hearing and self.is_up:
+            self._session.close(self.clock())
+
+    def _hear(self) -> None:
+        session = self._session
+        assert session is not None
+        restarts = HELPER_RESTARTS
+        while True:
+            generation = self.generation
+            try:
+                session.start()
+                self._settle_hearing(True)
+                self._listen(session)
+            except UnreachableError as lost:
+                self.lose(lost, generation)
+                self._await_return()
+                restarts = HELPER_RESTARTS
+            except HelperUnavailableError as failure:
+                if generation != self.generation:
+                    # It ended together with the lightningd of before.
+                    restarts = HELPER_RESTARTS
+                elif restarts and self._is_hearing:
+                    restarts -= 1
+                else:
+                    self._stop_hearing(str(failure))
+                    with self._changed:
+                        self._changed.wait_for(lambda: self.generation > generation)  # noqa: B023
+                    restarts = HELPER_RESTARTS
+
+    def _listen(self, session: ReplySession) -> None:
+        while True:
+            expected = self._expected
+            for reply in session.listen():
+                self._tell(reply)
+            # The helper waits for nothing now.
+            with self._changed:
+                self._changed.wait_for(lambda: self._expected > expected)  # noqa: B023
+
+    def _settle_hearing(self, is_hearing: bool) -> None:
+        self._is_hearing = is_hearing
+        self.is_hearing_settled = True
+        self._tell(LinkNews.HEARING)
+
+    def _stop_hearing(self, reason: str) -> None:
+        with self._changed:
+            was_told = self.is_hearing_settled and not self._is_hearing
+            self._settle_hearing(False)
+        if not was_told:
+            self._reporter.warn(
+                f"the payer's answers cannot be heard: {reason}",
+                "a refusal will look like a timeout; --no-replies silences this",
+            )
+
+    def _spawn(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, daemon=True).start()
+
+
+def _is_back(channel: dict[str, object]) -> bool:
+    # lightningd tells "reestablished" from v23.11 on.
+    return bool(channel["peer_connected"]) and bool(channel.get("reestablished", True))

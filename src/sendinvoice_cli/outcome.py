@@ -1,0 +1,134 @@
+"""What is told to people and programs: the ask, the progress, the outcome, and a batch's counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .errors import ExitStatus, SendInvoiceError
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the payer asks for: the contract's ``request`` object.
+
+    :param amount_msat: invreq_amount, None when the request leaves it open.
+    :param payer_id: 33-byte point, in hex.
+    :param absolute_expiry: UNIX seconds, None for never.
+    :param offer_amount: amount of one item, in ``currency`` or, without one, in msat.
+    :param bip_353_name: ``user@domain``.
+    :param signed: whether the request carries a signature; one that is there is valid.
+    :param paths: number of blinded paths to the payer.
+    """
+
+    amount_msat: int | None
+    description: str | None
+    issuer: str | None
+    payer_note: str | None
+    payer_id: str
+    absolute_expiry: int | None
+    quantity: int | None
+    quantity_max: int | None
+    currency: str | None
+    offer_amount: int | None
+    bip_353_name: str | None
+    signed: bool
+    paths: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that are present."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Progress(Protocol):
+    """Who is told how one request goes. Texts of strangers are passed on as they are."""
+
+    #: Whether the names of the nodes on the route are wanted: to look them up costs calls.
+    wants_route: bool
+
+    def asked(self, ask: Ask, amount_msat: int) -> None:
+        """The request is readable; ``amount_msat`` is what the invoice will ask for."""
+
+    def step(self, text: str) -> None:
+        """Something was done."""
+
+    def routed(self, names: list[str]) -> None:
+        """A copy was sent; the names of the nodes that it goes over, ours first."""
+
+    def waiting(self, until: float) -> None:
+        """Only waiting is left, until then at most (UNIX seconds)."""
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Something is wrong, and the work goes on."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one request ended.
+
+    :param known: the contract's JSON fields, as far as they are known.
+    :param error: None for success.
+    """
+
+    known: Mapping[str, Any]
+    error: SendInvoiceError | None = None
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """The status that the command exits with."""
+        return ExitStatus.PAID if self.error is None else self.error.exit_status
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's JSON object."""
+        return {
+            **self.known,
+            "exit_code": int(self.exit_status),
+            "error": None if self.error is None else self.error.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one row of a batch.
+
+    :param row: number of the row, 1 for the first request.
+    :param line: line of the file on which the row begins, 1 for the first.
+    """
+
+    row: int
+    line: int
+    outcome: Outcome
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's JSON object, after ``row`` and ``line``."""
+        return {"row": self.row, "line": self.line, **self.outcome.as_json()}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a batch is, in rows; ``total`` is None until the whole file is read."""
+
+    paid: int
+    failed: int
+    waiting: int
+    total: int | None
+
+
+class Reporter(Protocol):
+    """Who is told how a batch goes."""
+
+    def result(self, result: Result) -> None:
+        """A row has ended."""
+
+    def counts(self, counts: Counts) -> None:
+        """The numbers have changed."""
+
+    def step(self, text: str) -> None:
+        """Something was done for all rows."""
+
+    def warn(self, text: str, hint: str | None = None) -> None:
+        """Something is wrong, and the work goes on."""
+
+    def for_row(self, number: int) -> Progress:
+        """Who is told how one row goes."""

@@ -1,0 +1,1 @@
+"""The simulated world: nodes, channels, invoices, payments and messages."""

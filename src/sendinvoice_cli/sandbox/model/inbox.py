@@ -1,0 +1,85 @@
+"""Onion messages that have reached their recipient: lightningd's own look, then the hooks.
+
+Source: lightningd's hooks ``onion_message_recv`` and ``onion_message_recv_secret``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...bolt12.blinded_path import BlindedPath, format_scid
+from ...onion import message
+from . import payer
+from .family import Family
+from .network import Network
+from .node import Node
+from .onion_layers import Received
+
+_NAMES = {
+    message.INVOICE_REQUEST: "invoice_request",
+    message.INVOICE: "invoice",
+    message.INVOICE_ERROR: "invoice_error",
+}
+_KNOWN = (message.REPLY_PATH, message.ENCRYPTED_RECIPIENT_DATA, *_NAMES)
+
+
+async def receive(network: Network, node: Node, received: Received) -> None:
+    """Hand a message to those who may want it.
+
+    lightningd's own plugin passes on all it gets, once it has dealt with it.
+    """
+    hook = "onion_message_recv" if received.path_id is None else "onion_message_recv_secret"
+    payload = {"onion_message": hook_payload(node, received)}
+    if not await node.plugins.call_hook(hook, payload, early=True):
+        return
+    invoice = dict(received.content).get(message.INVOICE)
+    # Before v24.08 no path leads to the payer, and what comes along one is not for it.
+    if invoice is not None and (received.path_id is None or node.family.makes_paths):
+        await payer.receive_invoice(network, node, invoice, received.reply_path, received.path_id)
+    await node.plugins.call_hook(hook, payload, early=False)
+
+
+def hook_payload(node: Node, received: Received) -> dict[str, Any]:
+    """A message as the hooks get it."""
+    payload: dict[str, Any] = {}
+    if received.path_id is not None:
+        payload["pathsecret"] = received.path_id.hex()
+    if received.reply_path is not None:
+        payload["reply_blindedpath"] = path_as_json(node.family, received.reply_path, "hops")
+    payload.update(
+        (_NAMES[record.type], record.value.hex())
+        for record in received.content
+        if record.type in _NAMES
+    )
+    payload["unknown_fields"] = [
+        {"number": record.type, "value": record.value.hex()}
+        for record in received.content
+        if record.type not in _KNOWN
+    ]
+    return payload
+
+
+def path_as_json(family: Family, path: BlindedPath, hops_name: str) -> dict[str, Any]:
+    """A blinded path in the words of a family of versions.
+
+    :param hops_name: what the list of hops is called.
+    """
+    start: dict[str, Any]
+    if isinstance(path.introduction_node, bytes):
+        start = {"first_node_id": path.introduction_node.hex()}
+    else:
+        start = {
+            "first_scid": format_scid(path.introduction_node.scid),
+            "first_scid_dir": path.introduction_node.direction,
+        }
+    return {
+        **start,
+        family.path_key_name: path.first_path_key.hex(),
+        hops_name: [
+            {
+                "blinded_node_id": hop.blinded_node_id.hex(),
+                "encrypted_recipient_data": hop.encrypted_data.hex(),
+            }
+            for hop in path.hops
+        ],
+    }

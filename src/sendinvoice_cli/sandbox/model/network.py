@@ -1,0 +1,273 @@
+"""The network: nodes, who is connected to whom, and onion messages on their way.
+
+Everything in it happens on one event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...bolt12.blinded_path import BlindedPath
+from ..faults import Faults
+from ..rpc.errors import CONNECT_FAILED, CONNECT_NO_ADDRESS, LIGHTNINGD, RpcError
+from . import onion_layers
+from .channels import Channel, Channels
+from .clock import Clock, Timers
+from .node import Node
+from .onion_layers import Forward, Received
+from .sphinx import OnionError
+from .tasks import Tasks
+from .topology import ChannelSpec, Topology
+
+#: Onion messages that a peer may send at once, and the milliseconds that
+#: each of them costs of what it saves up.
+BURST = 4
+_COST_MS = 250
+
+#: Height of the chain, in blocks.
+BLOCKHEIGHT = 200
+
+
+@dataclass
+class _Allowance:
+    """What a peer may still send: ``saved_ms`` at time ``at`` (UNIX seconds)."""
+
+    saved_ms: int
+    at: float
+
+
+class Network:
+    """All nodes, and what is between them.
+
+    :param base: directory for the nodes' directories.
+    :param receive: called with each onion message that reaches its recipient.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        base: Path,
+        clock: Clock,
+        receive: Callable[[Network, Node, Received], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.clock = clock
+        self.timers = Timers(clock)
+        self.tasks = Tasks()
+        self.faults = Faults()
+        self.nodes = {spec.name: Node(spec, base, clock, self.timers) for spec in topology.nodes}
+        self._by_id = {node.id: node for node in self.nodes.values()}
+        self.channels = Channels()
+        self._wanted_links: set[frozenset[bytes]] = set()
+        self._links: set[frozenset[bytes]] = set()
+        #: The links whose channels cannot be used yet.
+        self._not_reestablished: set[frozenset[bytes]] = set()
+        self._allowances: dict[tuple[bytes, bytes], _Allowance] = {}
+        self._receive = receive
+        for channel in topology.channels:
+            self.open_channel(channel)
+        for one, other in topology.links:
+            self.link(self.nodes[one], self.nodes[other])
+
+    def node(self, id_: bytes) -> Node:
+        """The node with this 33-byte id."""
+        return self._by_id[id_]
+
+    def find_node(self, id_: bytes) -> Node | None:
+        """The node with this 33-byte id, if there is one."""
+        return self._by_id.get(id_)
+
+    def introduction_node(self, path: BlindedPath) -> Node | None:
+        """The node that a blinded path begins at, None when it is unknown."""
+        named = path.introduction_node
+        if isinstance(named, bytes):
+            return self.find_node(named)
+        channel = self.channels.find_public(named.scid)
+        return None if channel is None else self.node(channel.ids[named.direction])
+
+    def open_channel(self, spec: ChannelSpec) -> None:
+        """Open a channel, and connect its ends if it says so."""
+        left, right = self.nodes[spec.left], self.nodes[spec.right]
+        self.channels.open(spec, left.id, right.id)
+        if spec.connected:
+            self.link(left, right)
+
+    async def wait_thawed(self, node: Node) -> None:
+        """Return once a node is not frozen."""
+        if not node.thawed.is_set():
+            async with self.tasks.parked():
+                await node.thawed.wait()
+
+    def can_carry(self, channel: Channel, source: bytes, amount_msat: int) -> bool:
+        """Whether an HTLC can go through a channel from the given end now."""
+        is_usable = self.is_reestablished(source, channel.other(source))
+        return is_usable and channel.can_send(source, amount_msat)
+
+    # Connections
+
+    def bring_up(self, node: Node, *, channels_later: bool = False) -> None:
+        """A node has started: it connects to its peers again.
+
+        :param channels_later: its channels stay unusable until :meth:`reestablish`.
+        """
+        node.is_running = True
+        for link in self._wanted_links:
+            if node.id in link and all(self._by_id[id_].is_running for id_ in link):
+                self._connect(link)
+                if channels_later:
+                    self._not_reestablished.add(link)
+
+    def reestablish(self, node: Node) -> None:
+        """The channels of a node with its peers become usable."""
+        self._not_reestablished = {link for link in self._not_reestablished if node.id not in link}
+
+    def take_down(self, node: Node) -> None:
+        """A node has stopped."""
+        node.is_running = False
+        self._links = {link for link in self._links if node.id not in link}
+        self.reestablish(node)
+
+    def is_connected(self, one: bytes, other: bytes) -> bool:
+        """Whether two nodes are peers."""
+        return frozenset((one, other)) in self._links
+
+    def is_reestablished(self, one: bytes, other: bytes) -> bool:
+        """Whether the channels of two nodes can be used."""
+        link = frozenset((one, other))
+        return link in self._links and link not in self._not_reestablished
+
+    def peers(self, id_: bytes) -> list[Node]:
+        """The nodes that a node is connected to, in the order of the topology."""
+        return [node for node in self.nodes.values() if self.is_connected(id_, node.id)]
+
+    def connect(self, node: Node, id_: bytes, *, is_address_given: bool = False) -> Node:
+        """Connect two nodes, as lightningd's ``connect`` does.
+
+        :param is_address_given: whether the caller knows where the other is.
+        :raises RpcError: the other's address is unknown, or it does not answer.
+        """
+        other = self._by_id.get(id_)
+        if other is not None and self.is_connected(node.id, id_):
+            return other
+        is_announced = other is not None and other is not node and other.spec.has_address
+        if not is_announced and not is_address_given:
+            raise RpcError(CONNECT_NO_ADDRESS, "Unable to connect, no address known for peer")
+        if other is None or other is node or not other.is_running:
+            where = "" if other is None else f"{address_of(other)}: "
+            raise RpcError(
+                CONNECT_FAILED,
+                f"All addresses failed: {where}Connection establishment: Connection refused. ",
+            )
+        self.link(node, other)
+        return other
+
+    def link(self, one: Node, other: Node) -> None:
+        """Connect two nodes that run, from now on after every restart."""
+        link = frozenset((one.id, other.id))
+        self._wanted_links.add(link)
+        if one.is_running and other.is_running and link not in self._links:
+            self._connect(link)
+
+    def disconnect(self, one: bytes, other: bytes) -> None:
+        """Part two nodes, until they are connected again.
+
+        :raises RpcError: they are not connected.
+        """
+        link = frozenset((one, other))
+        if link not in self._links:
+            raise RpcError(LIGHTNINGD, "Peer not connected")
+        self._links.discard(link)
+        self._wanted_links.discard(link)
+
+    def _connect(self, link: frozenset[bytes]) -> None:
+        self._links.add(link)
+        one, other = link
+        for pair in ((one, other), (other, one)):
+            self._allowances[pair] = _Allowance(BURST * _COST_MS, self.clock())
+
+    # Onion messages
+
+    def inject(self, node: Node, path_key: bytes, packet: bytes) -> None:
+        """Have a node treat an onion message as if a peer had sent it.
+
+        :raises OnionError: it cannot be unwrapped or sent on.
+        """
+        self._process(node, path_key, packet)
+
+    def send(self, sender: Node, receiver: bytes, path_key: bytes, packet: bytes) -> None:
+        """Send an onion message to a peer. It is lost when there is no such peer."""
+        if self.is_connected(sender.id, receiver):
+            self.tasks.spawn(self._carry(sender, self._by_id[receiver], path_key, packet))
+
+    async def _carry(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
+        late_seconds = self.faults.fate_of_message(receiver.name)
+        if late_seconds is None:
+            receiver.log(f"onion message from {sender.name} lost on the way")
+        elif late_seconds:
+            receiver.log(f"onion message from {sender.name} delayed")
+            self.timers.at(
+                self.clock() + late_seconds,
+                lambda: self.tasks.spawn(self._arrive(sender, receiver, path_key, packet)),
+            )
+        else:
+            await self._arrive(sender, receiver, path_key, packet)
+
+    async def _arrive(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
+        await self.wait_thawed(receiver)
+        if not self.is_connected(sender.id, receiver.id):
+            return
+        if not receiver.takes_messages(bool(self.channels.between(sender.id, receiver.id))):
+            receiver.log(f"onion message from {sender.name} dropped: not taken from it")
+            return
+        if receiver.family.limits_messages and not self._allow(receiver.id, sender.id):
+            receiver.log(f"onion message from {sender.name} dropped: too many")
+            return
+        receiver.log(f"onion message from {sender.name}")
+        try:
+            self._process(receiver, path_key, packet)
+        except OnionError as error:
+            receiver.log(f"onion message from {sender.name} dropped: {error}")
+
+    def _allow(self, receiver: bytes, sender: bytes) -> bool:
+        """lightningd's limit: a burst, and then four a second of each peer."""
+        now = self.clock()
+        allowance = self._allowances[sender, receiver]
+        saved = allowance.saved_ms + round((now - allowance.at) * 1000)
+        saved = min(saved, BURST * _COST_MS)
+        is_allowed = saved >= _COST_MS
+        self._allowances[sender, receiver] = _Allowance(
+            saved - _COST_MS if is_allowed else saved, now
+        )
+        return is_allowed
+
+    def _process(self, node: Node, path_key: bytes, packet: bytes) -> None:
+        unwrapped = onion_layers.unwrap(node.private_key, path_key, packet)
+        if isinstance(unwrapped, Forward):
+            next_id = self._next_peer(node, unwrapped.next_node)
+            self.send(node, next_id, unwrapped.path_key, unwrapped.packet)
+        else:
+            self.tasks.spawn(self._receive(self, node, unwrapped))
+
+    def _next_peer(self, node: Node, named: bytes | int) -> bytes:
+        if isinstance(named, int):
+            channel = self.channels.outgoing(node.id, named)
+            if channel is None or not node.family.forwards_by_scid:
+                raise OnionError("onion msg: unknown next scid")
+            named = channel.other(node.id)
+        if not self.is_connected(node.id, named):
+            raise OnionError(f"onion msg: unknown next peer {named.hex()}")
+        return named
+
+
+def address_of(node: Node) -> str:
+    """Where a node says it listens; nothing does."""
+    address = address_json(node)
+    return f"{address['address']}:{address['port']}"
+
+
+def address_json(node: Node) -> dict[str, Any]:
+    """The same as an object."""
+    port = 10_000 + int.from_bytes(node.id[-2:], "big") % 50_000
+    return {"type": "ipv4", "address": "127.0.0.1", "port": port}

@@ -1,0 +1,143 @@
+"""One node: who it is, and what it remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from coincurve import PrivateKey
+
+from .clock import Clock, Timers
+from .invoices import InvoiceBook
+from .plugins import PluginHost, Surroundings
+from .requests import RequestBook
+from .topology import NodeSpec
+
+NETWORK = "regtest"
+RPC_FILE = "lightning-rpc"
+
+#: Feature bits (BOLT 9) of every family, in init and node_announcement; the
+#: last one only in the latter (option_keysend).
+_COMMON_BITS = (0, 5, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 47, 51)
+_ONION_MESSAGES_BIT = 39
+_KEYSEND_BIT = 55
+#: Takes onion messages, but only from channel peers (lightning/bolts PR 1343).
+_CHANNEL_PEERS_ONLY_BITS = frozenset((66, 67))
+_INVOICE_FEATURES = "02000002024100"
+
+#: The strings that lightningd derives the secrets of its blinded paths from.
+_INVOICE_BASE = b"bolt12-invoice-base"
+_REQUEST_BASE = b"offers-blinded-path"
+
+
+@dataclass
+class PaymentRecord:
+    """A payment that a node has made or tried.
+
+    :param request_id: 32-byte id of the invoice_request it answers to.
+    :param group: lightningd's number of the attempt.
+    :param details: what ``listpays`` says of it beside its status.
+    :param status: ``pending``, ``complete`` or ``failed``.
+    """
+
+    request_id: bytes
+    group: int
+    details: dict[str, Any]
+    status: str = "pending"
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def finish(self, status: str, **details: Any) -> None:
+        """It is over."""
+        self.status = status
+        self.details.update(details)
+        self.finished.set()
+
+
+class Node:
+    """A node. All but its plugins outlives a restart.
+
+    :param base: directory of the sandbox.
+    """
+
+    def __init__(self, spec: NodeSpec, base: Path, clock: Clock, timers: Timers) -> None:
+        self.spec = spec
+        self.name = spec.name
+        #: Which lightningd it acts as.
+        self.family = spec.family
+        #: The name it announces.
+        self.alias = spec.alias or spec.name
+        self.private_key = PrivateKey(sha256(b"sendinvoice sandbox " + spec.name.encode()).digest())
+        self.id = self.private_key.public_key.format()
+        self.invoices = InvoiceBook(clock, timers)
+        self.requests = RequestBook()
+        self.payments: dict[bytes, PaymentRecord] = {}
+        #: TLV streams of the invoices that have arrived, the first one first.
+        self.received_invoices: list[bytes] = []
+        #: Ids of the invoice_requests that it pays no more, though they are active.
+        self.abandoned: set[bytes] = set()
+        self.is_running = False
+        #: Not set while it is frozen.
+        self.thawed = asyncio.Event()
+        self.thawed.set()
+        self.lightning_dir = base / spec.name
+        self.network_dir = self.lightning_dir / NETWORK
+        self.rpc_file = self.network_dir / RPC_FILE
+        self.plugins = PluginHost(
+            Surroundings(self.lightning_dir, self.rpc_file, self.family.version, self.features),
+            self.log,
+        )
+        self.on_log: Callable[[str], None] = lambda _line: None
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Its features as ``getinfo`` shows them: bitmaps in hex."""
+        bits = {*_COMMON_BITS, *self.family.own_features, *self.spec.more_features}
+        if self.spec.onion_messages:
+            bits.add(_ONION_MESSAGES_BIT)
+        return {
+            "init": _bitmap(bits),
+            "node": _bitmap({*bits, _KEYSEND_BIT}),
+            "channel": "",
+            "invoice": _INVOICE_FEATURES,
+        }
+
+    def takes_messages(self, has_channel: bool) -> bool:
+        """Whether it takes onion messages from a peer.
+
+        :param has_channel: whether it has a channel with that peer.
+        """
+        takes_any = self.spec.onion_messages and not self.spec.messages_need_channel
+        takes_channel_peers = self.spec.onion_messages or not _CHANNEL_PEERS_ONLY_BITS.isdisjoint(
+            self.spec.more_features
+        )
+        return takes_any or (has_channel and takes_channel_peers)
+
+    def derive_secret(self, purpose: bytes) -> bytes:
+        """32 bytes that only this node can make (``makesecret``)."""
+        return hmac.digest(self.private_key.secret, purpose, "sha256")
+
+    def invoice_path_id(self, payment_hash: bytes) -> bytes:
+        """The path_id of the paths in its invoices, by which it knows a payment: 32 bytes."""
+        return sha256(self.derive_secret(_INVOICE_BASE) + payment_hash).digest()
+
+    def request_path_id(self, request_id: bytes) -> bytes:
+        """The path_id of the paths in its invoice_requests: 32 bytes.
+
+        :param request_id: the request's id without its paths.
+        """
+        return sha256(self.derive_secret(_REQUEST_BASE) + request_id).digest()
+
+    def log(self, line: str) -> None:
+        """Note what happened."""
+        self.on_log(line)
+
+
+def _bitmap(bits: Iterable[int]) -> str:
+    """A big-endian bitmap without leading zero bytes, in hex (BOLT 9)."""
+    number = sum(1 << bit for bit in bits)
+    return number.to_bytes((number.bit_length() + 7) // 8, "big").hex()

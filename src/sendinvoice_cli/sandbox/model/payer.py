@@ -1,0 +1,255 @@
+"""What a node does with an invoice that reaches it: check, pay, or answer with an error.
+
+Source: BOLT 12, "Invoices" (reader) and "Invoice Errors"; the order of the
+checks and their words are lightningd's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from ...bolt12 import fields, invoice, invoice_error, signature, tlv
+from ...bolt12.blinded_path import BlindedPath, decode_paths
+from ...bolt12.invoice import PaymentPath
+from ...bolt12.invoice_error import InvoiceError
+from ...bolt12.tlv import Record
+from ...errors import MalformedError
+from ...onion import message
+from ..rpc.errors import RpcError
+from . import onion_layers, payments
+from .channels import shortest_path
+from .invoices import check_fields, relative_expiry
+from .network import Network
+from .node import Node
+from .payments import Bill, PaymentError
+from .requests import request_id
+from .sphinx import OnionError
+
+#: MPP/optional and MPP/compulsory, the feature bits of an invoice.
+_MPP_BITS = (16, 17)
+_REQUIRED = (
+    fields.INVOICE_AMOUNT,
+    fields.INVOICE_CREATED_AT,
+    fields.INVOICE_PAYMENT_HASH,
+    fields.INVOICE_NODE_ID,
+)
+
+
+class _RefusedError(Exception):
+    """An invoice is refused; the text is the reason."""
+
+
+async def receive_invoice(
+    network: Network,
+    node: Node,
+    data: bytes,
+    reply_path: BlindedPath | None,
+    path_id: bytes | None,
+) -> None:
+    """Deal with an invoice.
+
+    :param data: its TLV stream.
+    :param path_id: the 32 bytes of the blinded path that it came along, None
+        when it came without one.
+    """
+    node.received_invoices.append(data)
+    behaviour = network.faults.payer(node.name)
+    if behaviour.ignored is not None and behaviour.ignored in data:
+        node.log("took no notice of an invoice")
+        return
+    if behaviour.refusal is not None:
+        _reply(network, node, reply_path, behaviour.refusal)
+        return
+    try:
+        records = tlv.decode_stream(data)
+        check_fields(records)
+    except MalformedError:
+        text = f"Failed invoice: Invalid invoice {data.hex()}"
+        _reply(network, node, reply_path, text)
+        return
+    if request_id(records) in node.abandoned:
+        node.log("took no notice of an invoice: it has given up")
+        return
+    try:
+        bill = _check(node, records, path_id, network.clock())
+        await payments.pay(network, node, bill, behaviour)
+    except _RefusedError as refused:
+        reason = str(refused)
+    except PaymentError as failed:
+        if failed.as_ldk:
+            node.abandoned.add(request_id(records))
+            _reply(network, node, reply_path, failed.text, as_ldk=True)
+            return
+        reason = f"pay attempt failed: {json.dumps(failed.text)}"
+    else:
+        return
+    text = f"Failed invoice {invoice.encode(records)}: {reason}"
+    _reply(network, node, reply_path, text)
+
+
+def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: float) -> Bill:
+    """Check an invoice against the node's own requests.
+
+    :raises _RefusedError: with lightningd's words.
+    """
+    values = dict(records)
+    id_ = request_id(records)
+    _check_path(node, records, path_id, id_)
+    for type_ in _REQUIRED:
+        if type_ not in values:
+            raise _RefusedError(f"Missing {fields.field_name(type_)}")
+    features = values.get(fields.INVOICE_FEATURES, b"")
+    _check_features(features)
+    _check_expiry(values, now)
+    bill = Bill(
+        bolt12=invoice.encode(records),
+        payee=values[fields.INVOICE_NODE_ID],
+        payment_hash=values[fields.INVOICE_PAYMENT_HASH],
+        amount_msat=int.from_bytes(values[fields.INVOICE_AMOUNT], "big"),
+        paths=_usable_paths(values),
+        allows_parts=any(_has_bit(features, bit) for bit in _MPP_BITS),
+        request_id=id_,
+    )
+    request = node.requests.find(id_)
+    if request is None:
+        raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
+    if not request.active:
+        raise _RefusedError("invoice_request no longer available")
+    if fields.SIGNATURE not in values:
+        raise _RefusedError("invoice missing signature")
+    if not signature.verify(
+        "invoice", records, values[fields.INVOICE_NODE_ID], values[fields.SIGNATURE]
+    ):
+        raise _RefusedError("invalid invoice signature")
+    if bill.amount_msat > int.from_bytes(values[fields.INVREQ_AMOUNT], "big"):
+        raise _RefusedError("invoice amount is too large")
+    return bill
+
+
+def _check_path(node: Node, records: tuple[Record, ...], path_id: bytes | None, id_: bytes) -> None:
+    """An invoice counts only if it came along a path of its request, where that has one."""
+    if not node.family.makes_paths:
+        return
+    if path_id is None:
+        came_right = all(record.type != fields.INVREQ_PATHS for record in records)
+    else:
+        came_right = path_id == node.request_path_id(request_id(records, with_paths=False))
+    if not came_right:
+        raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
+
+
+def _check_features(features: bytes) -> None:
+    bit = _unsupported_bit(features)
+    if bit is not None:
+        raise _RefusedError(f"Unsupported invoice feature {bit}")
+
+
+def _unsupported_bit(features: bytes) -> int | None:
+    """The first feature that is required and not known."""
+    for bit in range(0, len(features) * 8, 2):
+        if _has_bit(features, bit) and bit not in _MPP_BITS:
+            return bit
+    return None
+
+
+def _has_bit(features: bytes, bit: int) -> bool:
+    return bool(int.from_bytes(features, "big") >> bit & 1)
+
+
+def _check_expiry(values: dict[int, bytes], now: float) -> None:
+    created_at = int.from_bytes(values[fields.INVOICE_CREATED_AT], "big")
+    if int(now) > created_at + relative_expiry(values):
+        raise _RefusedError("Expired invoice")
+
+
+def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
+    """The payment paths whose features the payer knows."""
+    for type_ in (fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY):
+        if type_ not in values:
+            raise _RefusedError(f"Missing {fields.field_name(type_)}")
+    paths = decode_paths(values[fields.INVOICE_PATHS], "invoice_paths")
+    payinfos = invoice.decode_payinfos(values[fields.INVOICE_BLINDEDPAY])
+    if len(paths) != len(payinfos):
+        raise _RefusedError("Mismatch between invoice_blindedpay and invoice_paths")
+    bits = [_unsupported_bit(payinfo.features) for payinfo in payinfos]
+    if None not in bits:
+        raise _RefusedError(f"Unsupported feature for all paths ({bits[-1]})")
+    return tuple(
+        PaymentPath(path, payinfo)
+        for path, payinfo, bit in zip(paths, payinfos, bits, strict=True)
+        if bit is None
+    )
+
+
+def _reply(
+    network: Network,
+    node: Node,
+    reply_path: BlindedPath | None,
+    text: str,
+    *,
+    as_ldk: bool = False,
+) -> None:
+    """Send an invoice_error along the path that the sender has left, if there is one.
+
+    :param as_ldk: put the length of its TLV stream in front, as a BigSize.
+    """
+    node.log(text)
+    if reply_path is None:
+        return
+    introduction = network.introduction_node(reply_path)
+    if introduction is None:
+        return
+    stream = invoice_error.encode(InvoiceError(text))
+    length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
+    error = Record(message.INVOICE_ERROR, length + stream)
+    if not node.family.routes_replies:
+        _reply_by_peer(network, node, introduction, reply_path, error)
+        return
+    nodes = find_message_path(network, node, introduction.id)
+    if nodes is None:
+        if node.spec.no_connect:
+            return
+        try:
+            network.connect(node, introduction.id)
+        except RpcError as unreachable:
+            node.log(f"no way for the reply: {unreachable.message}")
+            return
+        nodes = (node.id, introduction.id)
+    onion = message.outgoing(nodes, (error,), reply_path)
+    try:
+        network.inject(node, onion.first_path_key, onion_layers.wrap(onion))
+    except OnionError as failed:
+        node.log(f"the reply could not be sent: {failed}")
+
+
+def _reply_by_peer(
+    network: Network, node: Node, introduction: Node, reply_path: BlindedPath, error: Record
+) -> None:
+    """v24.02 sends its answer only to a peer."""
+    onion = message.outgoing((introduction.id,), (error,), reply_path)
+    network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
+
+
+def find_message_path(network: Network, node: Node, target: bytes) -> tuple[bytes, ...] | None:
+    """A way for an onion message as a node finds one: by its peers, and public channels.
+
+    :returns: ids, the node's own first; None when there is none.
+    """
+
+    def neighbours(id_: bytes) -> Iterable[bytes]:
+        if id_ == node.id:
+            near = [peer.id for peer in network.peers(id_)]
+        else:
+            near = [
+                channel.other(id_)
+                for channel in network.channels.of(id_)
+                if channel.spec.public and channel.enabled[id_]
+            ]
+        return [other for other in near if _takes_messages(network, other)]
+
+    return shortest_path(node.id, target, neighbours)
+
+
+def _takes_messages(network: Network, id_: bytes) -> bool:
+    return network.node(id_).spec.onion_messages

@@ -1,0 +1,266 @@
+"""Paying a BOLT 12 invoice: whether to, in which parts, and by which routes.
+
+Source: BOLT 12, "Invoices" (reader); the words of failure are those of
+lightningd's ``xpay`` and ``pay``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ...bolt12.blinded_path import format_scid
+from ...bolt12.invoice import PaymentPath
+from ..faults import Hold, PayerBehaviour, PaymentFailure
+from . import htlcs
+from .channels import Channel, Step
+from .htlcs import HtlcError, Part
+from .network import Network
+from .node import Node, PaymentRecord
+
+_NO_PATHS = "We could not find a usable set of paths."
+
+
+class PaymentError(Exception):
+    """A payment failed.
+
+    :param text: what the paying command says about it.
+    :param as_ldk: whether the payer answers as LDK does, and gives up.
+    """
+
+    def __init__(self, text: str, *, as_ldk: bool = False) -> None:
+        super().__init__(text)
+        self.text = text
+        self.as_ldk = as_ldk
+
+
+@dataclass(frozen=True)
+class Bill:
+    """An invoice that is to be paid.
+
+    :param bolt12: the ``lni1…`` string.
+    :param payment_hash: 32 bytes.
+    :param payee: 33-byte id of the node that has signed it.
+    :param paths: its usable paths, most preferred first.
+    :param allows_parts: whether it may be paid in several parts.
+    :param request_id: 32-byte id of the invoice_request.
+    """
+
+    bolt12: str
+    payment_hash: bytes
+    payee: bytes
+    amount_msat: int
+    paths: tuple[PaymentPath, ...]
+    allows_parts: bool
+    request_id: bytes
+
+
+async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehaviour) -> None:
+    """Pay an invoice, and mark its request used.
+
+    :param behaviour: what the payer does out of the ordinary.
+    :raises PaymentError: it failed, or must not be made.
+    """
+    amount_msat = behaviour.sends_msat or bill.amount_msat
+    if not _may_pay(payer, bill):
+        await _wait_for_other(network, payer, bill)
+        return
+    details = {
+        "bolt12": bill.bolt12,
+        "destination": bill.payee.hex(),
+        "payment_hash": bill.payment_hash.hex(),
+        "created_at": int(network.clock()),
+        "amount_msat": amount_msat,
+    }
+    record = PaymentRecord(bill.request_id, secrets.randbits(64), details)
+    payer.payments[bill.payment_hash] = record
+    failure = network.faults.take_payment_failure(payer.name)
+    try:
+        parts = () if failure else _find_parts(network, payer, bill, amount_msat)
+        await _stay_in_flight(network, behaviour, failure)
+        invoice = htlcs.deliver(network, parts, bill.payment_hash, amount_msat)
+    except HtlcError as refused:
+        record.finish("failed")
+        raise _refused(payer, refused.at_recipient) from None
+    except PaymentError:
+        record.finish("failed")
+        raise
+    record.finish(
+        "complete",
+        completed_at=int(network.clock()),
+        preimage=invoice.preimage.hex(),
+        amount_sent_msat=sum(part.sent_msat for part in parts),
+    )
+    payer.requests.mark_used(bill.request_id)
+    payer.log(f"paid {amount_msat}msat for {invoice.label}")
+
+
+def _may_pay(payer: Node, bill: Bill) -> bool:
+    """Whether to make a payment; False when one for the same invoice is under way or done."""
+    same = payer.payments.get(bill.payment_hash)
+    by_xpay = payer.family.pays_by_xpay
+    if same is not None and same.status == "pending":
+        if by_xpay:
+            raise _unexpected(
+                200,
+                f"Payment with groupid={same.group} still in progress, "
+                "cannot retry before that completes.",
+            )
+        return False
+    if same is not None and same.status == "complete":
+        if by_xpay:
+            raise PaymentError("Already paid this invoice successfully")
+        return False
+    request = payer.requests.find(bill.request_id)
+    if request is not None and request.single_use:
+        for payment_hash, other in payer.payments.items():
+            if other.request_id == bill.request_id and other.status == "pending":
+                if not by_xpay:
+                    raise _out_of_routes()
+                raise _in_progress(payment_hash)
+    return True
+
+
+def _unexpected(code: int, text: str) -> PaymentError:
+    inner = json.dumps({"code": code, "message": text}, separators=(",", ":"))
+    return PaymentError(f"Unexpected injectpaymentonion error {code}: {inner}")
+
+
+def _in_progress(payment_hash: bytes) -> PaymentError:
+    text = f"Single-use invoice_request already in progress with {payment_hash.hex()}"
+    return _unexpected(212, text)
+
+
+def _out_of_routes() -> PaymentError:
+    return PaymentError("Ran out of routes to try after 1 attempt: see `paystatus`")
+
+
+async def _wait_for_other(network: Network, payer: Node, bill: Bill) -> None:
+    """``pay`` shares the outcome of the same payment that is under way."""
+    other = payer.payments[bill.payment_hash]
+    async with network.tasks.parked():
+        await other.finished.wait()
+    if other.status == "failed":
+        raise _out_of_routes()
+
+
+async def _stay_in_flight(
+    network: Network, behaviour: PayerBehaviour, failure: PaymentFailure | None
+) -> None:
+    holds = [] if behaviour.hold is None else [behaviour.hold]
+    if behaviour.delay_seconds:
+        late = Hold()
+        network.timers.at(network.clock() + behaviour.delay_seconds, late.release)
+        holds.append(late)
+    for hold in holds:
+        async with network.tasks.parked():
+            await hold.wait()
+    if failure is not None:
+        raise PaymentError(failure.text, as_ldk=failure.as_ldk)
+
+
+def _find_parts(network: Network, payer: Node, bill: Bill, amount_msat: int) -> tuple[Part, ...]:
+    """Find HTLCs that together carry the amount: one if possible."""
+    for path in bill.paths:
+        part = _find_part(network, payer, path, amount_msat)
+        if part is not None:
+            return (part,)
+    parts = tuple(_split(network, payer, bill, amount_msat)) if bill.allows_parts else ()
+    if sum(part.amount_msat for part in parts) < amount_msat:
+        raise _no_route(network, payer, bill, amount_msat)
+    request = payer.requests.find(bill.request_id)
+    if payer.family.pays_by_xpay and request is not None and request.single_use:
+        # It takes its own second part for a second payment.
+        raise _in_progress(bill.payment_hash)
+    return parts
+
+
+def _find_part(network: Network, payer: Node, path: PaymentPath, amount_msat: int) -> Part | None:
+    introduction = network.introduction_node(path.path)
+    payinfo = path.payinfo
+    if introduction is None:
+        return None
+    if not payinfo.htlc_minimum_msat <= amount_msat <= payinfo.htlc_maximum_msat:
+        return None
+    route = network.channels.find_route(
+        payer.id,
+        introduction.id,
+        amount_msat + htlcs.fee_msat(payinfo, amount_msat),
+        network.can_carry,
+    )
+    return None if route is None else Part(path, route, introduction, amount_msat)
+
+
+def _split(network: Network, payer: Node, bill: Bill, amount_msat: int) -> Iterator[Part]:
+    """Part of the amount along each path, as much as fits."""
+    for path in bill.paths:
+        low, high = 0, amount_msat
+        best = None
+        while low < high:
+            middle = (low + high + 1) // 2
+            part = _find_part(network, payer, path, middle)
+            if part is None:
+                high = middle - 1
+            else:
+                low, best = middle, part
+        if best is not None:
+            yield best
+            amount_msat -= best.amount_msat
+
+
+def _no_route(network: Network, payer: Node, bill: Bill, amount_msat: int) -> PaymentError:
+    if not payer.family.pays_by_xpay:
+        return _out_of_routes()
+    own = network.channels.of(payer.id)
+    total = sum(channel.balances[payer.id] for channel in own)
+    if total < amount_msat:
+        return PaymentError(
+            f"Failed: {_NO_PATHS} Total source capacity is only {total}msat (in {len(own)} "
+            "channels)."
+        )
+    targets = [network.introduction_node(path.path) for path in bill.paths]
+    for target in targets:
+        route = target and network.channels.find_route(
+            payer.id, target.id, amount_msat, partial(_seems_to_carry, network, payer)
+        )
+        for step in route or ():
+            if not network.can_carry(step.channel, step.source, step.amount_msat):
+                return _step_failed(route or (), step)
+    if not any(node and network.channels.is_public_node(node.id) for node in targets):
+        return PaymentError("Failed: There is no connection between source and destination at all")
+    return PaymentError(f"Failed: {_NO_PATHS}")
+
+
+def _seems_to_carry(
+    network: Network, payer: Node, channel: Channel, source: bytes, amount_msat: int
+) -> bool:
+    """Whether a channel can carry an amount, as far as the payer knows: only its own balances."""
+    if source == payer.id:
+        return network.can_carry(channel, source, amount_msat)
+    return channel.is_announced_for(source, amount_msat)
+
+
+def _step_failed(route: Sequence[Step], failed: Step) -> PaymentError:
+    names = [format_scid(step.channel.scid) for step in route]
+    name = f"{format_scid(failed.channel.scid)}/{failed.channel.direction_from(failed.source)}"
+    return PaymentError(
+        f"Failed after 1 attempts. We got temporary_channel_failure for {name}, assuming it "
+        f"can't carry {failed.amount_msat}msat. Then routing failed: {_NO_PATHS} The shortest "
+        f"path is {'->'.join(names)}, but {name} channel says max is {failed.amount_msat - 1}msat"
+    )
+
+
+def _refused(payer: Node, at_recipient: bool) -> PaymentError:
+    if not payer.family.pays_by_xpay:
+        return PaymentError("failed: WIRE_INVALID_ONION_BLINDING (reply from remote)")
+    if at_recipient:
+        return PaymentError(
+            "Destination said it doesn't know invoice: incorrect_or_unknown_payment_details"
+        )
+    return PaymentError(
+        "Failed after 1 attempts. We got an error from inside the blinded path: we assume it "
+        f"means insufficient capacity. Then routing failed: {_NO_PATHS}"
+    )

@@ -1,0 +1,93 @@
+"""What a sandbox consists of: its nodes, their channels, and who else is connected."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .family import Family
+
+DEFAULT_CAPACITY_MSAT = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node.
+
+    :param name: of its directory, its keys and, unless ``alias`` says else, its alias.
+    :param onion_messages: False for one without option_onion_messages.
+    :param messages_need_channel: it drops onion messages of peers without a
+        channel in silence, as LND does.
+    :param more_features: feature bits (BOLT 9) to add to the family's. With 66
+        or 67 and no ``onion_messages`` it takes onion messages only from channel
+        peers (lightning/bolts PR 1343).
+    :param has_address: whether it announces an address, by which others can connect to it.
+    :param no_connect: lightningd's ``fetchinvoice-noconnect``.
+    """
+
+    name: str
+    family: Family = Family.V26_06
+    alias: str | None = None
+    onion_messages: bool = True
+    messages_need_channel: bool = False
+    more_features: tuple[int, ...] = ()
+    has_address: bool = True
+    no_connect: bool = False
+
+
+@dataclass(frozen=True)
+class ChannelSpec:
+    """A channel between two nodes, which are named.
+
+    :param left_msat: what of the capacity is the left node's; half by default.
+    :param public: whether it is announced.
+    :param left_enabled: whether the left node's channel_update lets payments
+        leave through it; likewise ``right_enabled``.
+    :param connected: whether the two are connected to begin with.
+    :param cltv_delta: blocks, of both directions, as are the fees.
+    """
+
+    left: str
+    right: str
+    capacity_msat: int = DEFAULT_CAPACITY_MSAT
+    left_msat: int | None = None
+    public: bool = True
+    left_enabled: bool = True
+    right_enabled: bool = True
+    connected: bool = True
+    fee_base_msat: int = 1
+    fee_ppm: int = 10
+    cltv_delta: int = 6
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A whole network.
+
+    :param links: pairs of names which are connected without a channel.
+    """
+
+    nodes: tuple[NodeSpec, ...]
+    channels: tuple[ChannelSpec, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+    def with_node(self, name: str, **changes: object) -> Topology:
+        """The same network, with one node changed."""
+        return replace(
+            self,
+            nodes=tuple(
+                replace(node, **changes) if node.name == name else node  # type: ignore[arg-type]
+                for node in self.nodes
+            ),
+        )
+
+
+def line(
+    names: Sequence[str] = ("alice", "bob", "carol"), family: Family = Family.V26_06
+) -> Topology:
+    """Nodes of one family, each with a public channel to the next."""
+    return Topology(
+        nodes=tuple(NodeSpec(name, family) for name in names),
+        channels=tuple(ChannelSpec(left, right) for left, right in itertools.pairwise(names)),
+    )

@@ -1,0 +1,1 @@
+"""JSON-RPC as lightningd speaks it: framing, sockets, parameters, dispatch, errors."""

@@ -1,0 +1,116 @@
+"""From a request to its answer: the envelope, the faults, the call, the filter.
+
+Source: lightningd's JSON-RPC server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ..calls import calls_of
+from ..calls.call import Context
+from ..faults import CallFault
+from ..model.network import Network
+from ..model.node import Node
+from . import answer_filter, parameters
+from .errors import INVALID_REQUEST, UNKNOWN_METHOD, RpcError
+from .framing import encode
+
+_GARBAGE = b"\x00\xffthis is not JSON\n\n"
+
+#: Told of each call: the node's name, the method, and ``before`` it takes
+#: effect or ``after``, ahead of the answer.
+CallObserver = Callable[[str, str, str], None]
+
+
+class Dispatcher:
+    """Answers the requests to one node.
+
+    :param stop: has the node stop.
+    :param observe: see :data:`CallObserver`.
+    """
+
+    def __init__(
+        self, network: Network, node: Node, stop: Callable[[], None], observe: CallObserver
+    ) -> None:
+        self._network = network
+        self._node = node
+        self._stop = stop
+        self._observe = observe
+        self._calls = calls_of(node.family)
+
+    async def answer(self, request: dict[str, Any]) -> bytes | None:
+        """What to answer with; None closes the connection."""
+        refusal = _refuse(request)
+        if refusal is not None:
+            return encode(refusal)
+        method = request["method"]
+        await self._node.thawed.wait()
+        fault = self._network.faults.fate_of_call(self._node.name, method)
+        await self._show(method, "before")
+        if fault is CallFault.CLOSE_BEFORE or not self._node.is_running:
+            return None
+        if fault is CallFault.NEVER:
+            await asyncio.Event().wait()
+        response = await self._respond(request)
+        await self._show(method, "after")
+        if fault is CallFault.CLOSE_AFTER:
+            return None
+        return _GARBAGE if fault is CallFault.GARBAGE else encode(response)
+
+    async def _show(self, method: str, phase: str) -> None:
+        self._observe(self._node.name, method, phase)
+        # What the observer has asked for happens first.
+        await asyncio.sleep(0)
+
+    async def call(self, method: str, given: Any, cmd_id: str = "sandbox") -> dict[str, Any]:
+        """Make a call without a socket.
+
+        :raises RpcError: as lightningd would answer.
+        """
+        call = self._calls.get(method)
+        if call is None:
+            raise RpcError(UNKNOWN_METHOD, f"Unknown command '{method}'")
+        context = Context(self._network, self._node, self._calls, cmd_id, self._stop)
+        self._network.timers.run_due()
+        return await call.run(context, parameters.match(given, call.parameters))
+
+    async def _respond(self, request: dict[str, Any]) -> dict[str, Any]:
+        id_, method, params = request["id"], request["method"], request["params"]
+        more = {"filter": request["filter"]} if "filter" in request else {}
+        try:
+            plugin = self._node.plugins.providing(method)
+            if plugin is not None:
+                answer = await plugin.request(method, params, cmd_id=str(id_), **more)
+                return {**answer, "jsonrpc": "2.0", "id": id_}
+            if more and method in self._calls:
+                answer_filter.check(more["filter"])
+            result = await self.call(method, params, str(id_))
+        except RpcError as error:
+            return error.as_response(id_)
+        if more:
+            result = answer_filter.apply(more["filter"], result)
+        return {"jsonrpc": "2.0", "id": id_, "result": result}
+
+
+def _refuse(request: dict[str, Any]) -> dict[str, Any] | None:
+    """The response to something that is no request; None when it is one."""
+    # lightningd repeats the id once the envelope is right.
+    id_, method = request.get("id"), request.get("method")
+    for is_wrong, repeats_id, problem in (
+        ("id" not in request, False, "No id"),
+        (isinstance(id_, dict | list), False, "Expected string/primitive for id"),
+        (
+            request.get("jsonrpc") != "2.0",
+            False,
+            'jsonrpc: "2.0" must be specified in the request',
+        ),
+        (method is None, True, "No method"),
+        ("params" not in request, True, "No params"),
+        (not isinstance(method, str), True, "Expected string for method"),
+    ):
+        if is_wrong:
+            return RpcError(INVALID_REQUEST, problem).as_response(id_ if repeats_id else None)
+    return None

@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM: the first one interrupts the work, a second one ends the process."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from .errors import InterruptedBySignalError, TerminatedBySignalError
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+def interrupt() -> None:
+    """Have the first signal raise InterruptedBySignalError in the main thread."""
+    _handle(_raise)
+
+
+def finish() -> None:
+    """Have the first signal change nothing: the outcome is known, and only has to be printed."""
+    if signal.getsignal(signal.SIGINT) is _raise:
+        _handle(_ignore_once)
+
+
+def end_process() -> None:
+    """Have a signal end the process at once."""
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _handle(handler: signal._HANDLER) -> None:
+    for number in _NUMBERS:
+        signal.signal(number, handler)
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    end_process()
+    if number == signal.SIGTERM:
+        raise TerminatedBySignalError("terminated")
+    raise InterruptedBySignalError("interrupted")
+
+
+def _ignore_once(_number: int, _frame: FrameType | None) -> None:
+    end_process()

@@ -1,0 +1,91 @@
+"""Threads that make blocking calls for an event loop. They never keep the process alive."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+#: Seconds without progress after which work that waits gets more threads.
+STUCK_SECONDS = 0.2
+
+_T = TypeVar("_T")
+
+
+class Workers:
+    """A few threads, and more of them while all are stuck and work waits.
+
+    :param count: threads that are always there.
+    :param may_grow: False for work that shares the fate of what blocks the others.
+    """
+
+    def __init__(self, count: int, *, may_grow: bool = False) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._may_grow = may_grow
+        self._threads = count
+        self._finished = 0
+        self._look: asyncio.TimerHandle | None = None
+        for _ in range(count):
+            self.spawn(self._serve)
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Run something in a thread of its own."""
+        threading.Thread(target=work, daemon=True).start()
+
+    def post(self, function: Callable[..., None], *args: Any) -> None:
+        """From any thread: have something done in the loop."""
+        with suppress(RuntimeError):  # the loop is closed: too late to matter
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def begin(self, function: Callable[[], _T]) -> asyncio.Future[_T]:
+        """From the loop: have a function run in one of the threads."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+
+        def work() -> None:
+            result: _T | None = None
+            failure: Exception | None = None
+            try:
+                result = function()
+            except Exception as raised:
+                failure = raised
+            self.post(self._settle, future, result, failure)
+
+        self._queue.put(work)
+        if self._may_grow and self._look is None:
+            self._look_later()
+        return future
+
+    def _settle(self, future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
+        self._finished += 1
+        if future.cancelled():
+            return
+        if failure is not None:
+            future.set_exception(failure)
+        else:
+            future.set_result(result)
+
+    def _look_later(self) -> None:
+        self._look = self._loop.call_later(STUCK_SECONDS, self._grow, self._finished)
+
+    def _grow(self, finished: int) -> None:
+        self._look = None
+        if self._queue.empty():
+            return
+        if finished == self._finished:
+            for _ in range(self._threads):
+                self.spawn(self._help)
+            self._threads *= 2
+        self._look_later()
+
+    def _serve(self) -> None:
+        while True:
+            self._queue.get()()
+
+    def _help(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()()

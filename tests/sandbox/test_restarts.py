@@ -1,0 +1,74 @@
+"""Nodes that restart, whose channels come back later, and nodes that are frozen."""
+
+from __future__ import annotations
+
+import pytest
+
+from sendinvoice_cli.sandbox.model.family import Family
+from sendinvoice_cli.sandbox.model.topology import line
+from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.sandbox.conftest import Start
+from tests.sandbox.wire import Connection, call, deliver, prepare, refusals, row
+
+
+@pytest.mark.parametrize("family", [Family.V24_02, Family.V26_06])
+def test_channels_come_back_later_than_peers(start: Start, family: Family) -> None:
+    sandbox = start(line(family=family))
+    prepared = prepare(sandbox, sandbox.request("alice", 1_000_000, "x"), "l")
+    sandbox.restart_node("carol", channels_later=True)
+    for node, peer in (("carol", "bob"), ("bob", "carol")):
+        (channel,) = call(sandbox, node, "listpeerchannels", id=sandbox.node_id(peer).hex())[
+            "channels"
+        ]
+        assert (channel["peer_connected"], channel["reestablished"]) == (True, False)
+    deliver(sandbox, prepared)
+    (refusal,) = refusals(sandbox)
+    assert refusal.startswith("pay attempt failed: ")
+    if family is Family.V26_06:
+        assert "temporary_channel_failure" in refusal
+        assert "channel says max is 999999msat" in refusal
+    assert row(sandbox, "l")["status"] == "unpaid"
+    sandbox.reestablish_channels("carol")
+    (own,) = call(sandbox, "carol", "listpeerchannels")["channels"]
+    assert own["reestablished"] is True
+    deliver(sandbox, prepared)
+    assert row(sandbox, "l")["status"] == "paid"
+
+
+def test_the_next_restart_brings_the_channels_back(sandbox: Sandbox) -> None:
+    sandbox.restart_node("carol", channels_later=True)
+    sandbox.restart_node("carol")
+    (own,) = call(sandbox, "carol", "listpeerchannels")["channels"]
+    assert own["reestablished"] is True
+
+
+def test_a_frozen_payer_handles_what_has_come_once_it_is_thawed(sandbox: Sandbox) -> None:
+    sandbox.freeze_node("alice")
+    for label in ("first", "second"):
+        prepared = prepare(sandbox, sandbox.request("alice", 1000), label)
+        deliver(sandbox, prepared)
+    assert sandbox.received_invoices("alice") == []
+    sandbox.restart_node("carol", channels_later=True)
+    sandbox.reestablish_channels("carol")
+    sandbox.thaw_node("alice")
+    sandbox.settle()
+    assert [row(sandbox, label)["pay_index"] for label in ("first", "second")] == [1, 2]
+
+
+def test_a_frozen_node_answers_once_it_is_thawed(sandbox: Sandbox) -> None:
+    sandbox.freeze_node("alice")
+    with Connection(sandbox.rpc_file("alice")) as connection:
+        connection.request("early", "getinfo")
+        assert call(sandbox, "bob", "getinfo")["num_peers"] == 2
+        assert not connection.has_answer()
+        sandbox.thaw_node("alice")
+        assert connection.response()["id"] == "early"
+
+
+def test_what_was_sent_to_a_frozen_node_is_lost_with_the_connection(sandbox: Sandbox) -> None:
+    sandbox.freeze_node("alice")
+    deliver(sandbox, prepare(sandbox, sandbox.request("alice", 1000), "l"))
+    sandbox.disconnect("alice", "bob")
+    sandbox.thaw_node("alice")
+    sandbox.settle()
+    assert sandbox.received_invoices("alice") == []
