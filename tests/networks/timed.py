@@ -103,7 +103,7 @@ class Run:
             request,
             self.told,
             clock=self._now,
-            sleep=self._sleep,
+            sleep=self._sleep_in_turn,
             wait=self._wait,
         )
         self._thread = threading.Thread(target=self._answer, daemon=True)
@@ -113,6 +113,16 @@ class Run:
         outcome = run_blocking(answer(self._host.exchange, self._host))
         self._host.close()
         self._outcome = outcome
+
+    def _sleep_in_turn(self, seconds: float) -> None:
+        """Sleep in the background, once the command has noticed how late it is by now."""
+        wait_for(self._knows_the_time, "the command to notice the time")
+        self._sleep(seconds)
+
+    def _knows_the_time(self) -> bool:
+        wakes_at = self._wakes_at
+        has_noticed = wakes_at is not None and wakes_at > self._clock() and self._events.empty()
+        return has_noticed or self.is_over
 
     def _now(self) -> float:
         return self._clock() + self._ahead
