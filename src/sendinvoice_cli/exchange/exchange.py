@@ -16,6 +16,7 @@ from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
 from ..bolt12.verdict import Verdict
 from ..errors import (
+    InterruptedBySignalError,
     LabelTakenError,
     LightningdError,
     NoRouteError,
@@ -365,10 +366,13 @@ class Exchange:
         graph = self._link.graph(float("inf"))
 
         def name(node: bytes) -> str:
-            # A name is not worth failing for.
-            with suppress(LightningdError, UnreachableError):
+            try:
                 return graph.alias(node) or node.hex()[:16]
-            return node.hex()[:16]
+            except InterruptedBySignalError:
+                raise
+            except Exception:
+                # A name is not worth failing for, whatever lightningd answers.
+                return node.hex()[:16]
 
         self._progress.routed(["us", *(name(node) for node in route.nodes[1:])])
 
