@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import psutil
@@ -16,27 +19,44 @@ from sendinvoice_cli.sandbox.model import network
 from sendinvoice_cli.sandbox.sandbox import Sandbox, lightning_options
 from tests.networks import environment
 
-from .measure import machine
+from .measure import Installation, before_option, installed, machine
 
 #: Sockets of the process that have nothing to do with lightningd: asyncio's own pair.
 _OWN_SOCKETS = 2
 
 
-def measure(sandbox: Sandbox, size: int, run: int, directory: Path) -> str:
-    """Run one batch as a process of its own; returns a line of the table."""
+class Figures(NamedTuple):
+    """What one batch took: seconds and CPU time per request, memory, sockets."""
+
+    seconds: float
+    cpu_seconds: float
+    sandbox_cpu_seconds: float
+    peak_mb: float
+    sockets: int
+
+
+def measure(
+    sandbox: Sandbox, size: int, run: int, directory: Path, installation: Installation
+) -> Figures:
+    """Run one batch as a process of its own."""
     file = directory / f"{size}-{run}.jsonl"
     with file.open("w", encoding="utf-8") as out:
         for at in range(size):
             row = {"invreq": sandbox.request("alice", 1000), "label": f"{size}-{run}-{at}"}
             out.write(json.dumps(row) + "\n")
     results, errors = directory / "results", directory / "errors"
-    args = [sys.executable, "-m", "benchmarks.unpaced", "--interval", "0", "--"]
+    args = [str(installation.python), "-m", "benchmarks.unpaced", "--interval", "0", "--"]
     args += [*lightning_options(sandbox, "carol"), "--json", "--batch", str(file)]
     sandbox_cpu = time.process_time()
     sockets = 0
     with results.open("w") as out, errors.open("w") as err:
         process = subprocess.Popen(
-            args, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            args,
+            cwd=installation.tree,  # of which benchmarks.unpaced is taken
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
         )
         watched = psutil.Process(process.pid)
         while process.poll() is None:
@@ -51,32 +71,49 @@ def measure(sandbox: Sandbox, size: int, run: int, directory: Path) -> str:
     if status != 0 or paid != size:
         raise RuntimeError(f"exit {status}, {paid} of {size} paid: {errors.read_text()[-2000:]}")
     took = json.loads(errors.read_text().splitlines()[-1])
-    seconds, cpu = took["seconds"], took["cpu_seconds"]
+    return Figures(
+        took["seconds"] / size,
+        took["cpu_seconds"] / size,
+        sandbox_cpu / size,
+        took["peak_mb"],
+        sockets,
+    )
+
+
+def line(name: str, size: int, runs: Sequence[Figures]) -> str:
+    """A line of the table: medians."""
+    median = Figures(*(statistics.median(each) for each in zip(*runs, strict=True)))
     return (
-        f"| {size:,} | {size / seconds:.0f} | {1000 * seconds / size:.1f} | "
-        f"{1000 * cpu / size:.2f} | {1000 * sandbox_cpu / size:.2f} | "
-        f"{took['peak_mb']:.0f} | {sockets} |"
+        f"| {name} | {size:,} | {1 / median.seconds:.0f} | {1000 * median.seconds:.1f} | "
+        f"{1000 * median.cpu_seconds:.2f} | {1000 * median.sandbox_cpu_seconds:.2f} | "
+        f"{median.peak_mb:.0f} | {median.sockets} |"
     )
 
 
 @click.command()
 @click.option("--sizes", default="100,1000", show_default=True, help="Requests in each batch.")
 @click.option("--rounds", default=3, show_default=True, help="How often each is measured.")
-def main(sizes: str, rounds: int) -> None:
+@before_option
+def main(sizes: str, rounds: int, before: Path | None) -> None:
     """Run batches against a sandbox that limits no messages, and print what each took.
 
     CPU time counts the whole process, from its start; the sandbox has its own.
     """
     network.BURST = sys.maxsize // network._COST_MS
-    print(f"{machine()}; a simulated lightningd v26.06 without limits\n")
-    print("| requests | a second | ms each | CPU ms each | sandbox's CPU | peak MB | sockets |")
-    print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as directory:
-        for at in range(rounds):
-            for size in sizes.split(","):
-                # A fresh one each: what it holds from before would be in the figures.
-                with Sandbox() as sandbox:
-                    print(measure(sandbox, int(size), at, Path(directory)), flush=True)
+    print(f"{machine()}; a simulated lightningd v26.06 without limits; {rounds} rounds\n")
+    print("| | requests | a second | ms each | CPU ms each | sandbox's CPU | peak MB | sockets |")
+    print("|---|---|---|---|---|---|---|---|")
+    with installed(before) as installations, tempfile.TemporaryDirectory() as directory:
+        for size in map(int, sizes.split(",")):
+            runs: dict[str, list[Figures]] = {}
+            for at in range(rounds):
+                for each in installations:
+                    # A fresh one each: what it holds from before would be in the figures.
+                    with Sandbox() as sandbox:
+                        figures = measure(sandbox, size, at, Path(directory), each)
+                    runs.setdefault(each.label("sendinvoice"), []).append(figures)
+            for name, found in runs.items():
+                print(line(name, size, found), flush=True)
 
 
 if __name__ == "__main__":

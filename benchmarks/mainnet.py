@@ -15,6 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.networks import CHAIN, wait_for
 from tests.networks.real import RealNetwork
 
 from .measure import (
+    installed,
     machine,
     percentile,
     print_ratios,
@@ -81,13 +83,14 @@ def load(network: RealNetwork, store: bytes) -> None:
 def compare_sends(small: RealNetwork, large: RealNetwork, rounds: int) -> None:
     """Print how long sends and dry runs take on both."""
     for name, options in (("a send", ()), ("a dry run", ("--dry-run",))):
-        found = take_turns(
-            {
-                f"{name}, small network": lambda options=options: send(small, *options),  # type: ignore[misc]
-                f"{name}, main network": lambda options=options: send(large, *options),  # type: ignore[misc]
-            },
-            rounds,
-        )
+        with installed() as [installation]:
+            found = take_turns(
+                {
+                    f"{name}, small network": partial(send, small, installation, *options),
+                    f"{name}, main network": partial(send, large, installation, *options),
+                },
+                rounds,
+            )
         print_ratios(found, f"{name}, small network")
         print()
 

@@ -2,33 +2,108 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import click
+
 from tests.networks import environment, real
+
+_HERE = Path(__file__).resolve().parents[1]
+_PACKAGE = "sendinvoice_cli"
+#: The scripts of an installation, by the module that has their ``main``.
+_SCRIPTS = {
+    "sendinvoice": f"{_PACKAGE}.__main__",
+    "sendinvoice-reply-helper": f"{_PACKAGE}.node.reply_plugin",
+}
+
+before_option = click.option(
+    "--before",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout, to be measured side by side with this one.",
+)
 
 #: Returns the seconds that something took.
 Timed = Callable[[], float]
 
 
-def executable(name: str = "sendinvoice") -> Path:
-    """An installed script, as people start it.
+@dataclass(frozen=True)
+class Installation:
+    """A checkout, installed.
 
-    :raises SystemExit: it is not installed beside this Python.
+    :param tree: the checkout's directory.
+    :param scripts: the directory of the installation's scripts, ``python`` among them.
+    :param name: in tables, None for this checkout.
     """
-    path = Path(sys.executable).parent / name
-    if not path.exists():
-        sys.exit(f"{path}: not installed")
-    return path
+
+    tree: Path
+    scripts: Path
+    name: str | None = None
+
+    @property
+    def command(self) -> Path:
+        """``sendinvoice``."""
+        return self.scripts / "sendinvoice"
+
+    @property
+    def python(self) -> Path:
+        """The Python that finds what is installed."""
+        return self.scripts / "python"
+
+    def label(self, what: str) -> str:
+        """What a table calls something that was measured of this installation."""
+        return f"{self.name}: {what}" if self.name else what
+
+
+@contextmanager
+def installed(before: Path | None = None) -> Iterator[list[Installation]]:
+    """Installations of this checkout and, if there is one, of another, gone in the end.
+
+    They are made alike. The packages that they need are those of this Python.
+    Their modules are compiled, as those that pip installs are.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        found = [Installation(_HERE, _install(_HERE, Path(directory, "now")))]
+        if before is not None:
+            scripts = _install(before, Path(directory, "before"))
+            found.append(Installation(before, scripts, "before"))
+        yield found
+
+
+def _install(tree: Path, prefix: Path) -> Path:
+    """Install a checkout, and return the directory of its scripts."""
+    venv.create(prefix, symlinks=True)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(prefix)}))
+    shutil.copytree(
+        tree / "src" / _PACKAGE, site / _PACKAGE, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    compileall.compile_dir(site, quiet=1)
+    (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    scripts = prefix / "bin"
+    for name, module in _SCRIPTS.items():
+        script = scripts / name
+        script.write_text(
+            f"#!{scripts / 'python'}\n"
+            f"import sys\nfrom {module} import main\n"
+            "if __name__ == '__main__':\n    sys.exit(main())\n",
+            encoding="utf-8",
+        )
+        script.chmod(0o755)
+    return scripts
 
 
 def machine() -> str:

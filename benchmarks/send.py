@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
-import sys
 import time
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +15,10 @@ import click
 from tests.networks import CHAIN, Network, environment
 
 from .measure import (
-    executable,
+    Installation,
+    Timed,
+    before_option,
+    installed,
     machine,
     print_ratios,
     real_network,
@@ -23,11 +26,13 @@ from .measure import (
     seconds_of,
     take_turns,
 )
+from .start_up import start_ups
 
 HELPER = "sendinvoice-reply-helper"
 BUILT_IN = "lightning-cli sendinvoice"
 WARM = "sendinvoice, helper running"
 COLD = "sendinvoice, helper not running"
+DRY_RUN = "sendinvoice --dry-run"
 #: Before each send, so that no node on the way has to drop a message.
 _REST_SECONDS = 0.5
 
@@ -52,18 +57,37 @@ def send_built_in(network: Network) -> float:
     return seconds_of([*lightning_cli(network), "sendinvoice", request, next(_labels)])
 
 
-def send(network: Network, *options: str) -> float:
+def send(network: Network, installation: Installation, *options: str) -> float:
     """Seconds of one send of ours."""
     time.sleep(_REST_SECONDS)
     request = network.request(1000)
-    command = [executable(), *network.as_receiver(), "--json", *options, request, next(_labels)]
-    return seconds_of(command)
+    command = [installation.command, *network.as_receiver(), "--json", *options]
+    return seconds_of([*command, request, next(_labels)])
 
 
-def send_cold(network: Network) -> float:
+def send_warm(network: Network, installation: Installation) -> float:
+    """Seconds of one send of ours that finds its helper running."""
+    helper = str(installation.scripts / HELPER)
+    if network.receiver.plugins(HELPER) != [helper]:
+        stop_helper(network)
+        network.receiver.rpc("plugin", subcommand="start", plugin=helper)
+    return send(network, installation)
+
+
+def send_cold(network: Network, installation: Installation) -> float:
     """Seconds of one send of ours that has to have its helper started."""
     stop_helper(network)
-    return send(network)
+    return send(network, installation)
+
+
+def sends(network: Network, installation: Installation) -> dict[str, Timed]:
+    """What to measure of an installation."""
+    label = installation.label
+    return {
+        label(WARM): partial(send_warm, network, installation),
+        label(COLD): partial(send_cold, network, installation),
+        label(DRY_RUN): partial(send, network, installation, "--dry-run"),
+    }
 
 
 def stop_helper(network: Network) -> None:
@@ -72,11 +96,12 @@ def stop_helper(network: Network) -> None:
         network.receiver.rpc("plugin", subcommand="stop", plugin=path)
 
 
-def phases(network: Network) -> dict[str, float]:
+def phases(network: Network, installation: Installation) -> dict[str, float]:
     """Where the seconds of one send go, told by the calls that ``-v`` prints as they end."""
     time.sleep(_REST_SECONDS)
     request = network.request(1000)
-    command = [executable(), *network.as_receiver(), "--json", "-v", request, next(_labels)]
+    command = [installation.command, *network.as_receiver(), "--json", "-v"]
+    command += [request, next(_labels)]
     started = time.perf_counter()
     ended: dict[str, float] = {}
     with subprocess.Popen(
@@ -107,26 +132,22 @@ def phases(network: Network) -> dict[str, float]:
 
 @click.command()
 @click.option("--rounds", default=15, show_default=True, help="How often each is measured.")
-def main(rounds: int) -> None:
+@before_option
+def main(rounds: int, before: Path | None) -> None:
     """Compare whole processes on real nodes, with a payer two hops away."""
     nodes = require_nodes()
-    with real_network() as network:
-        found = take_turns(
-            {
-                BUILT_IN: lambda: send_built_in(network),
-                WARM: lambda: send(network),
-                COLD: lambda: send_cold(network),
-                "python -c 'import pyln.client'": lambda: seconds_of(
-                    [sys.executable, "-c", "import pyln.client"]
-                ),
-            },
-            rounds,
-        )
-        warm = [phases(network) for _ in range(rounds)]
+    with installed(before) as installations, real_network() as network:
+        timed: dict[str, Timed] = {BUILT_IN: partial(send_built_in, network)}
+        for installation in installations:
+            timed |= sends(network, installation) | start_ups(installation)
+        found = take_turns(timed, rounds)
+        this = installations[0]
+        send_warm(network, this)
+        warm = [phases(network, this) for _ in range(rounds)]
         cold = []
         for _ in range(rounds):
             stop_helper(network)
-            cold.append(phases(network))
+            cold.append(phases(network, this))
         is_direct = network.payer.id in network.receiver.peers()
     print(f"{machine()}; {nodes}; {rounds} rounds; the payer is a peer: {is_direct}\n")
     print_ratios(found, BUILT_IN)

@@ -137,10 +137,10 @@ class Batch:
         self.sending = asyncio.Semaphore(limits.threads)
         self.under_way = asyncio.Semaphore(limits.rows)
         self.feeding = asyncio.Lock()
-        reading = asyncio.create_task(self._read(rows))
-        self._catch_signals(reading)
+        self.reading = asyncio.create_task(self._read(rows))
+        self._catch_signals()
         try:
-            await reading
+            await self.reading
         except asyncio.CancelledError:
             for task in self.tasks:
                 task.cancel()
@@ -158,7 +158,12 @@ class Batch:
             return self.interruption.exit_status
         return exit_status(self.paid, self.failures)
 
-    def _catch_signals(self, reading: asyncio.Task[None]) -> None:
+    def interrupt(self, interruption: InterruptedBySignalError) -> None:
+        """Send nothing more, and report the rows whose invoice exists."""
+        self.interruption = interruption
+        self.reading.cancel()
+
+    def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             # Python handles signals nowhere else.
             return
@@ -169,12 +174,11 @@ class Batch:
         }
 
         def interrupt(kind: type[InterruptedBySignalError]) -> None:
-            self.interruption = kind("interrupted")
             for number in kinds:
                 # A second signal ends the process at once.
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_DFL)
-            reading.cancel()
+            self.interrupt(kind("interrupted"))
 
         for number, kind in kinds.items():
             loop.add_signal_handler(number, interrupt, kind)
@@ -356,21 +360,21 @@ class _RowHost:
 
     def turn_at(self, route: Route, before: float) -> float | None:
         now = _monotonic()
-        links = _links(route)
-        at = self.now() + self._batch.pacer.turn(links, now) - now
+        links, size = _links(route), self.exchange.packet_size(route)
+        at = self.now() + self._batch.pacer.turn(links, now, size) - now
         if at >= before:
             return None
-        self._batch.pacer.reserve(links, now)
+        self._batch.pacer.reserve(links, now, size)
         return at
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        batch, links = self._batch, _links(route)
+        batch, links, size = self._batch, _links(route), self.exchange.packet_size(route)
         async with batch.sending:
             now = _monotonic()
             is_slow = any(now - since > INTERVAL for since in batch.in_flight)
-            seconds = INTERVAL if is_slow else batch.gate.turn(links, now) - now
+            seconds = INTERVAL if is_slow else batch.gate.turn(links, now, size) - now
             if seconds <= 0:
-                batch.gate.reserve(links, now)
+                batch.gate.reserve(links, now, size)
                 batch.in_flight.append(now)
                 try:
                     is_sent = await self.call(transmit)
@@ -378,7 +382,7 @@ class _RowHost:
                     batch.in_flight.remove(now)
                     if _monotonic() - now > INTERVAL:
                         # lightningd may have taken it only at the end of that time.
-                        batch.gate.reserve(links, _monotonic())
+                        batch.gate.reserve(links, _monotonic(), size)
                 if is_sent:
                     self._release()
                 return is_sent

@@ -72,7 +72,7 @@ def test_payer_without_a_way_to_pay_says_so(network: Network, label: str) -> Non
     request = network.request(4_000, payer=network.hermit)
     assert network.hermit.id not in network.receiver.peers()
     try:
-        result = network.run("--json", "-v", request, label)
+        result = network.run("--json", "-v", request, label, "--timeout", 9)
     finally:
         if network.hermit.id in network.receiver.peers():
             network.receiver.rpc("disconnect", id=network.hermit.id, force=True)
@@ -80,6 +80,9 @@ def test_payer_without_a_way_to_pay_says_so(network: Network, label: str) -> Non
     assert result.exit == 14, result
     check_result(result.json, 14)
     assert "call connect (" in result.stderr
+    # It is asked again before that is the end.
+    assert "The payer could not pay yet" in result.stderr
+    assert len(SENT.findall(result.stderr)) == 2
     assert "pay attempt failed" in result.json["error"]["data"]["error"]
 
 

@@ -54,7 +54,7 @@ _ASKING = (
 _FURTHER = ("help", "listnodes", "listchannels")
 _HELPER = ("sendinvoice-expect", "plugin", "sendinvoice-expect")
 _CREATING = ("createinvoice", "waitinvoice", "sendinvoice-expect")
-_WAITING = ("sendinvoice-replies", "listinvoices")
+_WAITING = ("sendinvoice-replies",)
 CALLS = {
     Family.V24_02: (*_ASKING, *_FURTHER, *_HELPER, *_CREATING, "sendonionmessage", *_WAITING),
     Family.V24_08: (*_ASKING, *_HELPER, *_CREATING, "injectonionmessage", *_WAITING),

@@ -157,9 +157,10 @@ def start_receiver(still: TimedNetwork, seconds: float) -> None:
     still.clock.advance(seconds)
 
 
-#: The calls by which it prepares itself. Those that start the helper go on beside them.
-PREPARING = ("getinfo", "listconfigs", "help", "listnodes", "listpeers")
-STARTING_HELPER = (("sendinvoice-expect", 1), ("plugin", 1), ("sendinvoice-expect", 2))
+#: The calls of the first contact: a lightningd that does not answer these is not there.
+FIRST = ("getinfo", "listconfigs", "help")
+#: The calls that prepare the invoice. Those that start the helper go on beside them.
+PREPARING = (*FIRST, "listnodes", "listpeers", "listpeerchannels")
 
 
 def breaks() -> Iterator[tuple[str, int, str, str]]:
@@ -178,7 +179,7 @@ def is_preparing(method: str, number: int) -> bool:
 def test_connection_breaks_at_a_call(
     still: TimedNetwork, method: str, number: int, phase: str, how: str
 ) -> None:
-    """Before the invoice exists that is the end (4); from then on, nothing is lost."""
+    """At the first contact that is the end (4); from then on, the step is taken again."""
     seen: Counter[str] = Counter()
     faults = still.sandbox.faults
     fault = CallFault.CLOSE_BEFORE if phase == "before" else CallFault.CLOSE_AFTER
@@ -206,14 +207,11 @@ def test_connection_breaks_at_a_call(
     still.sandbox.observe_calls(None)
     hold.release()
 
-    ends = is_preparing(method, number)
-    if outcome.exit_status == ExitStatus.UNREACHABLE:
-        assert ends or (how != "closed" and (method, number) in STARTING_HELPER)
+    if method in FIRST:
+        assert outcome.exit_status == ExitStatus.UNREACHABLE
         assert still.invoices() == []
         still.sandbox.settle()
         outcome = run(still, invreq).outcome_in_time()
-    else:
-        assert not ends
     assert_paid(outcome, still)
 
 
@@ -234,7 +232,7 @@ def test_lightningd_stays_away_after_createinvoice(still: TimedNetwork, fault: C
 
     assert outcome.exit_status == ExitStatus.OUTCOME_UNKNOWN
     assert sleeps[:7] == [0.1, 0.2, 0.5, 1, 2, 5, 5]
-    assert sum(sleeps) == pytest.approx(20)
+    assert 20 <= sum(sleeps) <= 25
     still.sandbox.start_node(RECEIVER)
     again = still.run(invreq, renew=True).outcome()
     assert again.exit_status == ExitStatus.PAID

@@ -10,14 +10,14 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from sendinvoice_cli.answer import answer, run_blocking
 from sendinvoice_cli.batch import Batch
-from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
+from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.request import Request
@@ -58,13 +58,17 @@ class RecordingClient(Client):
     def __init__(self, sandbox: Sandbox, before_call: Callable[[str], None]) -> None:
         super().__init__(sandbox.rpc_file(RECEIVER))
         self.before_call = before_call
+        #: Gets the answers before the command does, and may change them.
+        self.after_call: Callable[[str, dict[str, Any]], None] = lambda _method, _answer: None
         self.calls: list[tuple[str, Any]] = []
 
     def call(self, method: str, params: Any = None, **more: Any) -> dict[str, Any]:
         """Make one call."""
         self.calls.append((method, params))
         self.before_call(method)
-        return super().call(method, params, **more)
+        answer = super().call(method, params, **more)
+        self.after_call(method, answer)
+        return answer
 
     def made(self, method: str) -> list[Any]:
         """The parameters of each call of a method."""
@@ -98,6 +102,9 @@ class _Command(Protocol):
     def waits_until(self) -> float | None:
         """Until when it waits if nothing happens, by its clock; None when it does not just wait."""
 
+    def abandon(self) -> None:
+        """End it, however far it is."""
+
     @property
     def outcome(self) -> Outcome:
         """How the one request ended."""
@@ -107,6 +114,7 @@ class _SingleSend:
     def __init__(self, client: Client, request: Request, told: Told, clocks: Clocks) -> None:
         self._clocks = clocks
         self._until: float | None = None
+        self._is_abandoned = False
         self._events: Events = SimpleQueue()
         self._host = BlockingHost(
             client, request, told, clock=clocks.now, sleep=clocks.sleep, wait=self._wait
@@ -124,6 +132,8 @@ class _SingleSend:
             while True:
                 with suppress(Empty):
                     return events.get(timeout=_LOOK_SECONDS)
+                if self._is_abandoned:
+                    raise InterruptedBySignalError("the test is over")
                 if self._clocks.now() >= until:
                     return None
         finally:
@@ -137,6 +147,10 @@ class _SingleSend:
             or not (host.link.is_ready and host.link.is_hearing_settled)
         )
         return None if is_busy else until
+
+    def abandon(self) -> None:
+        self._is_abandoned = True
+        self._host.close()
 
 
 class _Rows:
@@ -155,6 +169,7 @@ class _Rows:
         self._loop = ManualLoop(clocks.manual)
         self._batch = Batch(client, self, clock=clocks.now, sleep=clocks.sleep, **more)
         self.results: list[Result] = []
+        self.counted: Counts | None = None
         self.error: SendInvoiceError | None = None
 
     def run(self) -> None:
@@ -187,6 +202,12 @@ class _Rows:
             return None
         return min((until for until in waits if until is not None), default=None)
 
+    def abandon(self) -> None:
+        with suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(
+                self._batch.interrupt, InterruptedBySignalError("interrupted")
+            )
+
     def _waits(self) -> list[float | None]:
         return [host.waits_until for host in tuple(self._batch.hosts)]
 
@@ -194,7 +215,7 @@ class _Rows:
         self.results.append(result)
 
     def counts(self, counts: Counts) -> None:
-        pass
+        self.counted = counts
 
     def step(self, text: str) -> None:
         self._told.step(text)
@@ -220,6 +241,10 @@ class _Running:
         self._command = command
         self._thread = threading.Thread(target=command.run, daemon=True)
         self._thread.start()
+
+    def abandon(self) -> None:
+        """End it as a signal does, however far it is."""
+        self._command.abandon()
 
     @property
     def is_over(self) -> bool:
@@ -337,6 +362,16 @@ class BatchRun(_Running):
         return self._rows.status
 
     @property
+    def error(self) -> SendInvoiceError | None:
+        """What the batch as a whole failed with."""
+        return self._rows.error
+
+    @property
+    def counts(self) -> Counts | None:
+        """The last that were reported."""
+        return self._rows.counted
+
+    @property
     def results(self) -> list[Result]:
         """Of the rows that have ended, the first to end first."""
         return self._rows.results
@@ -361,6 +396,7 @@ class TimedNetwork:
     sandbox: Sandbox
     clock: ManualClock
     in_batch: bool = False
+    runs: list[_Running] = field(default_factory=list)
 
     def run(self, invreq: str, *, timeout: int = 90, label: str = "a label", **more: Any) -> Run:
         """Begin to answer a request.
@@ -369,11 +405,15 @@ class TimedNetwork:
         """
         of_run = {name: more.pop(name) for name in _OF_RUN if name in more}
         request = Request(invreq, label, timeout=timeout, **more)
-        return Run(self.sandbox, self.clock, request, in_batch=self.in_batch, **of_run)
+        run = Run(self.sandbox, self.clock, request, in_batch=self.in_batch, **of_run)
+        self.runs.append(run)
+        return run
 
     def run_batch(self, rows: Iterable[Row], **more: Any) -> BatchRun:
         """Begin to answer many; ``more`` are :class:`BatchRun`'s parameters."""
-        return BatchRun(self.sandbox, self.clock, rows, **more)
+        run = BatchRun(self.sandbox, self.clock, rows, **more)
+        self.runs.append(run)
+        return run
 
     def arrived(self) -> int:
         """How many copies of an invoice have reached the payer."""
@@ -421,4 +461,9 @@ def network(
     """
     clock = ManualClock()
     with Sandbox(topology or simulated.topology(family), clock=clock) as sandbox:
-        yield TimedNetwork(sandbox, clock, in_batch)
+        timed = TimedNetwork(sandbox, clock, in_batch)
+        try:
+            yield timed
+        finally:
+            for run in timed.runs:
+                run.abandon()

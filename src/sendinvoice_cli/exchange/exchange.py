@@ -22,6 +22,7 @@ from ..errors import (
     PayerError,
     SendInvoiceError,
     TimedOutError,
+    UnreachableError,
     UsageError,
 )
 from ..node import info, invoices, messages, payment_paths
@@ -38,6 +39,10 @@ from . import label
 from .copies import Copies
 from .draft import Draft, draft, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
+
+#: Bytes of the fields that an invoice adds to its request, and of each payment path among them.
+_OWN_FIELDS_SIZE = 200
+_PAYMENT_PATH_SIZE = 240
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Exchange:
         :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
         :raises RequestExpiredError: it has expired, and nobody answered it before.
         """
-        info.check_chain(self._invreq.chain, self._link.node())
+        info.check_chain(self._invreq.chain, self._link.node)
         self._look_up_label()
         if not self.exists:
             invoice_request.check_expiry(self._invreq, self._link.clock())
@@ -146,7 +151,7 @@ class Exchange:
         :raises LightningdError: only through nodes that will not do.
         """
         link = self._link
-        graph, node = link.graph(), link.node()
+        graph, node = link.graph(), link.current_node()
         self._inbound = inbound = payment_paths.choose(self._client, node, graph, self._amount_msat)
         if inbound.channels:
             way = "" if inbound.blinded else "this node's public channels with "
@@ -179,7 +184,7 @@ class Exchange:
             "status": "dry-run",
             "amount_msat": self._amount_msat,
             "payer": self._invreq.payer_id.hex(),
-            "network": self._link.node().network,
+            "network": self._link.node.network,
             "path": [node.hex() for node in route.nodes],
             "would_connect": route.would_connect,
             "payment_paths": [each.as_json() for each in self._inbound.blinded],
@@ -237,7 +242,7 @@ class Exchange:
         return not self.exists
 
     def _check_version(self) -> None:
-        node = self._link.node()
+        node = self._link.node
         if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
             # Field 90 means something else to these versions.
             raise LightningdError(
@@ -247,7 +252,7 @@ class Exchange:
 
     def _write(self) -> Draft:
         self._check_version()
-        node = self._link.node()
+        node = self._link.current_node()
         preimage = new_preimage()
         return draft(
             self._invreq,
@@ -278,7 +283,7 @@ class Exchange:
         self._dead_ends_shown = 0
         self._router = Router(
             self._client,
-            self._link.node(),
+            self._link.node,
             self._link.graph(0) if is_fresh else self._link.graph(),
             self._invreq,
             allow_connect=not self.request.no_connect,
@@ -296,6 +301,19 @@ class Exchange:
             data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
         )
 
+    def packet_size(self, route: Route) -> int:
+        """Bytes of the onion's payloads on a route, 1300 or 32768, as far as is known now."""
+        nodes = route.nodes
+        if self._link.node.onion_api is OnionApi.SEND_HOPS:
+            nodes = nodes[1:]
+        size = 4 + message.reply_path_size(len(route.reply_nodes))
+        if isinstance(self.issue, Issued):
+            size += len(self.issue.invoice.bolt12) * 5 // 8
+        else:
+            size += len(tlv.encode_stream(self._invreq.records))
+            size += _OWN_FIELDS_SIZE + max(len(self._inbound.blinded), 1) * _PAYMENT_PATH_SIZE
+        return message.expected_packet_size(nodes, route.their_path, size)
+
     def transmit(self, route: Route) -> bool:
         """Send one copy of the invoice.
 
@@ -312,7 +330,7 @@ class Exchange:
                 back = message.reply_path(route.reply_nodes, path_id)
                 content.insert(0, Record(message.REPLY_PATH, back.encode()))
             packet = messages.prepare(
-                self._client, self._link.node().onion_api, route.nodes, content, route.their_path
+                self._client, self._link.node.onion_api, route.nodes, content, route.their_path
             )
             is_out = True
             messages.send(self._client, packet)
@@ -320,7 +338,7 @@ class Exchange:
             self.copies.withdraw(path_id)
             self._router.gave_up(route.nodes[-1], failure.message)
             return False
-        except SendInvoiceError:
+        except UnreachableError:
             if not is_out:
                 self.copies.withdraw(path_id)
             raise
@@ -338,7 +356,7 @@ class Exchange:
 
         def name(node: bytes) -> str:
             # A name is not worth failing for.
-            with suppress(SendInvoiceError):
+            with suppress(LightningdError, UnreachableError):
                 return graph.alias(node) or node.hex()[:16]
             return node.hex()[:16]
 

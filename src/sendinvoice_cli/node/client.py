@@ -14,13 +14,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
 from . import callers
 from .submodules import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _import_pyln() -> tuple[Any, Any]:

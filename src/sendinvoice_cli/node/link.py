@@ -121,17 +121,22 @@ class Link:
         if self._node is None:
             self._node, self._node_read_at = info.read(self.client), self.clock()
 
+    @property
     def node(self) -> NodeInfo:
+        """Our node, as it was read; no call."""
+        assert self._node is not None
+        return self._node
+
+    def current_node(self) -> NodeInfo:
         """Our node, with a recent block height (``getinfo``).
 
         :raises UnreachableError: lightningd is gone.
         """
-        assert self._node is not None
         now = self.clock()
         if now >= self._node_read_at + BLOCKHEIGHT_SECONDS:
             blockheight = info.read_blockheight(self.client)
-            self._node, self._node_read_at = replace(self._node, blockheight=blockheight), now
-        return self._node
+            self._node, self._node_read_at = replace(self.node, blockheight=blockheight), now
+        return self.node
 
     def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:
         """The network around us.
@@ -141,7 +146,7 @@ class Link:
         now = self.clock()
         graph = self._graph
         if graph is None:
-            graph = Graph(self.client, self.node().id)
+            graph = Graph(self.client, self.node.id)
         elif now < self._graph_made_at + max_age:
             return graph
         else:
@@ -208,9 +213,10 @@ class Link:
         answer = self.client.call("listpeerchannels", reply_filter=_CHANNEL_FIELDS)
         return (each for each in answer["channels"] if each["state"] == "CHANNELD_NORMAL")
 
-    def _await_return(self) -> None:
+    def _await_change(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, or nobody waits for anything any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self.is_up)
+            self._changed.wait_for(lambda: condition() or self._is_closed)
 
     # --- invoices ---
 
@@ -222,7 +228,7 @@ class Link:
         """
 
         def run() -> None:
-            while True:
+            while not self._is_closed:
                 generation = self.generation
                 try:
                     for change in source():
@@ -233,7 +239,7 @@ class Link:
                     self.lose(UnreachableError(f"cannot follow invoices: {failure}"), generation)
                 else:
                     return
-                self._await_return()
+                self._await_change(lambda: self.is_up)
 
         self._spawn(run)
 
@@ -277,7 +283,9 @@ class Link:
 
     def close(self) -> None:
         """Nobody waits any more: end the helper's session where it would stay long."""
-        self._is_closed = True
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
         if self._session is not None and self._is_hearing and self.is_up:
             self._session.close(self.clock())
 
@@ -285,7 +293,7 @@ class Link:
         session = self._session
         assert session is not None
         restarts = HELPER_RESTARTS
-        while True:
+        while not self._is_closed:
             generation = self.generation
             try:
                 session.start()
@@ -293,7 +301,7 @@ class Link:
                 self._listen(session)
             except UnreachableError as lost:
                 self.lose(lost, generation)
-                self._await_return()
+                self._await_change(lambda: self.is_up)
                 restarts = HELPER_RESTARTS
             except HelperUnavailableError as failure:
                 if generation != self.generation:
@@ -303,18 +311,16 @@ class Link:
                     restarts -= 1
                 else:
                     self._stop_hearing(str(failure))
-                    with self._changed:
-                        self._changed.wait_for(lambda: self.generation > generation)  # noqa: B023
+                    self._await_change(lambda: self.generation > generation)  # noqa: B023
                     restarts = HELPER_RESTARTS
 
     def _listen(self, session: ReplySession) -> None:
-        while True:
+        while not self._is_closed:
             expected = self._expected
             for reply in session.listen():
                 self._tell(reply)
             # The helper waits for nothing now.
-            with self._changed:
-                self._changed.wait_for(lambda: self._expected > expected)  # noqa: B023
+            self._await_change(lambda: self._expected > expected)  # noqa: B023
 
     def _settle_hearing(self, is_hearing: bool) -> None:
         self._is_hearing = is_hearing

@@ -24,6 +24,9 @@ INVOICE_ERROR = 68
 #: Bytes of payloads that the two sizes of onion packets hold.
 PACKET_SIZES = (1300, 32768)
 _HMAC_SIZE = 32
+#: The tag behind encrypted data, and a next_node_id or next_path_key_override record in it.
+_TAG_SIZE = 16
+_NEXT_NODE_SIZE = 35
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,7 @@ class OnionMessage:
 
     def packet_size(self) -> int | None:
         """Size of the packet's payloads in bytes: 1300 or 32768, None when too large for both."""
-        needed = sum(len(hop.with_length()) + _HMAC_SIZE for hop in self.hops)
-        return next((size for size in PACKET_SIZES if needed <= size), None)
+        return _packet_size(sum(len(hop.with_length()) + _HMAC_SIZE for hop in self.hops))
 
 
 def outgoing(
@@ -86,6 +88,44 @@ def outgoing(
         records = sorted((data, *content)) if at == last else (data,)
         hops.append(OnionHop(hop.blinded_node_id, tlv.encode_stream(records)))
     return OnionMessage(nodes[0], path.first_path_key, tuple(hops))
+
+
+def expected_packet_size(
+    nodes: Sequence[bytes],
+    their_path: BlindedPath | None,
+    content_size: int,
+) -> int:
+    """What :meth:`OnionMessage.packet_size` will be, without making the message.
+
+    :param nodes: as for :func:`outgoing`, and so is ``their_path``.
+    :param content_size: bytes of the records for the recipient.
+    """
+    ours = len(nodes) - 1 if their_path is None else max(len(nodes) - 2, 0)
+    needed = ours * _hop_size(_NEXT_NODE_SIZE)
+    if their_path is None:
+        needed += _hop_size(0, content_size)
+    else:
+        if len(nodes) > 1:
+            needed += _hop_size(2 * _NEXT_NODE_SIZE)
+        *before, last = (len(hop.encrypted_data) - _TAG_SIZE for hop in their_path.hops)
+        needed += sum(map(_hop_size, before)) + _hop_size(last, content_size)
+    return _packet_size(needed) or PACKET_SIZES[-1]
+
+
+def reply_path_size(nodes: int) -> int:
+    """Bytes of a :func:`reply_path` over so many nodes, as a record."""
+    return 4 + 67 + nodes * (35 + _TAG_SIZE) + (nodes - 1) * _NEXT_NODE_SIZE + 34
+
+
+def _hop_size(data_size: int, content_size: int = 0) -> int:
+    """Bytes that a hop takes in a packet, with so many of data that is to be encrypted."""
+    encrypted = data_size + _TAG_SIZE
+    payload = encrypted + (2 if encrypted < 253 else 4) + content_size
+    return payload + (1 if payload < 253 else 3) + _HMAC_SIZE
+
+
+def _packet_size(needed: int) -> int | None:
+    return next((size for size in PACKET_SIZES if needed <= size), None)
 
 
 def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
