@@ -38,6 +38,8 @@ from .workers import Workers
 
 #: Seconds of one wait of a row. Event loops refuse to look years ahead.
 MAX_WAIT_SECONDS = 3600
+#: And the shortest wait for a turn: a clock that tells UNIX seconds is little finer.
+MIN_WAIT_SECONDS = 0.001
 
 _T = TypeVar("_T")
 
@@ -386,7 +388,7 @@ class _RowHost:
                 if is_sent:
                     self._release()
                 return is_sent
-        await self.wait(self.now() + seconds)
+        await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
         return None
 
     async def follow(self) -> None:
