@@ -75,18 +75,25 @@ class RecordingClient(Client):
         return [params for name, params in self.calls if name == method]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clocks:
     """What the command has instead of real time.
 
     :param manual: the sandbox's.
     :param ahead_seconds: by which the command's is ahead of it.
-    :param sleep: seconds, between attempts to reach lightningd.
+    :param sleeper: what happens instead of sleep.
     """
 
     manual: ManualClock
     ahead_seconds: float
-    sleep: Callable[[float], None]
+    sleeper: Callable[[float], None]
+    #: Whether the command knows how late it is.
+    is_noticed: Callable[[], bool] = lambda: True
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep in the background, once the command has noticed how late it is by now."""
+        wait_for(self.is_noticed, "the command to notice the time")
+        self.sleeper(seconds)
 
     def now(self) -> float:
         """The command's time."""
@@ -101,6 +108,9 @@ class _Command(Protocol):
 
     def waits_until(self) -> float | None:
         """Until when it waits if nothing happens, by its clock; None when it does not just wait."""
+
+    def is_noticed(self) -> bool:
+        """Whether it knows how late it is."""
 
     def abandon(self) -> None:
         """End it, however far it is."""
@@ -148,6 +158,10 @@ class _SingleSend:
         )
         return None if is_busy else until
 
+    def is_noticed(self) -> bool:
+        until = self._until
+        return until is not None and until > self._clocks.now() and self._events.empty()
+
     def abandon(self) -> None:
         self._is_abandoned = True
         self._host.close()
@@ -166,6 +180,7 @@ class _Rows:
     ) -> None:
         self._rows = rows
         self._told = told
+        self._clocks = clocks
         self._loop = ManualLoop(clocks.manual)
         self._batch = Batch(client, self, clock=clocks.now, sleep=clocks.sleep, **more)
         self.results: list[Result] = []
@@ -201,6 +216,11 @@ class _Rows:
         if is_busy or None in waits or waits != self._waits():
             return None
         return min((until for until in waits if until is not None), default=None)
+
+    def is_noticed(self) -> bool:
+        now = self._clocks.now()
+        has_rows = all(until is not None and until > now for until in self._waits())
+        return has_rows and not self._loop.posted
 
     def abandon(self) -> None:
         with suppress(RuntimeError):  # it has ended
@@ -239,6 +259,7 @@ class _Running:
         self._sandbox = sandbox
         self._clocks = clocks
         self._command = command
+        clocks.is_noticed = lambda: self.is_over or command.is_noticed()
         self._thread = threading.Thread(target=command.run, daemon=True)
         self._thread.start()
 
