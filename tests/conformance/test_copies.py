@@ -27,6 +27,10 @@ from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, Run, Spending, TimedNetwork
 from tests.schema import check_paid
 
+from .conftest import in_both_ways
+
+pytestmark = in_both_ways
+
 Start = Callable[..., TimedNetwork]
 
 AMOUNT_MSAT = 7_000
