@@ -2,28 +2,58 @@
 # make test   set up, and run the tests
 # make check  set up, and run the linters and the type checker
 #
+# make test-all       the tests on every Python that is found, 3.10 to 3.14
+# make test-3.12      the tests on one of them
+# make test-lowest    the tests on the oldest of them, with the lowest versions
+#                     that pyproject.toml allows
+# make release-check  whether this can be released: versions, files, builds
+#
 # make completions  write completions/ anew, with the click that is installed
 # make session      run the demo, and put what it prints into README.md
+# make lock         write requirements.lock and constraints.txt anew
 #
 # PYTHON=python3.12 takes another Python; ARGS='-k man' goes to pytest, which
 # runs two tests at a time.
-# Everything is installed into .venv; after the first time no network is needed.
+# Everything is installed into .venv (.venv-3.12, .venv-lowest); after the first
+# time no network is needed.
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Those that start; the name alone may be a stub of a version manager.
+PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13 3.14; do \
+	python$$version -c "" 2>/dev/null && echo $$version; done; true)
+OLDEST = $(firstword $(PYTHONS))
+PYTEST = -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+PIP = -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check format completions session clean
+.PHONY: demo test test-all test-lowest check format completions session lock release-check clean
 
 demo: .venv/installed
 	$(BIN)/sendinvoice-sandbox demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python $(PYTEST)
+
+test-all:
+	@test -n "$(PYTHONS)" || { echo "no python3.10 to python3.14 on PATH"; exit 1; }
+	@echo "Found: Python $(PYTHONS)"
+	@$(MAKE) --no-print-directory $(addprefix test-,$(PYTHONS))
+
+test-3.%: .venv-3.%/installed
+	@.venv-3.$*/bin/python --version
+	.venv-3.$*/bin/python $(PYTEST)
+
+test-lowest: .venv-lowest/installed
+	@.venv-lowest/bin/python --version
+	.venv-lowest/bin/python $(PYTEST)
 
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v zizmor >/dev/null; then zizmor --offline --quiet --pedantic .github; \
+	else echo "zizmor is not installed: the workflows are not linted"; fi
+	@if command -v actionlint >/dev/null; then actionlint; fi
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -37,8 +67,37 @@ session: .venv/installed
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP) install --editable '.[dev]'
 	touch $@
 
+.venv-3.%/installed: pyproject.toml
+	python3.$* -m venv .venv-3.$*
+	.venv-3.$*/bin/python $(PIP) install --editable '.[dev]'
+	touch $@
+
+.venv-lowest/installed: pyproject.toml .venv/installed
+	@test -n "$(OLDEST)" || { echo "no python3.10 to python3.14 on PATH"; exit 1; }
+	python$(OLDEST) -m venv .venv-lowest
+	$(BIN)/python -m tests.packaging.lowest $(OLDEST) > .venv-lowest/constraints
+	.venv-lowest/bin/python $(PIP) install --constraint .venv-lowest/constraints --editable '.[dev]'
+	touch $@
+
+# Needs uv, and the network. Both files hold for every Python.
+COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header pyproject.toml
+lock:
+	{ echo "# What the command runs with, by hash. To install just these:"; \
+	  echo "#     python -m pip install --require-hashes -r requirements.lock"; \
+	  echo "#     python -m pip install --no-deps sendinvoice"; \
+	  echo "# Made by make lock; constraints.txt is for developing."; \
+	  $(COMPILE) --generate-hashes; } > requirements.lock
+	{ echo "# The versions that the tests were last run with. To develop with just these:"; \
+	  echo "#     python -m pip install -c constraints.txt -e '.[dev]'"; \
+	  echo "# Made by make lock; requirements.lock is for installing."; \
+	  $(COMPILE) --extra dev --no-annotate; } > constraints.txt
+
+# TAG=v1.2.3 checks that this is the release of that tag.
+release-check: .venv/installed
+	$(BIN)/python -m tests.packaging.release $(if $(TAG),--tag $(TAG))
+
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-3.* .venv-lowest build dist

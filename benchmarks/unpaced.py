@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from sendinvoice_cli import batch, cli
+from sendinvoice_cli import batch, cli, waiting
 from sendinvoice_cli.pacing import INTERVAL, Pacer
 
 
@@ -24,7 +24,7 @@ def main(interval: float, copies: str, args: tuple[str, ...]) -> None:
     batch.run = partial(batch.run, pacer=Pacer(interval=interval))
     if copies:
         intervals = tuple(float(each) for each in copies.split(","))
-        batch.COPY_INTERVALS = intervals  # type: ignore[assignment, attr-defined]
+        waiting.COPY_INTERVALS = intervals  # type: ignore[assignment]
     started = time.perf_counter()
     status = cli.run(list(args))
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -18,6 +18,7 @@ from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
+from tests.requests_builder import request_string
 
 _PAID = {
     "label": "a label",
@@ -37,11 +38,18 @@ class _Sending:
         self.outcome = Outcome(_PAID)
         self.do: Callable[[Any], None] = lambda _progress: None
 
-    def __call__(self, request: Request, client: Client, progress: Any) -> Outcome:
+    def __call__(
+        self, request: Request, client: Client, progress: Any, *, settled: Callable[[], None]
+    ) -> Outcome:
         self.requests.append(request)
         self.clients.append(client)
         self.do(progress)
+        settled()
         return self.outcome
+
+    def run(self, args: list[str]) -> int:
+        """Run the command with this in the place of send.send()."""
+        return cli.run(args, sender=self)
 
 
 @pytest.fixture(autouse=True)
@@ -59,14 +67,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def sending(monkeypatch: pytest.MonkeyPatch) -> _Sending:
-    sending = _Sending()
-    monkeypatch.setattr("sendinvoice_cli.send.send", sending)
-    return sending
+def sending() -> _Sending:
+    return _Sending()
 
 
 def _request(sending: _Sending, *args: str) -> Request:
-    assert cli.run(["lnr1qq", "a label", *args]) == ExitStatus.PAID
+    assert sending.run(["lnr1qq", "a label", *args]) == ExitStatus.PAID
     return sending.requests[-1]
 
 
@@ -74,7 +80,7 @@ def _request(sending: _Sending, *args: str) -> Request:
 
 
 def test_positionals_in_the_order_of_the_rpc(sending: _Sending) -> None:
-    assert cli.run(["lnr1qq", "a label", "1sat", "60", "3"]) == 0
+    assert sending.run(["lnr1qq", "a label", "1sat", "60", "3"]) == 0
     assert sending.requests == [Request("lnr1qq", "a label", 1000, 60, 3)]
 
 
@@ -96,7 +102,7 @@ def test_flags(sending: _Sending, flag: str) -> None:
 
 
 def test_a_label_of_any_text(sending: _Sending) -> None:
-    assert cli.run(["--", "lnr1qq", "--label [b]\x1b\n"]) == 0
+    assert sending.run(["--", "lnr1qq", "--label [b]\x1b\n"]) == 0
     assert sending.requests[0].label == "--label [b]\x1b\n"
 
 
@@ -107,7 +113,7 @@ def test_request_on_standard_input(
     sending: _Sending, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    assert cli.run(["-", "a label"]) == 0
+    assert sending.run(["-", "a label"]) == 0
     assert sending.requests[0].invreq.strip() == text.strip()
 
 
@@ -118,7 +124,7 @@ def test_too_much_on_standard_input(
     """What is too long stays too long: it must not be cut into a request that is not."""
     text = before + "q" * (string.MAX_LENGTH + 50)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    cli.run(["-", "a label"])
+    sending.run(["-", "a label"])
     assert all(len(request.invreq) > string.MAX_LENGTH for request in sending.requests)
 
 
@@ -247,7 +253,7 @@ def test_usage_errors(
     message: str,
     json_option: list[str],
 ) -> None:
-    assert cli.run([*json_option, *args]) == ExitStatus.USAGE
+    assert sending.run([*json_option, *args]) == ExitStatus.USAGE
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err
@@ -297,7 +303,7 @@ def test_failures_are_results(
 ) -> None:
     failure = error("what \x1b[31m happened", hint="what to do", data={"error": "\x1b[31m"})
     sending.outcome = Outcome({"label": "a label", "bolt12": "lni1qq"}, failure)
-    assert cli.run(["lnr1qq", "a label", "--json"]) == error.exit_status
+    assert sending.run(["lnr1qq", "a label", "--json"]) == error.exit_status
     captured = capsys.readouterr()
     assert captured.err == ("sendinvoice: what \\x1b[31m happened\n  hint: what to do\n")
     assert captured.out.count("\n") == 1
@@ -316,14 +322,14 @@ def test_failures_are_results(
 
 
 def test_success_as_json(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["lnr1qq", "a label", "--json"]) == 0
+    assert sending.run(["lnr1qq", "a label", "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {**_PAID, "exit_code": 0, "error": None}
     assert captured.err == ""
 
 
 def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["lnr1qq", "a label"]) == 0
+    assert sending.run(["lnr1qq", "a label"]) == 0
     captured = capsys.readouterr()
     assert "1.5 sat (1,500 msat)" in captured.out
     assert _PAID["bolt12"] in captured.out.splitlines()
@@ -334,16 +340,16 @@ def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("option", ["-q", "--quiet"])
 def test_quiet(sending: _Sending, capsys: pytest.CaptureFixture[str], option: str) -> None:
     sending.do = lambda progress: progress.warn("a warning")
-    assert cli.run(["lnr1qq", "a label", option]) == 0
+    assert sending.run(["lnr1qq", "a label", option]) == 0
     assert capsys.readouterr() == ("", "")
     sending.outcome = Outcome(_PAID, errors.TimedOutError("not paid"))
-    assert cli.run(["lnr1qq", "a label", option]) == ExitStatus.TIMED_OUT
+    assert sending.run(["lnr1qq", "a label", option]) == ExitStatus.TIMED_OUT
     assert capsys.readouterr() == ("", "sendinvoice: not paid\n")
 
 
 def test_warnings_go_to_stderr(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
     sending.do = lambda progress: progress.warn("a \x1b[31m warning", "a hint")
-    assert cli.run(["lnr1qq", "a label", "--json"]) == 0
+    assert sending.run(["lnr1qq", "a label", "--json"]) == 0
     captured = capsys.readouterr()
     assert captured.err == "sendinvoice: warning: a \\x1b[31m warning\n  hint: a hint\n"
     assert json.loads(captured.out)["status"] == "paid"
@@ -370,7 +376,7 @@ def test_colour(
     with pytest.MonkeyPatch.context() as patch:
         if no_color is not None:
             patch.setenv("NO_COLOR", no_color)
-        assert cli.run(["lnr1qq", "a label", "--color", color]) == 0
+        assert sending.run(["lnr1qq", "a label", "--color", color]) == 0
     # Green, not only bold: that is what NO_COLOR by itself would have left.
     shown = capsys.readouterr().out
     assert ("32m" in shown) is coloured
@@ -396,7 +402,7 @@ def test_signals(
     status: ExitStatus,
 ) -> None:
     sending.do = lambda _progress: os.kill(os.getpid(), number)
-    assert cli.run(["lnr1qq", "a label"]) == status
+    assert sending.run(["lnr1qq", "a label"]) == status
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Traceback" not in captured.err
@@ -404,9 +410,11 @@ def test_signals(
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
-def test_main_exits_with_the_status(sending: _Sending, monkeypatch: pytest.MonkeyPatch) -> None:
-    sending.outcome = Outcome(_PAID, errors.NoRouteError("no route"))
-    monkeypatch.setattr(sys, "argv", ["sendinvoice", "lnr1qq", "a label", "--json"])
+def test_main_exits_with_the_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nothing")
+    monkeypatch.setattr(
+        sys, "argv", ["sendinvoice", request_string(), "a label", "--json", "--rpc-file", nowhere]
+    )
     with pytest.raises(SystemExit) as leaving:
         cli.main()
-    assert leaving.value.code == 13
+    assert leaving.value.code == ExitStatus.UNREACHABLE

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from .answer import answer, unexpected
@@ -35,31 +36,47 @@ from .request import Request
 from .rows import Row
 from .workers import Workers
 
-#: Threads that call lightningd, each over one connection at a time; and more of them that search
-#: for routes, since a connection to a payer may take minutes.
-THREADS = 4
-SEEKERS = 2
-#: Rows that are prepared before their turn to be sent.
-MAX_UNSENT = 100
-#: Rows that wait for an earlier one with the same label.
-MAX_REPEATED = 1000
-#: Rows that are under way at all.
-MAX_ROWS = 2000
 #: Seconds of one wait of a row. Event loops refuse to look years ahead.
 MAX_WAIT_SECONDS = 3600
+#: And the shortest wait for a turn: a clock that tells UNIX seconds is little finer.
+MIN_WAIT_SECONDS = 0.001
 
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How much a batch does at once.
+
+    :param threads: that call lightningd, each over one connection at a time.
+    :param seekers: more of them, that search for routes; since a connection to a payer may take
+        minutes, there are even more while all of these are stuck.
+    :param unsent: rows that are prepared before their turn to be sent.
+    :param repeated: rows that wait for an earlier one with the same label.
+    :param rows: that are under way at all.
+    """
+
+    threads: int = 4
+    seekers: int = 2
+    unsent: int = 100
+    repeated: int = 1000
+    rows: int = 2000
+
+
 def run(
-    rows: Iterator[Row], client: Client, reporter: Reporter, *, pacer: Pacer | None = None
+    rows: Iterator[Row],
+    client: Client,
+    reporter: Reporter,
+    *,
+    pacer: Pacer | None = None,
+    limits: Limits | None = None,
 ) -> ExitStatus:
     """Answer every row, and wait for how each ends.
 
     :raises UnreachableError: no lightningd; nothing was read.
     :raises UsageError: the file is not a batch, or stops being one.
     """
-    batch = _Batch(client, reporter, pacer or Pacer())
+    batch = Batch(client, reporter, pacer=pacer, limits=limits)
     batch.link.open()
     return asyncio.run(batch.run(rows))
 
@@ -73,15 +90,30 @@ def exit_status(paid: int, failures: set[ExitStatus]) -> ExitStatus:
     return next(iter(failures)) if len(failures) == 1 else ExitStatus.ERROR
 
 
-class _Batch:
-    """What the rows of a batch share."""
+class Batch:
+    """What the rows of a batch share. Its pace is kept by the time of the event loop.
 
-    def __init__(self, client: Client, reporter: Reporter, pacer: Pacer) -> None:
+    :param clock: UNIX seconds.
+    :param sleep: seconds, between attempts to reach a lightningd that is gone.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        reporter: Reporter,
+        *,
+        pacer: Pacer | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.reporter = reporter
-        self.link = Link(client, self._tell, reporter)
+        self.clock = clock
+        self.link = Link(client, self._tell, reporter, clock=clock, sleep=sleep)
+        self._limits = limits or Limits()
         #: `pacer` schedules rows; `gate` checks again at the moment of sending.
-        self.pacer = pacer
-        self.gate = pacer.anew()
+        self.pacer = pacer or Pacer()
+        self.gate = self.pacer.anew()
         #: When each message was handed to lightningd that it has not taken yet.
         self.in_flight: list[float] = []
         self.interruption: InterruptedBySignalError | None = None
@@ -98,17 +130,19 @@ class _Batch:
         self.total: int | None = None
 
     async def run(self, rows: Iterator[Row]) -> ExitStatus:
-        self.workers = Workers(THREADS)
-        self.seekers = Workers(SEEKERS, may_grow=True)
-        self.unsent = asyncio.Semaphore(MAX_UNSENT)
-        self.repeated = asyncio.Semaphore(MAX_REPEATED)
-        self.sending = asyncio.Semaphore(THREADS)
-        self.under_way = asyncio.Semaphore(MAX_ROWS)
+        """Answer every row; the link must be open."""
+        limits = self._limits
+        self.workers = Workers(limits.threads)
+        self.seekers = Workers(limits.seekers, may_grow=True)
+        self.unsent = asyncio.Semaphore(limits.unsent)
+        self.repeated = asyncio.Semaphore(limits.repeated)
+        self.sending = asyncio.Semaphore(limits.threads)
+        self.under_way = asyncio.Semaphore(limits.rows)
         self.feeding = asyncio.Lock()
-        reading = asyncio.create_task(self._read(rows))
-        self._catch_signals(reading)
+        self.reading = asyncio.create_task(self._read(rows))
+        self._catch_signals()
         try:
-            await reading
+            await self.reading
         except asyncio.CancelledError:
             for task in self.tasks:
                 task.cancel()
@@ -126,7 +160,15 @@ class _Batch:
             return self.interruption.exit_status
         return exit_status(self.paid, self.failures)
 
-    def _catch_signals(self, reading: asyncio.Task[None]) -> None:
+    def interrupt(self, interruption: InterruptedBySignalError) -> None:
+        """Send nothing more, and report the rows whose invoice exists."""
+        self.interruption = interruption
+        self.reading.cancel()
+
+    def _catch_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            # Python handles signals nowhere else.
+            return
         loop = asyncio.get_running_loop()
         kinds: dict[signal.Signals, type[InterruptedBySignalError]] = {
             signal.SIGINT: InterruptedBySignalError,
@@ -134,12 +176,11 @@ class _Batch:
         }
 
         def interrupt(kind: type[InterruptedBySignalError]) -> None:
-            self.interruption = kind("interrupted")
             for number in kinds:
                 # A second signal ends the process at once.
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_DFL)
-            reading.cancel()
+            self.interrupt(kind("interrupted"))
 
         for number, kind in kinds.items():
             loop.add_signal_handler(number, interrupt, kind)
@@ -149,7 +190,7 @@ class _Batch:
     async def _read(self, rows: Iterator[Row]) -> None:
         """Begin with each row as it comes, and wait for the last to end."""
         queue: asyncio.Queue[Row | SendInvoiceError | None] = asyncio.Queue()
-        places = threading.Semaphore(MAX_UNSENT)
+        places = threading.Semaphore(self._limits.unsent)
 
         def read() -> None:
             end: SendInvoiceError | None = None
@@ -206,10 +247,10 @@ class _Batch:
             known = {} if row.label is None else {"label": row.label}
             self._report(Result(row.number, row.line, Outcome(known, row.error)))
             return
+        if earlier is not None:
+            await asyncio.wait([earlier])
         host = _RowHost(self, row.request, self.reporter.for_row(row.number), slots)
         try:
-            if earlier is not None:
-                await asyncio.wait([earlier])
             outcome = await answer(host.exchange, host)
         finally:
             host.end()
@@ -263,7 +304,7 @@ class _RowHost:
     """The host of one row: what blocks goes to threads, and waiting leaves the loop to others."""
 
     def __init__(
-        self, batch: _Batch, request: Request, progress: Progress, slots: asyncio.Semaphore
+        self, batch: Batch, request: Request, progress: Progress, slots: asyncio.Semaphore
     ) -> None:
         self.link = batch.link
         self.progress = progress
@@ -273,10 +314,12 @@ class _RowHost:
         self._heard: list[Change | Reply] = []
         self._is_awake = False
         self._waiter: asyncio.Future[None] | None = None
+        #: Until when it waits (UNIX seconds); None while it does something.
+        self.waits_until: float | None = None
         batch.hosts.add(self)
 
     def now(self) -> float:
-        return time.time()
+        return self._batch.clock()
 
     async def call(self, step: Callable[[], _T]) -> _T:
         return await self._suspend(self._batch.workers.begin(step))
@@ -290,6 +333,7 @@ class _RowHost:
         if not self._is_awake:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
+            self.waits_until = until
             # Longer waits than that are waited for again.
             seconds = min(max(until - self.now(), 0), MAX_WAIT_SECONDS)
             timer = loop.call_later(seconds, self.wake)
@@ -303,6 +347,7 @@ class _RowHost:
     def wake(self) -> None:
         """Have the row look at what has changed."""
         self._is_awake = True
+        self.waits_until = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -316,7 +361,7 @@ class _RowHost:
         return heard
 
     def turn_at(self, route: Route, before: float) -> float | None:
-        now = time.monotonic()
+        now = _monotonic()
         links, size = _links(route), self.exchange.packet_size(route)
         at = self.now() + self._batch.pacer.turn(links, now, size) - now
         if at >= before:
@@ -327,7 +372,7 @@ class _RowHost:
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
         batch, links, size = self._batch, _links(route), self.exchange.packet_size(route)
         async with batch.sending:
-            now = time.monotonic()
+            now = _monotonic()
             is_slow = any(now - since > INTERVAL for since in batch.in_flight)
             seconds = INTERVAL if is_slow else batch.gate.turn(links, now, size) - now
             if seconds <= 0:
@@ -337,13 +382,13 @@ class _RowHost:
                     is_sent = await self.call(transmit)
                 finally:
                     batch.in_flight.remove(now)
-                    if time.monotonic() - now > INTERVAL:
+                    if _monotonic() - now > INTERVAL:
                         # lightningd may have taken it only at the end of that time.
-                        batch.gate.reserve(links, time.monotonic(), size)
+                        batch.gate.reserve(links, _monotonic(), size)
                 if is_sent:
                     self._release()
                 return is_sent
-        await self.wait(self.now() + seconds)
+        await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
         return None
 
     async def follow(self) -> None:
@@ -377,3 +422,7 @@ class _RowHost:
 
 def _links(route: Route) -> list[PacedLink]:
     return links_of(route.nodes, leads_on=route.leads_on)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
 from click.core import ParameterSource
@@ -23,8 +23,22 @@ from .render import lines
 
 if TYPE_CHECKING:
     from .node.client import Client
+    from .outcome import Outcome, Progress
     from .render.progress import PlainProgress, TerminalProgress
     from .request import Request
+
+    class Sender(Protocol):
+        """Answers a single request: send.send()."""
+
+        def __call__(
+            self,
+            request: Request,
+            client: Client,
+            progress: Progress,
+            *,
+            settled: Callable[[], None],
+        ) -> Outcome: ...
+
 
 #: lnr1… strings longer than that are refused; so much is read from stdin at most.
 _MAX_STDIN = 64 * 1024 + 1
@@ -349,12 +363,14 @@ def _run(parameters: Parameters) -> ExitStatus:
 
 def _run_single(parameters: Parameters, request: Request) -> ExitStatus:
     client = parameters.client()
+    sender: Sender | None = click.get_current_context().obj
+    if sender is None:
+        from . import send
 
-    from . import send
-
+        sender = send.send
     progress = parameters.progress()
     try:
-        outcome = send.send(request, client, progress, settled=signals.finish)
+        outcome = sender(request, client, progress, settled=signals.finish)
     finally:
         progress.close()
     result = outcome.as_json()
@@ -476,12 +492,15 @@ def _print_call(method: str, seconds: float, failure: str | None) -> None:
     lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")
 
 
-def run(args: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
+def run(args: list[str] | None = None, *, sender: Sender | None = None) -> int:
+    """Run the command and return its exit status.
+
+    :param sender: answers a single request, by default send.send().
+    """
     _prepare_streams()
     signals.interrupt()
     try:
-        status = command.main(args=args, prog_name="sendinvoice", standalone_mode=False)
+        status = command.main(args=args, prog_name="sendinvoice", standalone_mode=False, obj=sender)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.UsageError as error:

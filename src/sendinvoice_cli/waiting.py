@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from .bolt12.verdict import Verdict
-from .exchange.copies import Copies
-from .node.invoices import StoredInvoice
+
+if TYPE_CHECKING:
+    from .exchange.copies import Copies
+    from .node.invoices import StoredInvoice
 
 #: Seconds from one copy to the next while nothing is heard; the last interval goes on. A payer
 #: that has the invoice answers or pays within seconds.
 COPY_INTERVALS = (8, 16, 32, 60)
 #: Seconds from "I could not pay" to the next copy; the last interval goes on.
 RETRY_INTERVALS = (3, 6, 12, 24, 48, 60)
-#: Seconds without copies once the payer says that it is paying: lightningd tries for 60.
-IN_PROGRESS_SECONDS = 60
+#: Seconds without copies once the payer says that it is paying: lightningd tries for 60, and may
+#: give up without a word.
+IN_PROGRESS_SECONDS = 70
 #: Seconds before the deadline in which no other copy is sent: the payer needs time to pay.
 LAST_COPY_BEFORE = 5
 #: Seconds past the deadline in which lightningd may still say how it ended.

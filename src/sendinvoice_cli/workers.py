@@ -27,6 +27,8 @@ class Workers:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._may_grow = may_grow
         self._threads = count
+        #: How many functions were begun, and have not ended.
+        self.pending = 0
         self._finished = 0
         self._look: asyncio.TimerHandle | None = None
         for _ in range(count):
@@ -54,12 +56,14 @@ class Workers:
                 failure = raised
             self.post(self._settle, future, result, failure)
 
+        self.pending += 1
         self._queue.put(work)
         if self._may_grow and self._look is None:
             self._look_later()
         return future
 
     def _settle(self, future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
+        self.pending -= 1
         self._finished += 1
         if future.cancelled():
             return

@@ -49,11 +49,25 @@ class Page:
         """What the footer says: name and version."""
         return next(_words(line)[1] for line in self.lines if line.startswith(".Os"))
 
+    def subsections(self, title: str) -> dict[str, list[str]]:
+        """The lines of each subsection of a section, by its heading."""
+        found: dict[str, list[str]] = {}
+        for line in self.section(title):
+            if line.startswith(".Ss "):
+                found[line[4:]] = []
+            elif found:
+                found[next(reversed(found))].append(line)
+        return found
+
     def introduced_flags(self) -> list[Flag]:
         """The options that have an item of a list."""
+        return self.flags_of(self.lines)
+
+    def flags_of(self, lines: list[str]) -> list[Flag]:
+        """The options that have an item of a list in these lines."""
         return [
             flag
-            for line in self.lines
+            for line in lines
             if line.startswith(".It Fl ")
             for flag in _flags(_words(line)[1:])
         ]

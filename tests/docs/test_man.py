@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+from itertools import takewhile
 
 import click
 import pytest
 
 from sendinvoice_cli import __version__, cli
 from sendinvoice_cli.errors import ExitStatus
+from sendinvoice_cli.help import Group
 from sendinvoice_cli.request import DEFAULT_TIMEOUT, MAX_TIMEOUT
 from sendinvoice_cli.rows import COLUMNS
 from sendinvoice_cli.sandbox import cli as sandbox_cli
@@ -73,6 +75,21 @@ def test_no_other_option_is_mentioned(name: str) -> None:
     assert Page(name).mentioned_flags() - others <= known
 
 
+def test_options_stand_in_the_groups_of_the_help() -> None:
+    page = Page("sendinvoice")
+    groups = page.subsections("OPTIONS")
+    assert list(groups) == [group.value for group in Group]
+    for title, flags in groups.items():
+        expected = {
+            name
+            for param in cli.command.params
+            if isinstance(param, click.Option) and getattr(param, "group", None) is Group(title)
+            for name in param.opts
+        }
+        found = {flag.name for flag in page.flags_of(flags)} - _HELP
+        assert found == expected, title
+
+
 def test_arguments_in_their_order() -> None:
     page = Page("sendinvoice")
     arguments = [
@@ -131,6 +148,20 @@ def test_json_fields() -> None:
     }
     of_batches = {"row", "line"}
     assert documented == set(SCHEMA["properties"]) | of_batches
+
+
+def test_json_fields_of_the_request() -> None:
+    lines = Page("sendinvoice").section("JSON FIELDS")
+    behind = lines[lines.index(".It Li request") + 1 :]
+    item = takewhile(lambda line: not line.startswith(".It "), behind)
+    documented = {
+        word.rstrip(",")
+        for line in item
+        if line.startswith(".Li ")
+        for word in line.split()[1:]
+        if word not in (",", ".")
+    }
+    assert documented == set(SCHEMA["properties"]["request"]["properties"])
 
 
 def test_json_data_of_errors() -> None:

@@ -16,11 +16,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,11 +110,13 @@ class Result:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON object on stdout."""
+        """The one JSON object on stdout; that of a batch without its place in it."""
         lines = self.stdout.splitlines()
         assert len(lines) == 1, f"{len(lines)} lines on stdout: {self}"
         loaded = json.loads(lines[0])
         assert isinstance(loaded, dict)
+        if "row" in loaded:
+            assert (loaded.pop("row"), loaded.pop("line")) == (1, 1)
         return loaded
 
 
@@ -130,6 +133,7 @@ class Network(ABC):
 
     :param name: what it is made of, with its version.
     :param version: of the lightningd that it is, or that it acts like: (26, 6).
+    :param in_batch: commands that answer a request do so as batches of one row.
     """
 
     name: str
@@ -138,6 +142,7 @@ class Network(ABC):
     router: Node
     receiver: Node
     hermit: Node
+    in_batch: bool = field(default=False, kw_only=True)
 
     @abstractmethod
     def hushed(self, request: str | None = None) -> AbstractContextManager[Mailbox]:
@@ -172,22 +177,56 @@ class Network(ABC):
         stdin: str | None = None,
     ) -> Result:
         """Run the command as a process of its own, as the receiver; see :func:`run`."""
+        if self.in_batch:
+            args, stdin = in_batch(args)
         return run(*self.as_receiver(), *args, env=env, timeout=timeout, stdin=stdin)
 
     def start(self, *args: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start the command like :meth:`run`, and leave it to itself."""
-        return subprocess.Popen(
-            command_line(*self.as_receiver(), *args),
-            env=environment(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self.popen(*args, stdout=subprocess.PIPE, env=env)
+
+    def popen(
+        self, *args: object, stdout: int, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start the command.
+
+        :param stdout: a descriptor, or subprocess.PIPE.
+        """
+        with tempfile.TemporaryFile("w+") as stdin:
+            if self.in_batch:
+                args, rows = in_batch(args)
+                stdin.write(rows)
+                stdin.seek(0)
+            return subprocess.Popen(
+                command_line(*self.as_receiver(), *args),
+                env=environment(env),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     def as_receiver(self) -> tuple[object, ...]:
         """The options by which the command finds the receiver."""
         return ("--lightning-dir", self.receiver.lightning_dir, "--network", CHAIN)
+
+
+def in_batch(args: tuple[object, ...]) -> tuple[tuple[object, ...], str]:
+    """Have a batch of one row answer the same request.
+
+    :param args: what a single send is given: the request, the label, an amount and ``--timeout``.
+    :returns: what a batch is given, and the row, which it reads from stdin.
+    """
+    options, row, values = ["--batch", "-"], {}, iter(args)
+    names = iter(("invreq", "label", "amount_msat"))
+    for value in values:
+        if value == "--timeout":
+            row["timeout"] = str(next(values))
+        elif str(value).startswith("-"):
+            options.append(str(value))
+        else:
+            row[next(names)] = str(value)
+    return tuple(options), json.dumps(row) + "\n"
 
 
 def run(

@@ -132,7 +132,7 @@ def network(directory: Path) -> Iterator[RealNetwork]:
         _open_channels(nodes, bitcoind)
         _leave_alone(nodes)
         roles = {role: node for role, node in nodes.items() if role != "recluse"}
-        yield RealNetwork(f"lightningd {said}", number, **roles, handles=handles)
+        yield RealNetwork(f"lightningd {said}", number, **roles, handles=handles, in_batch=False)
 
 
 def start_bitcoind(directory: Path, cleanup: ExitStack) -> Any:

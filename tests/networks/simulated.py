@@ -68,10 +68,13 @@ def topology(family: Family) -> Topology:
 
 
 @contextmanager
-def network(family: Family, shape: Topology | None = None) -> Iterator[SimulatedNetwork]:
+def network(
+    family: Family, shape: Topology | None = None, *, in_batch: bool = False
+) -> Iterator[SimulatedNetwork]:
     """Bring a network up, and down again.
 
     :param shape: with nodes of all ROLES but the recluse.
+    :param in_batch: commands are batches of one row.
     """
     with Sandbox(shape or topology(family)) as sandbox:
         roles = {
@@ -81,5 +84,9 @@ def network(family: Family, shape: Topology | None = None) -> Iterator[Simulated
         }
         number = tuple(int(part) for part in family.value[1:].split("."))
         yield SimulatedNetwork(
-            f"sandbox {family.value}", (number[0], number[1]), **roles, sandbox=sandbox
+            f"sandbox {family.value}",
+            (number[0], number[1]),
+            **roles,
+            sandbox=sandbox,
+            in_batch=in_batch,
         )

@@ -5,13 +5,13 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sendinvoice_cli.errors import ExitStatus, PayerError, SendInvoiceError
+from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.render.batch import BatchReport, open_output
 
 from .hostile import HOSTILE, SHOWN, harmless
@@ -19,32 +19,12 @@ from .hostile import HOSTILE, SHOWN, harmless
 _PAID = {"label": "one", "status": "paid", "amount_msat": 2000, "amount_received_msat": 2001}
 
 
-@dataclass(frozen=True)
-class _Result:
-    values: Mapping[str, Any]
-    error: SendInvoiceError | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        status = ExitStatus.PAID if self.error is None else self.error.exit_status
-        return {
-            "row": 3,
-            "line": 4,
-            **self.values,
-            "exit_code": status.value,
-            "error": None if self.error is None else self.error.as_json(),
-        }
+def _result(values: Mapping[str, Any], error: SendInvoiceError | None = None) -> Result:
+    return Result(3, 4, Outcome(values, error))
 
 
-def _refused(text: str = "too much") -> _Result:
-    return _Result({"label": text, "status": "unpaid", "amount_msat": 9000}, PayerError(text))
-
-
-@dataclass(frozen=True)
-class _Counts:
-    paid: int
-    failed: int
-    waiting: int
-    total: int | None
+def _refused(text: str = "too much") -> Result:
+    return _result({"label": text, "status": "unpaid", "amount_msat": 9000}, PayerError(text))
 
 
 # --- for people ---
@@ -52,8 +32,8 @@ class _Counts:
 
 def test_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     report = BatchReport()
-    report.result(_Result(_PAID))
-    report.result(_Result({"label": "two", "status": "dry-run", "amount_msat": 1000}))
+    report.result(_result(_PAID))
+    report.result(_result({"label": "two", "status": "dry-run", "amount_msat": 1000}))
     report.result(_refused())
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
@@ -65,7 +45,7 @@ def test_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     report = BatchReport()
-    for result in (_Result(_PAID), _Result(_PAID), _refused()):
+    for result in (_result(_PAID), _result(_PAID), _refused()):
         report.result(result)
     capsys.readouterr()
     report.close(summary=True)
@@ -85,7 +65,7 @@ def test_every_outcome_has_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     report = BatchReport()
     for status in failures:
         error = type("AnyError", (SendInvoiceError,), {"exit_status": status})("any")
-        report.result(_Result({"label": "any"}, error))
+        report.result(_result({"label": "any"}, error))
     report.close(summary=True)
     summary = capsys.readouterr().out
     assert all(f" (exit {status.value}) " in summary for status in failures)
@@ -94,7 +74,7 @@ def test_every_outcome_has_a_word(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("quiet", [False, True])
 def test_hostile_rows(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
     report = BatchReport(quiet=quiet)
-    report.result(_Result({**_PAID, "label": HOSTILE}))
+    report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
     report.result(_refused("x" * 1_000_000))
     report.warn(HOSTILE, HOSTILE)
@@ -107,7 +87,7 @@ def test_hostile_rows(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
 
 
 def test_hostile_steps_of_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    BatchReport(verbose=True).for_row(None).warn(HOSTILE, HOSTILE)
+    BatchReport(verbose=True).for_row(1).warn(HOSTILE, HOSTILE)
     assert harmless(capsys.readouterr().err).count(SHOWN) == 2
 
 
@@ -125,8 +105,8 @@ def test_hostile_rows_above_the_numbers(
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("COLUMNS", "1000")
     report = BatchReport(color=color)
-    report.counts(_Counts(paid=1, failed=2, waiting=3, total=None))
-    report.result(_Result({**_PAID, "label": HOSTILE}))
+    report.counts(Counts(paid=1, failed=2, waiting=3, total=None))
+    report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
     report.close(summary=True)
     shown = terminal.getvalue()

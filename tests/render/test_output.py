@@ -166,21 +166,28 @@ def test_hostile_lines(capsys: pytest.CaptureFixture[str]) -> None:
 # --- progress ---
 
 
-def _ask(text: str = "text") -> Ask:
+def _ask(text: str | None, absolute_expiry: int | None = 2**64 - 1) -> Ask:
     return Ask(
         amount_msat=1_500_000,
         description=text,
         issuer=text,
         payer_note=text,
-        payer_id=PAYER_ID,
-        expires_at=2**64 - 1,
+        payer_id=PAYER_ID.hex(),
+        absolute_expiry=absolute_expiry,
+        quantity=None,
+        quantity_max=None,
+        currency=None,
+        offer_amount=None,
+        bip_353_name=text,
+        signed=True,
+        paths=0,
     )
 
 
 def _report(progress: PlainProgress | TerminalProgress, text: str) -> None:
-    progress.asked(_ask(text))
+    progress.asked(_ask(text), 1_500_000)
     progress.step(text)
-    progress.routed(lambda: ["us", text])
+    progress.routed(["us", text])
     progress.warn(text, text)
     progress.waiting(0)
     progress.close()
@@ -209,13 +216,25 @@ def test_hostile_progress(capsys: pytest.CaptureFixture[str], make: Any, text: s
 
 def test_what_is_asked_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     progress = TerminalProgress()
-    progress.asked(_ask("[b]for[/b] me"))
-    progress.asked(Ask(1, None, None, None, PAYER_ID, None))
+    progress.asked(_ask("[b]for[/b] me"), 1_500_000)
+    progress.asked(_ask(None, None), 1)
     shown = capsys.readouterr().err
     first, second = shown.split(PAYER_ID.hex())[:2]
     assert first.count("[b]for[/b] me") == 3
     assert "0.001 sat (1 msat)" in second
     assert "None" not in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(3600 * 26 + 60, "(in 1d 2h)"), (-90, "(1m 30s ago)")]
+)
+def test_expiry_says_how_long_that_is_from_now(
+    capsys: pytest.CaptureFixture[str], seconds: int, shown: str
+) -> None:
+    progress = TerminalProgress(clock=lambda: 1_800_000_000)
+    progress.asked(_ask("text", 1_800_000_000 + seconds), 1)
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "expires" in each]
+    assert line.endswith(shown)
 
 
 def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,13 +246,13 @@ def test_a_log_file_has_warnings_alone(capsys: pytest.CaptureFixture[str]) -> No
     progress = PlainProgress()
     _report(progress, "text")
     assert capsys.readouterr().err == "sendinvoice: warning: text\n  hint: text\n"
-    # And no node was asked for its alias in vain.
-    assert progress.route is None
+    # And no node has to be asked for its alias.
+    assert not progress.wants_route
 
 
 @pytest.mark.parametrize(
     "progress", [PlainProgress(with_route=True), PlainProgress(verbose=True), TerminalProgress()]
 )
 def test_the_route_is_kept_for_the_result(progress: PlainProgress | TerminalProgress) -> None:
-    progress.routed(lambda: ["us", "the payer"])
+    progress.routed(["us", "the payer"])
     assert progress.route == ["us", "the payer"]

@@ -90,6 +90,8 @@ def test_a_payer_sends_another_amount(sandbox: Sandbox, sent_msat: int, status: 
     else:
         (text,) = refusals(sandbox)
         assert "incorrect_or_unknown_payment_details" in text
+        channels = call(sandbox, "bob", "listpeerchannels")["channels"]
+        assert [channel["to_us_msat"] for channel in channels] == [500_000_000, 500_000_000]
 
 
 def _pay(sandbox: Sandbox, times: int) -> list[str]:

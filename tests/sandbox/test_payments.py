@@ -195,14 +195,6 @@ def test_an_expired_invoice(sandbox: Sandbox, clock: ManualClock) -> None:
     assert refusals(sandbox) == ["Expired invoice"]
 
 
-def test_a_disabled_request(sandbox: Sandbox) -> None:
-    request = call(sandbox, "alice", "invoicerequest", amount=1000)
-    prepared = prepare(sandbox, request["bolt12"], "l")
-    call(sandbox, "alice", "disableinvoicerequest", invreq_id=request["invreq_id"])
-    deliver(sandbox, prepared)
-    assert refusals(sandbox) == ["invoice_request no longer available"]
-
-
 def test_an_invoice_that_the_receiver_has_deleted(sandbox: Sandbox) -> None:
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     call(sandbox, "carol", "delinvoice", label="l", status="unpaid")

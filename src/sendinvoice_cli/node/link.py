@@ -215,9 +215,10 @@ class Link:
         answer = self.client.call("listpeerchannels", reply_filter=_CHANNEL_FIELDS)
         return (each for each in answer["channels"] if each["state"] == "CHANNELD_NORMAL")
 
-    def _await_return(self) -> None:
+    def _await_change(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, or nobody waits for anything any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self.is_up)
+            self._changed.wait_for(lambda: condition() or self._is_closed)
 
     # --- invoices ---
 
@@ -229,7 +230,7 @@ class Link:
         """
 
         def run() -> None:
-            while True:
+            while not self._is_closed:
                 generation = self.generation
                 try:
                     for change in source():
@@ -240,7 +241,7 @@ class Link:
                     self.lose(UnreachableError(f"cannot follow invoices: {failure}"), generation)
                 else:
                     return
-                self._await_return()
+                self._await_change(lambda: self.is_up)
 
         self._spawn(run)
 
@@ -284,7 +285,9 @@ class Link:
 
     def close(self) -> None:
         """Nobody waits any more: end the helper's session where it would stay long."""
-        self._is_closed = True
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
         if self._session is not None and self._is_hearing and self.is_up:
             self._session.close(self.clock())
 
@@ -292,7 +295,7 @@ class Link:
         session = self._session
         assert session is not None
         restarts = HELPER_RESTARTS
-        while True:
+        while not self._is_closed:
             generation = self.generation
             try:
                 session.start()
@@ -300,7 +303,7 @@ class Link:
                 self._listen(session)
             except UnreachableError as lost:
                 self.lose(lost, generation)
-                self._await_return()
+                self._await_change(lambda: self.is_up)
                 restarts = HELPER_RESTARTS
             except HelperUnavailableError as failure:
                 if generation != self.generation:
@@ -310,18 +313,16 @@ class Link:
                     restarts -= 1
                 else:
                     self._stop_hearing(str(failure))
-                    with self._changed:
-                        self._changed.wait_for(lambda: self.generation > generation)  # noqa: B023
+                    self._await_change(lambda: self.generation > generation)  # noqa: B023
                     restarts = HELPER_RESTARTS
 
     def _listen(self, session: ReplySession) -> None:
-        while True:
+        while not self._is_closed:
             expected = self._expected
             for reply in session.listen():
                 self._tell(reply)
             # The helper waits for nothing now.
-            with self._changed:
-                self._changed.wait_for(lambda: self._expected > expected)  # noqa: B023
+            self._await_change(lambda: self._expected > expected)  # noqa: B023
 
     def _settle_hearing(self, is_hearing: bool) -> None:
         self._is_hearing = is_hearing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import lines
@@ -69,9 +70,13 @@ class TerminalProgress:
     """Lines that stay, and below them a countdown that does not.
 
     :param color: None to decide by the terminal.
+    :param clock: UNIX seconds.
     """
 
-    def __init__(self, *, color: bool | None = None) -> None:
+    def __init__(
+        self, *, color: bool | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._console = make_console(stderr=True, color=False if color is False else None)
         self._live: Live | None = None
         self.wants_route = True
@@ -86,7 +91,7 @@ class TerminalProgress:
             ("note", ask.payer_note),
             ("payer", ask.payer_id),
             ("name", ask.bip_353_name),
-            ("expires", _format_expiry(ask.absolute_expiry, time.time())),
+            ("expires", _format_expiry(ask.absolute_expiry, self._clock())),
         )
         rows = [("asking for", format_amount(amount_msat))]
         rows += [(name, printable(value)) for name, value in optional if value]
@@ -110,7 +115,7 @@ class TerminalProgress:
         spinner = Spinner("dots")
 
         def render() -> Spinner:
-            left = format_duration(max(until - time.time(), 0))
+            left = format_duration(max(until - self._clock(), 0))
             spinner.update(text=Text(f"Waiting for the payment, {left} left (Ctrl-C to stop)"))
             return spinner
 

@@ -1,4 +1,4 @@
-"""What can be made to go wrong, by tests. All of it may be asked for from any thread."""
+"""The faults that tests can ask for. Every method may be called from any thread."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,12 +199,8 @@ class Sandbox:
 
     def enable_channel(self, source: str, destination: str, enabled: bool) -> None:
         """Let payments leave through the channels of two nodes in one direction, or not."""
-
-        def enable() -> None:
-            for channel in self._between(source, destination):
-                channel.enabled[self.node_id(source)] = enabled
-
-        self._do(enable)
+        for channel in self._between(source, destination):
+            channel.enabled[self.node_id(source)] = enabled
 
     def open_channel(self, channel: ChannelSpec) -> None:
         """Open one more channel."""
@@ -211,9 +208,11 @@ class Sandbox:
 
     def widen_channel(self, one: str, other: str, amount_msat: int) -> None:
         """Add an amount to the first node's side of its first channel with the other."""
-        self._do(lambda: self._between(one, other)[0].widen(self.node_id(one), amount_msat))
 
-    # Inside
+        def widen() -> None:
+            self._between(one, other)[0].balances[self.node_id(one)] += amount_msat
+
+        self._do(widen)
 
     def _node(self, name: str) -> Node:
         return self._network.nodes[name]
@@ -239,9 +238,10 @@ class Sandbox:
         for node in self._network.nodes.values():
             node.network_dir.mkdir(parents=True, exist_ok=True)
             self._dispatchers[node.name] = Dispatcher(
-                self._network, node, self._stopper(node), self._observe
+                self._network, node, partial(self._stop_soon, node), self._observe
             )
-            self._log_to_file(node)
+            (node.lightning_dir / "log").open("a").close()
+            node.on_log = partial(self._note, node)
             await self._start_node(node)
 
     async def _stop(self) -> None:
@@ -273,34 +273,22 @@ class Sandbox:
             self._network.timers.run_due()
             await asyncio.sleep(_TICK_SECONDS)
 
-    def _stopper(self, node: Node) -> Callable[[], None]:
-        def stop() -> None:
-            # Later, so that the answer to the call goes out first.
-            self._loop.call_later(
-                _TICK_SECONDS, lambda: self._loop.create_task(self._stop_node(node))
-            )
-
-        return stop
-
     def _observe(self, node: str, method: str, phase: str) -> None:
         if self._observer is not None:
             self._observer(node, method, phase)
 
-    def _log_to_file(self, node: Node) -> None:
-        path = node.lightning_dir / "log"
+    def _stop_soon(self, node: Node) -> None:
+        # Later, so that the answer to the call goes out first.
+        self._loop.call_later(_TICK_SECONDS, lambda: self._loop.create_task(self._stop_node(node)))
 
-        def note(text: str) -> None:
-            self._events.append((node.name, text))
-            with path.open("a", encoding="utf-8") as log:
-                log.write(f"{self.clock():.3f} {text}\n")
-
-        path.open("a", encoding="utf-8").close()
-        node.on_log = note
+    def _note(self, node: Node, text: str) -> None:
+        self._events.append((node.name, text))
+        with (node.lightning_dir / "log").open("a", encoding="utf-8") as log:
+            log.write(f"{self.clock():.3f} {text}\n")
 
     def _note_failure(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if error is not None:
-            self._failures.append(error)
+        if "exception" in context:
+            self._failures.append(context["exception"])
 
 
 def lightning_options(sandbox: Sandbox, name: str) -> list[str]:

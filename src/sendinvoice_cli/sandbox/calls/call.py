@@ -1,4 +1,4 @@
-"""What a call is made of."""
+"""The parts of a call: its parameters, its function, and where it is made."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The node itself: getinfo, help, listconfigs, makesecret, notifications, plugin, stop."""
+"""The node itself: getinfo, help, listconfigs, makesecret, plugin, stop."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..model.network import BLOCKHEIGHT, address_json
-from ..model.node import NETWORK, RPC_FILE, Node
+from ..model.node import NETWORK, Node
 from ..rpc import parameters
 from ..rpc.errors import INVALID_PARAMS, UNKNOWN_METHOD, RpcError
 from ..rpc.parameters import optional, required
@@ -21,38 +21,25 @@ async def get_info(context: Context, _args: dict[str, Any]) -> Result:
     return {
         "id": node.id.hex(),
         "alias": node.alias,
-        "color": node.id[:3].hex(),
         "num_peers": len(network.peers(node.id)),
-        "num_pending_channels": 0,
         "num_active_channels": len(network.channels.of(node.id)),
-        "num_inactive_channels": 0,
         "address": [address_json(node)] if node.spec.has_address else [],
         "binding": [address_json(node)],
         "version": node.family.version,
         "blockheight": BLOCKHEIGHT,
         "network": NETWORK,
-        "fees_collected_msat": 0,
         "lightning-dir": str(node.network_dir),
         "our_features": node.features,
     }
 
 
-@call("listconfigs", optional("config", parameters.string))
-async def list_configs(context: Context, args: dict[str, Any]) -> Result:
+@call("listconfigs")
+async def list_configs(context: Context, _args: dict[str, Any]) -> Result:
     """Show settings."""
-    configs, wanted = _configs(context.node), args["config"]
-    if wanted is None:
-        return {"configs": configs}
-    if wanted not in configs:
-        raise parameters.bad_token("config", "Unknown config option", wanted)
-    return {"configs": {wanted: configs[wanted]}}
-
-
-def _configs(node: Node) -> dict[str, Any]:
+    node = context.node
     configs: dict[str, Any] = {
         "lightning-dir": {"value_str": str(node.lightning_dir), "source": "cmdline"},
         "network": {"value_str": NETWORK, "source": "cmdline"},
-        "rpc-file": {"value_str": RPC_FILE, "source": "default"},
         "alias": {"value_str": node.alias, "source": "cmdline"},
         "fetchinvoice-noconnect": {
             "set": node.spec.no_connect,
@@ -64,32 +51,13 @@ def _configs(node: Node) -> dict[str, Any]:
         configs["experimental-offers"] = {"set": True, "source": "cmdline"}
         if node.spec.onion_messages:
             configs["experimental-onion-messages"] = {"set": True, "source": "cmdline"}
-    return configs
+    return {"configs": configs}
 
 
-def _lenient_hex(value: Any) -> bytes | None:
-    """Bytes in hex; None for anything else."""
-    try:
-        return bytes.fromhex(value)
-    except (TypeError, ValueError):
-        return None
-
-
-@call("makesecret", optional("hex", _lenient_hex), optional("string", parameters.string))
+@call("makesecret", required("string", parameters.string))
 async def make_secret(context: Context, args: dict[str, Any]) -> Result:
     """Make 32 bytes that only this node can make."""
-    data, text = args["hex"], args["string"]
-    if data is not None and text is not None:
-        raise RpcError(INVALID_PARAMS, "Cannot have both hex and string")
-    if data is None and text is None:
-        raise RpcError(INVALID_PARAMS, "Must have either hex or string")
-    return {"secret": context.node.derive_secret(text.encode() if data is None else data).hex()}
-
-
-@call("notifications", required("enable", parameters.boolean))
-async def notifications(_context: Context, _args: dict[str, Any]) -> Result:
-    """Turn notifications on or off. The sandbox never sends any."""
-    return {}
+    return {"secret": context.node.derive_secret(args["string"].encode()).hex()}
 
 
 @call("stop")

@@ -11,7 +11,7 @@ from ...bolt12 import fields, invoice, signature
 from ...bolt12.invoice import BlindedPayinfo
 from ...bolt12.tlv import Record
 from ...onion import message
-from ..model.invoices import INDEXES, InvoiceBook, check_fields, known_fields, relative_expiry
+from ..model.invoices import INDEXES, Invoice, check_fields, known_fields, relative_expiry
 from ..model.node import Node
 from ..model.requests import CHAIN
 from ..rpc import parameters
@@ -19,7 +19,6 @@ from ..rpc.errors import INVALID_PARAMS, RpcError
 from ..rpc.parameters import optional, required
 from .call import Context, Result, call
 
-_SUBSYSTEMS = ("forwards", "sendpays", "invoices", "htlcs")
 #: Blocks that the last HTLC needs, on regtest.
 _FINAL_CLTV = 10
 #: Seconds that a BOLT 11 invoice lives by default: a week.
@@ -56,15 +55,15 @@ async def create(context: Context, args: dict[str, Any]) -> Result:
         records = known_fields(records)
     signed = sorted((*records, Record(fields.SIGNATURE, sig)))
     description = values.get(fields.OFFER_DESCRIPTION)
-    created = node.invoices.create(
+    created = Invoice(
         label=args["label"],
         invstring=invoice.encode(signed),
         preimage=args["preimage"],
         amount_msat=int.from_bytes(values[fields.INVOICE_AMOUNT], "big"),
         description=None if description is None else description.decode(),
-        relative_expiry=relative_expiry(values),
+        expires_at=int(context.network.clock()) + relative_expiry(values),
     )
-    return created.row()
+    return node.invoices.add(created).row()
 
 
 def _decode_unsigned(invstring: str) -> tuple[Record, ...]:
@@ -110,19 +109,20 @@ def _with_own_path(
 async def create_bolt11(context: Context, args: dict[str, Any]) -> Result:
     """Store an invoice that is not a BOLT 12 one. Its string only looks like BOLT 11."""
     invstring = f"lnbcrt1{secrets.token_hex(32)}"
-    created = context.node.invoices.create(
-        label=args["label"],
-        invstring=invstring,
-        preimage=secrets.token_bytes(32),
-        amount_msat=args["amount_msat"],
-        description=args["description"],
-        relative_expiry=args["expiry"],
+    created = context.node.invoices.add(
+        Invoice(
+            label=args["label"],
+            invstring=invstring,
+            preimage=secrets.token_bytes(32),
+            amount_msat=args["amount_msat"],
+            description=args["description"],
+            expires_at=int(context.network.clock()) + args["expiry"],
+        )
     )
     return {
         "payment_hash": created.payment_hash.hex(),
         "expires_at": created.expires_at,
         "bolt11": invstring,
-        "payment_secret": secrets.token_hex(32),
         "created_index": created.created_index,
     }
 
@@ -130,34 +130,21 @@ async def create_bolt11(context: Context, args: dict[str, Any]) -> Result:
 @call(
     "listinvoices",
     optional("label", parameters.label),
-    optional("invstring", parameters.string),
-    optional("payment_hash", parameters.sha256),
     optional("index", parameters.one_of(INDEXES, "unknown index")),
     optional("start", parameters.u64, 0),
     optional("limit", parameters.number),
 )
 async def list_invoices(context: Context, args: dict[str, Any]) -> Result:
     """Show invoices: all, one, or those from a value of an index on."""
-    label, invstring, payment_hash = (args[name] for name in ("label", "invstring", "payment_hash"))
-    if sum(value is not None for value in (label, invstring, payment_hash)) > 1:
-        raise RpcError(
-            INVALID_PARAMS,
-            "Can only specify one of {label}, {invstring}, {payment_hash} or {offer_id}",
-        )
     for name in ("start", "limit"):
         if args[name] and args["index"] is None:
             raise RpcError(INVALID_PARAMS, f"Can only specify {{{name}}} with {{index}}")
-    if invstring is not None:
-        try:
-            payment_hash = dict(invoice.decode(invstring))[fields.INVOICE_PAYMENT_HASH]
-        except (errors.MalformedError, KeyError):
-            raise RpcError(INVALID_PARAMS, "Invalid invstring") from None
     rows = [
-        row
+        row.row()
         for row in context.node.invoices.in_order(args["index"], args["start"])
-        if label in (None, row.label) and payment_hash in (None, row.payment_hash)
+        if args["label"] in (None, row.label)
     ]
-    return {"invoices": [row.row() for row in rows[: args["limit"]]]}
+    return {"invoices": rows[: args["limit"]]}
 
 
 @call("delinvoice", _LABEL, required("status", parameters.string))
@@ -174,18 +161,15 @@ async def wait_for_invoice(context: Context, args: dict[str, Any]) -> Result:
 
 @call(
     "wait",
-    required("subsystem", parameters.one_of(_SUBSYSTEMS, "unknown subsystem")),
+    required("subsystem", parameters.one_of(("invoices",), "unknown subsystem")),
     required("indexname", parameters.one_of(INDEXES, "unknown index")),
     required("nextvalue", parameters.u64),
 )
 async def wait(context: Context, args: dict[str, Any]) -> Result:
-    """Wait until an index reaches a value. Only the indexes of invoices ever grow."""
-    subsystem, index = args["subsystem"], args["indexname"]
-    book = context.node.invoices
-    if subsystem != "invoices":
-        book = InvoiceBook(context.network.clock, context.network.timers)
-    value, details = await book.wait_index(index, args["nextvalue"])
-    result = {"subsystem": subsystem, index: value}
+    """Wait until an index of the invoices reaches a value."""
+    index, node = args["indexname"], context.node
+    value, details = await node.invoices.wait_index(index, args["nextvalue"])
+    result: Result = {"subsystem": "invoices", index: value}
     if details is not None:
-        result["details" if context.node.family.documents_help else subsystem] = details
+        result["details" if node.family.documents_help else "invoices"] = details
     return result

@@ -30,9 +30,6 @@ _HOPS = required("hops", parameters.anything)
 async def create_onion(_context: Context, args: dict[str, Any]) -> Result:
     """Create an onion for a route."""
     hops = _read_onion_hops(args["hops"])
-    for at, hop in enumerate(hops):
-        if not _has_length(hop.payload):
-            raise RpcError(INVALID_PARAMS, f"hops[{at}] payload is not prefixed with length!")
     try:
         packet, secrets = sphinx.build(
             hops, args["onion_size"], args["assocdata"], args["session_key"]
@@ -59,7 +56,10 @@ def _read_onion_hops(given: Any) -> list[Hop]:
             if name not in hop:
                 raise RpcError(INVALID_PARAMS, f"Hop {at} does not have a {name}")
         key = parameters.read("hops", hop["pubkey"], parameters.pubkey)
-        hops.append(Hop(key, parameters.read("hops", hop["payload"], parameters.hex_bytes)))
+        payload = parameters.read("hops", hop["payload"], parameters.hex_bytes)
+        if not _has_length(payload):
+            raise RpcError(INVALID_PARAMS, f"hops[{at}] payload is not prefixed with length!")
+        hops.append(Hop(key, payload))
     return hops
 
 

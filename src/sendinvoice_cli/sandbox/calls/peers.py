@@ -13,12 +13,10 @@ from ..rpc.errors import INVALID_PARAMS, LIGHTNINGD, RpcError
 from ..rpc.parameters import optional, required
 from .call import Context, Result, call
 
-#: option_static_remotekey, option_anchors.
-_CHANNEL_TYPE_BITS = (12, 22)
 _NODE_ID = optional("id", parameters.node_id)
 
 
-@call("listpeers", _NODE_ID, optional("level", parameters.string))
+@call("listpeers", _NODE_ID)
 async def list_peers(context: Context, args: dict[str, Any]) -> Result:
     """Show who is connected, or has a channel with us."""
     network, node = context.network, context.node
@@ -71,10 +69,6 @@ def _own_channel(network: Network, node: Node, channel: Channel) -> dict[str, An
         "peer_id": other.hex(),
         "peer_connected": network.is_connected(node.id, other),
         "reestablished": network.is_reestablished(node.id, other),
-        "channel_type": {
-            "bits": list(_CHANNEL_TYPE_BITS),
-            "names": ["static_remotekey/even", "anchors/even"],
-        },
         "updates": {"local": update, "remote": update},
         "state": "CHANNELD_NORMAL",
         "short_channel_id": format_scid(channel.scid),
@@ -85,7 +79,6 @@ def _own_channel(network: Network, node: Node, channel: Channel) -> dict[str, An
             "local": format_scid(channel.aliases[node.id]),
             "remote": format_scid(channel.aliases[other]),
         },
-        "features": ["option_static_remotekey", "option_anchors"],
         "to_us_msat": channel.balances[node.id],
         "total_msat": channel.capacity_msat,
         **fees,
@@ -93,8 +86,6 @@ def _own_channel(network: Network, node: Node, channel: Channel) -> dict[str, An
         "our_reserve_msat": reserve,
         "spendable_msat": channel.sendable_msat(node.id),
         "receivable_msat": channel.sendable_msat(other),
-        "minimum_htlc_in_msat": 0,
-        "minimum_htlc_out_msat": 0,
         "maximum_htlc_out_msat": channel.htlc_maximum_msat,
         "htlcs": [],
     }

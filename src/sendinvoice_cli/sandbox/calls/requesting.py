@@ -25,7 +25,6 @@ from .call import Context, Result, call
     required("amount", parameters.msat),
     optional("description", parameters.string),
     optional("issuer", parameters.string),
-    optional("label", parameters.string),
     optional("absolute_expiry", parameters.u64),
     optional("single_use", parameters.boolean, True),
 )
@@ -40,9 +39,7 @@ async def create(context: Context, args: dict[str, Any]) -> Result:
     is_reachable = node.spec.has_address and context.network.channels.is_public_node(node.id)
     if node.family.makes_paths and not is_reachable:
         records = _with_path(context.network, node, records)
-    stored = _stored(node, records, args["single_use"], args["label"])
-    node.requests.add(stored)
-    return stored.row()
+    return _store(node, records, args["single_use"])
 
 
 def _with_path(network: Network, node: Node, records: tuple[Record, ...]) -> tuple[Record, ...]:
@@ -70,12 +67,11 @@ def _with_path(network: Network, node: Node, records: tuple[Record, ...]) -> tup
 @call(
     "createinvoicerequest",
     required("bolt12", parameters.string),
-    required("savetodb", parameters.boolean),
-    optional("recurrence_label", parameters.string),
+    optional("savetodb", parameters.boolean, True),
     optional("single_use", parameters.boolean, True),
 )
 async def sign(context: Context, args: dict[str, Any]) -> Result:
-    """Sign an invoice_request, and store it if asked to."""
+    """Sign and store an invoice_request. It is stored whatever ``savetodb`` says."""
     node = context.node
     try:
         given = tlv.decode_stream(string.decode(args["bolt12"], "lnr"))
@@ -94,25 +90,22 @@ async def sign(context: Context, args: dict[str, Any]) -> Result:
             raise parameters.bad_token("bolt12", reason, args["bolt12"])
     if values[fields.INVREQ_PAYER_ID] != node.id:
         raise RpcError(INVALID_PARAMS, "payer_id did not match invreq_metadata derivation")
-    stored = _stored(node, unsigned, args["single_use"], args["recurrence_label"])
-    if args["savetodb"]:
-        if node.requests.find(stored.id) is not None:
-            raise RpcError(LIGHTNINGD, "Could not create invoice_request!")
-        node.requests.add(stored)
-    return stored.row()
+    return _store(node, unsigned, args["single_use"])
 
 
-def _stored(
-    node: Node, unsigned: Sequence[Record], single_use: bool, label: str | None
-) -> StoredRequest:
+def _store(node: Node, unsigned: Sequence[Record], single_use: bool) -> Result:
+    """Sign an invoice_request and store it; returns its row."""
     signed = requests.sign(unsigned, node.private_key)
     text = string.encode("lnr", tlv.encode_stream(signed))
-    return StoredRequest(requests.request_id(signed), text, signed, single_use, label)
+    stored = StoredRequest(requests.request_id(signed), text, single_use)
+    if stored.id in node.requests:
+        raise RpcError(LIGHTNINGD, "Could not create invoice_request!")
+    node.requests[stored.id] = stored
+    return stored.row()
 
 
 @call(
     "listpays",
-    optional("bolt11", parameters.string),
     optional("payment_hash", parameters.sha256),
     optional("status", parameters.string),
 )
@@ -123,28 +116,12 @@ async def list_payments(context: Context, args: dict[str, Any]) -> Result:
             {**record.details, "status": record.status}
             for payment_hash, record in context.node.payments.items()
             if args["payment_hash"] in (None, payment_hash)
-            and args["bolt11"] in (None, record.details["bolt12"])
             and args["status"] in (None, record.status)
         ]
     }
 
 
-@call(
-    "listinvoicerequests",
-    optional("invreq_id", parameters.sha256),
-    optional("active_only", parameters.boolean, False),
-)
-async def list_requests(context: Context, args: dict[str, Any]) -> Result:
+@call("listinvoicerequests")
+async def list_requests(context: Context, _args: dict[str, Any]) -> Result:
     """Show invoice_requests."""
-    found = [
-        request.row()
-        for request in context.node.requests
-        if args["invreq_id"] in (None, request.id) and (request.active or not args["active_only"])
-    ]
-    return {"invoicerequests": found}
-
-
-@call("disableinvoicerequest", required("invreq_id", parameters.sha256))
-async def disable(context: Context, args: dict[str, Any]) -> Result:
-    """Accept no more invoices for an invoice_request."""
-    return context.node.requests.disable(args["invreq_id"]).row()
+    return {"invoicerequests": [request.row() for request in context.node.requests.values()]}

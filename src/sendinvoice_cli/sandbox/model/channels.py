@@ -1,4 +1,4 @@
-"""The channels of the network: who sees them, and which ways lead along them."""
+"""The channels of the network, and routes along them."""
 
 from __future__ import annotations
 
@@ -68,10 +68,6 @@ class Channel:
     def sendable_msat(self, id_: bytes) -> int:
         """The most that one HTLC from the given end can carry now."""
         return min(self.balances[id_], self.htlc_maximum_msat)
-
-    def widen(self, id_: bytes, amount_msat: int) -> None:
-        """Add an amount to one end, and so to the capacity."""
-        self.balances[id_] += amount_msat
 
     def move(self, source: bytes, amount_msat: int) -> None:
         """Move an amount from the source's side to the other one."""

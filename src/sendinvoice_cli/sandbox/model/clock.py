@@ -1,4 +1,4 @@
-"""Time as the sandbox sees it: a function that tells it, and things to do at a given time."""
+"""The sandbox's time: clocks, and actions at a given time."""
 
 from __future__ import annotations
 

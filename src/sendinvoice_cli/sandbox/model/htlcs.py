@@ -79,15 +79,22 @@ def deliver(
     moves: list[_Move] = []
     try:
         for part in parts:
-            moves += [(step.channel, step.source, step.amount_msat) for step in part.route]
+            for step in part.route:
+                _move(moves, step.channel, step.source, step.amount_msat)
             receiver, path_id = _follow(network, part, moves)
-    except MalformedError:
-        raise HtlcError(at_recipient=False) from None
-    invoice = _accept(receiver, path_id, payment_hash, amount_msat)
-    for channel, source, msat in moves:
-        channel.move(source, msat)
+        invoice = _accept(receiver, path_id, payment_hash, amount_msat)
+    except (HtlcError, MalformedError, OnionError) as failed:
+        for channel, source, msat in moves:
+            channel.move(source, -msat)
+        at_recipient = isinstance(failed, HtlcError) and failed.at_recipient
+        raise HtlcError(at_recipient) from None
     receiver.invoices.pay(invoice.label, amount_msat)
     return invoice
+
+
+def _move(moves: list[_Move], channel: Channel, source: bytes, amount_msat: int) -> None:
+    channel.move(source, amount_msat)
+    moves.append((channel, source, amount_msat))
 
 
 def _follow(network: Network, part: Part, moves: list[_Move]) -> tuple[Node, bytes]:
@@ -98,7 +105,8 @@ def _follow(network: Network, part: Part, moves: list[_Move]) -> tuple[Node, byt
     cltv = BLOCKHEIGHT + part.path.payinfo.cltv_expiry_delta + CLTV_PADDING
     *hops, last = part.path.path.hops
     for hop in hops:
-        values, path_key_after = _open(node, path_key, hop.encrypted_data)
+        opened = open_hop(node.private_key, path_key, hop.encrypted_data)
+        values = opened.values
         _check_constraints(values, amount, cltv)
         relay = values.get(blinding.PAYMENT_RELAY)
         if relay is None:
@@ -109,21 +117,13 @@ def _follow(network: Network, part: Part, moves: list[_Move]) -> tuple[Node, byt
         amount = ((amount - base) * 1_000_000 + 1_000_000 + ppm - 1) // (1_000_000 + ppm)
         cltv -= delta
         channel = _next_channel(network, node, values, amount)
-        moves.append((channel, node.id, amount))
-        node, path_key = network.node(channel.other(node.id)), path_key_after
-    values, _ = _open(node, path_key, last.encrypted_data)
+        _move(moves, channel, node.id, amount)
+        node, path_key = network.node(channel.other(node.id)), opened.next_path_key
+    values = open_hop(node.private_key, path_key, last.encrypted_data).values
     _check_constraints(values, amount, cltv)
     if amount < part.amount_msat:
         raise HtlcError(at_recipient=True)
     return node, values.get(blinding.PATH_ID, b"")
-
-
-def _open(node: Node, path_key: bytes, encrypted_data: bytes) -> tuple[dict[int, bytes], bytes]:
-    try:
-        hop = open_hop(node.private_key, path_key, encrypted_data)
-    except OnionError:
-        raise HtlcError(at_recipient=False) from None
-    return hop.values, hop.next_path_key
 
 
 def _check_constraints(values: dict[int, bytes], amount_msat: int, cltv: int) -> None:

@@ -1,4 +1,4 @@
-"""Onion messages that have reached their recipient: lightningd's own look, then the hooks.
+"""Onion messages that have reached their recipient: the hooks, and the payer between them.
 
 Source: lightningd's hooks ``onion_message_recv`` and ``onion_message_recv_secret``.
 """
@@ -24,10 +24,7 @@ _KNOWN = (message.REPLY_PATH, message.ENCRYPTED_RECIPIENT_DATA, *_NAMES)
 
 
 async def receive(network: Network, node: Node, received: Received) -> None:
-    """Hand a message to those who may want it.
-
-    lightningd's own plugin passes on all it gets, once it has dealt with it.
-    """
+    """Pass a message to the early hooks, to the payer, and to the other hooks."""
     hook = "onion_message_recv" if received.path_id is None else "onion_message_recv_secret"
     payload = {"onion_message": hook_payload(node, received)}
     if not await node.plugins.call_hook(hook, payload, early=True):

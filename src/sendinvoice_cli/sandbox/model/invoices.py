@@ -1,4 +1,4 @@
-"""The invoices of one node: its rows, its indexes, and who waits for them to change.
+"""The invoices of one node, its indexes, and waiting for them to change.
 
 Source: lightningd's createinvoice, listinvoices, delinvoice, waitinvoice and wait.
 """
@@ -36,6 +36,7 @@ class Invoice:
     :param invstring: the signed string: ``lni1…``, or a BOLT 11 one.
     :param preimage: 32 bytes.
     :param expires_at: UNIX seconds.
+    :param created_index: 0 while it is not stored.
     :param updated_index: 0 while it has not been updated.
     :param payment: how it was paid, as lightningd lists it; empty while it is not.
     """
@@ -46,7 +47,7 @@ class Invoice:
     amount_msat: int
     description: str | None
     expires_at: int
-    created_index: int
+    created_index: int = 0
     updated_index: int = 0
     status: str = "unpaid"
     payment: Mapping[str, Any] = field(default_factory=dict)
@@ -63,21 +64,19 @@ class Invoice:
 
     def row(self) -> dict[str, Any]:
         """The fields that lightningd lists, in its order."""
-        row: dict[str, Any] = {
+        row = {
             "label": self.label,
             self.kind: self.invstring,
             "payment_hash": self.payment_hash.hex(),
             "amount_msat": self.amount_msat,
             "status": self.status,
             **self.payment,
+            "description": self.description,
+            "expires_at": self.expires_at,
+            "created_index": self.created_index,
+            "updated_index": self.updated_index or None,
         }
-        if self.description is not None:
-            row["description"] = self.description
-        row["expires_at"] = self.expires_at
-        row["created_index"] = self.created_index
-        if self.updated_index:
-            row["updated_index"] = self.updated_index
-        return row
+        return {name: value for name, value in row.items() if value is not None}
 
 
 class InvoiceBook:
@@ -89,46 +88,26 @@ class InvoiceBook:
         self._by_label: dict[str, Invoice] = {}
         self._indexes = dict.fromkeys(INDEXES, 0)
         self._next_pay_index = 1
-        #: What was the last to happen, for each index.
+        #: The last change that each index has counted.
         self._last_change: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[Invoice]:
         return iter(self._by_label.values())
 
-    def create(
-        self,
-        *,
-        label: str,
-        invstring: str,
-        preimage: bytes,
-        amount_msat: int,
-        description: str | None,
-        relative_expiry: int,
-    ) -> Invoice:
-        """Store an invoice, which expires ``relative_expiry`` seconds from now.
+    def add(self, invoice: Invoice) -> Invoice:
+        """Store an invoice, and return it as it is stored.
 
         :raises RpcError: the label is taken; ``data`` is the invoice that has it.
         """
+        label = invoice.label
         if label in self._by_label:
             raise RpcError(LABEL_EXISTS, "Duplicate label", self._by_label[label].row())
-        invoice = Invoice(
-            label=label,
-            invstring=invstring,
-            preimage=preimage,
-            amount_msat=amount_msat,
-            description=description,
-            expires_at=int(self._clock()) + relative_expiry,
-            created_index=self._indexes["created"] + 1,
-        )
-        self._by_label[label] = invoice
+        self._by_label[label] = replace(invoice, created_index=self._indexes["created"] + 1)
         self._timers.at(invoice.expires_at, self.expire_due)
-        self._grow("created", {"status": "unpaid", "label": label, invoice.kind: invstring})
-        return invoice
-
-    def find(self, label: str) -> Invoice | None:
-        """The invoice with this label."""
-        return self._by_label.get(label)
+        change = {"status": "unpaid", "label": label, invoice.kind: invoice.invstring}
+        self._grow("created", change)
+        return self._by_label[label]
 
     def in_order(self, index: str | None, start: int) -> list[Invoice]:
         """The invoices in the order of an index (``created`` without one), from ``start`` on."""
@@ -138,10 +117,8 @@ class InvoiceBook:
 
     def find_unpaid(self, payment_hash: bytes) -> Invoice | None:
         """The invoice that a payment with this hash is for."""
-        for invoice in self:
-            if invoice.payment_hash == payment_hash and invoice.status == "unpaid":
-                return invoice
-        return None
+        unpaid = (invoice for invoice in self if invoice.status == "unpaid")
+        return next((each for each in unpaid if each.payment_hash == payment_hash), None)
 
     def pay(self, label: str, received_msat: int) -> None:
         """Turn an unpaid invoice into a paid one."""
@@ -220,7 +197,7 @@ class InvoiceBook:
         self._grow("updated", change)
 
     def _grow(self, index: str, change: dict[str, Any]) -> None:
-        """Let an index grow by one, and wake whoever waits for a change."""
+        """Increase an index by one, and wake every call that waits for a change."""
         self._indexes[index] += 1
         self._last_change[index] = change
         self._changed.set()

@@ -1,4 +1,4 @@
-"""The network: nodes, who is connected to whom, and onion messages on their way.
+"""The network: nodes, their connections, and onion messages on their way.
 
 Everything in it happens on one event loop.
 """

@@ -1,4 +1,4 @@
-"""One node: who it is, and what it remembers."""
+"""One node: its identity, and what it stores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coincurve import PrivateKey
 from .clock import Clock, Timers
 from .invoices import InvoiceBook
 from .plugins import PluginHost, Surroundings
-from .requests import RequestBook
+from .requests import StoredRequest
 from .topology import NodeSpec
 
 NETWORK = "regtest"
@@ -74,7 +74,8 @@ class Node:
         self.private_key = PrivateKey(sha256(b"sendinvoice sandbox " + spec.name.encode()).digest())
         self.id = self.private_key.public_key.format()
         self.invoices = InvoiceBook(clock, timers)
-        self.requests = RequestBook()
+        #: Its invoice_requests, by id.
+        self.requests: dict[bytes, StoredRequest] = {}
         self.payments: dict[bytes, PaymentRecord] = {}
         #: TLV streams of the invoices that have arrived, the first one first.
         self.received_invoices: list[bytes] = []

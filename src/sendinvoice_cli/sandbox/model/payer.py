@@ -1,4 +1,4 @@
-"""What a node does with an invoice that reaches it: check, pay, or answer with an error.
+"""The payer's side of an invoice: check it, pay it, or answer with an error.
 
 Source: BOLT 12, "Invoices" (reader) and "Invoice Errors"; the order of the
 checks and their words are lightningd's.
@@ -26,8 +26,8 @@ from .payments import Bill, PaymentError
 from .requests import request_id
 from .sphinx import OnionError
 
-#: MPP/optional and MPP/compulsory, the feature bits of an invoice.
-_MPP_BITS = (16, 17)
+#: An invoice's features: it may be paid in parts (MPP).
+_MPP_REQUIRED, _MPP_OPTIONAL = 1 << 16, 1 << 17
 _REQUIRED = (
     fields.INVOICE_AMOUNT,
     fields.INVOICE_CREATED_AT,
@@ -100,27 +100,30 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
         if type_ not in values:
             raise _RefusedError(f"Missing {fields.field_name(type_)}")
     features = values.get(fields.INVOICE_FEATURES, b"")
-    _check_features(features)
-    _check_expiry(values, now)
+    bit = _unsupported_bit(features)
+    if bit is not None:
+        raise _RefusedError(f"Unsupported invoice feature {bit}")
+    created_at = int.from_bytes(values[fields.INVOICE_CREATED_AT], "big")
+    if int(now) > created_at + relative_expiry(values):
+        raise _RefusedError("Expired invoice")
     bill = Bill(
         bolt12=invoice.encode(records),
         payee=values[fields.INVOICE_NODE_ID],
         payment_hash=values[fields.INVOICE_PAYMENT_HASH],
         amount_msat=int.from_bytes(values[fields.INVOICE_AMOUNT], "big"),
         paths=_usable_paths(values),
-        allows_parts=any(_has_bit(features, bit) for bit in _MPP_BITS),
+        allows_parts=bool(int.from_bytes(features, "big") & (_MPP_REQUIRED | _MPP_OPTIONAL)),
         request_id=id_,
     )
-    request = node.requests.find(id_)
+    request = node.requests.get(id_)
     if request is None:
         raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
     if not request.active:
         raise _RefusedError("invoice_request no longer available")
-    if fields.SIGNATURE not in values:
+    sig = values.get(fields.SIGNATURE)
+    if sig is None:
         raise _RefusedError("invoice missing signature")
-    if not signature.verify(
-        "invoice", records, values[fields.INVOICE_NODE_ID], values[fields.SIGNATURE]
-    ):
+    if not signature.verify("invoice", records, bill.payee, sig):
         raise _RefusedError("invalid invoice signature")
     if bill.amount_msat > int.from_bytes(values[fields.INVREQ_AMOUNT], "big"):
         raise _RefusedError("invoice amount is too large")
@@ -139,28 +142,11 @@ def _check_path(node: Node, records: tuple[Record, ...], path_id: bytes | None, 
         raise _RefusedError(f"Unknown invoice_request {id_.hex()}")
 
 
-def _check_features(features: bytes) -> None:
-    bit = _unsupported_bit(features)
-    if bit is not None:
-        raise _RefusedError(f"Unsupported invoice feature {bit}")
-
-
 def _unsupported_bit(features: bytes) -> int | None:
-    """The first feature that is required and not known."""
-    for bit in range(0, len(features) * 8, 2):
-        if _has_bit(features, bit) and bit not in _MPP_BITS:
-            return bit
-    return None
-
-
-def _has_bit(features: bytes, bit: int) -> bool:
-    return bool(int.from_bytes(features, "big") >> bit & 1)
-
-
-def _check_expiry(values: dict[int, bytes], now: float) -> None:
-    created_at = int.from_bytes(values[fields.INVOICE_CREATED_AT], "big")
-    if int(now) > created_at + relative_expiry(values):
-        raise _RefusedError("Expired invoice")
+    """The lowest feature bit that is required and not known; only MPP is."""
+    return fields.unknown_feature(
+        (int.from_bytes(features, "big") & ~_MPP_REQUIRED).to_bytes(len(features), "big")
+    )
 
 
 def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
@@ -190,66 +176,49 @@ def _reply(
     *,
     as_ldk: bool = False,
 ) -> None:
-    """Send an invoice_error along the path that the sender has left, if there is one.
+    """Send an invoice_error along the sender's reply path, if there is one.
 
     :param as_ldk: put the length of its TLV stream in front, as a BigSize.
     """
     node.log(text)
-    if reply_path is None:
-        return
-    introduction = network.introduction_node(reply_path)
-    if introduction is None:
+    introduction = None if reply_path is None else network.introduction_node(reply_path)
+    if reply_path is None or introduction is None:
         return
     stream = invoice_error.encode(InvoiceError(text))
     length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
     error = Record(message.INVOICE_ERROR, length + stream)
     if not node.family.routes_replies:
-        _reply_by_peer(network, node, introduction, reply_path, error)
+        # v24.02 sends its answer only to a peer.
+        onion = message.outgoing((introduction.id,), (error,), reply_path)
+        network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
         return
     nodes = find_message_path(network, node, introduction.id)
-    if nodes is None:
-        if node.spec.no_connect:
-            return
-        try:
-            network.connect(node, introduction.id)
-        except RpcError as unreachable:
-            node.log(f"no way for the reply: {unreachable.message}")
-            return
-        nodes = (node.id, introduction.id)
-    onion = message.outgoing(nodes, (error,), reply_path)
     try:
+        if nodes is None:
+            if node.spec.no_connect:
+                return
+            network.connect(node, introduction.id)
+            nodes = (node.id, introduction.id)
+        onion = message.outgoing(nodes, (error,), reply_path)
         network.inject(node, onion.first_path_key, onion_layers.wrap(onion))
-    except OnionError as failed:
+    except (RpcError, OnionError) as failed:
         node.log(f"the reply could not be sent: {failed}")
 
 
-def _reply_by_peer(
-    network: Network, node: Node, introduction: Node, reply_path: BlindedPath, error: Record
-) -> None:
-    """v24.02 sends its answer only to a peer."""
-    onion = message.outgoing((introduction.id,), (error,), reply_path)
-    network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
-
-
 def find_message_path(network: Network, node: Node, target: bytes) -> tuple[bytes, ...] | None:
-    """A way for an onion message as a node finds one: by its peers, and public channels.
+    """The path that a node finds for an onion message: its peers, then public channels.
 
     :returns: ids, the node's own first; None when there is none.
     """
 
     def neighbours(id_: bytes) -> Iterable[bytes]:
+        near = [
+            channel.other(id_)
+            for channel in network.channels.of(id_)
+            if channel.spec.public and channel.enabled[id_]
+        ]
         if id_ == node.id:
             near = [peer.id for peer in network.peers(id_)]
-        else:
-            near = [
-                channel.other(id_)
-                for channel in network.channels.of(id_)
-                if channel.spec.public and channel.enabled[id_]
-            ]
-        return [other for other in near if _takes_messages(network, other)]
+        return [other for other in near if network.node(other).spec.onion_messages]
 
     return shortest_path(node.id, target, neighbours)
-
-
-def _takes_messages(network: Network, id_: bytes) -> bool:
-    return network.node(id_).spec.onion_messages

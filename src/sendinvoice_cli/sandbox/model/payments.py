@@ -94,7 +94,7 @@ async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehavio
         preimage=invoice.preimage.hex(),
         amount_sent_msat=sum(part.sent_msat for part in parts),
     )
-    payer.requests.mark_used(bill.request_id)
+    payer.requests[bill.request_id].mark_used()
     payer.log(f"paid {amount_msat}msat for {invoice.label}")
 
 
@@ -114,7 +114,7 @@ def _may_pay(payer: Node, bill: Bill) -> bool:
         if by_xpay:
             raise PaymentError("Already paid this invoice successfully")
         return False
-    request = payer.requests.find(bill.request_id)
+    request = payer.requests.get(bill.request_id)
     if request is not None and request.single_use:
         for payment_hash, other in payer.payments.items():
             if other.request_id == bill.request_id and other.status == "pending":
@@ -171,7 +171,7 @@ def _find_parts(network: Network, payer: Node, bill: Bill, amount_msat: int) -> 
     parts = tuple(_split(network, payer, bill, amount_msat)) if bill.allows_parts else ()
     if sum(part.amount_msat for part in parts) < amount_msat:
         raise _no_route(network, payer, bill, amount_msat)
-    request = payer.requests.find(bill.request_id)
+    request = payer.requests.get(bill.request_id)
     if payer.family.pays_by_xpay and request is not None and request.single_use:
         # It takes its own second part for a second payment.
         raise _in_progress(bill.payment_hash)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from ..rpc.child_process import ChildProcess
 from ..rpc.errors import INVALID_PARAMS, PLUGIN_ERROR, PLUGIN_TERMINATED, RpcError
 
-#: lightningd's own plugin for invoices; here the node itself does its work.
+#: lightningd's own plugin for invoices. In the sandbox the node does its work.
 _OWN_PLUGIN = "offers"
 _CONTINUE = {"result": "continue"}
 
@@ -153,7 +153,7 @@ class PluginHost:
                 await self._end(plugin)
 
     async def _spawn(self, path: Path) -> Plugin:
-        # On the list at once: whoever else wants it now is told that it is there.
+        # On the list at once, so that a second start is refused.
         plugin = Plugin(path.resolve())
         self._plugins.append(plugin)
         environment = {"LIGHTNINGD_PLUGIN": "1", "LIGHTNINGD_VERSION": self._node.version}
@@ -244,7 +244,7 @@ class PluginHost:
         self._forget(plugin)
 
     def _forget(self, plugin: Plugin) -> None:
-        """Take it off the list; whoever first notices its end does."""
+        """Take it off the list, if it is still on it."""
         if plugin in self._plugins:
             self._plugins.remove(plugin)
 

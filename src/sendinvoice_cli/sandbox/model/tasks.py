@@ -1,4 +1,4 @@
-"""What goes on in the network: tasks, and whether nothing moves any more."""
+"""The tasks that run in the network, and waiting until all of them rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Tasks:
 
     @contextlib.asynccontextmanager
     async def parked(self) -> AsyncIterator[None]:
-        """Around a wait for something that may never come: :meth:`idle` does not wait for it."""
+        """Wrap a wait for something that may never come: :meth:`idle` ignores it."""
         self._parked += 1
         self._notice_idle()
         try:
@@ -37,8 +37,8 @@ class Tasks:
 
     async def idle(self) -> None:
         """Return once every task has ended or is parked."""
-        # What has just been released gets going first; and waking up takes a
-        # moment, in which something may have set off again.
+        # A task that was just released starts first. Others may start while
+        # this one wakes up.
         await asyncio.sleep(0)
         while not self._idle.is_set():
             await self._idle.wait()

@@ -1,4 +1,4 @@
-"""What a sandbox consists of: its nodes, their channels, and who else is connected."""
+"""The description of a network: nodes, channels, and connections without a channel."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from . import answer_filter, parameters
 from .errors import INVALID_REQUEST, UNKNOWN_METHOD, RpcError
 from .framing import encode
 
+_WRONG_VERSION = 'jsonrpc: "2.0" must be specified in the request'
 _GARBAGE = b"\x00\xffthis is not JSON\n\n"
 
 #: Told of each call: the node's name, the method, and ``before`` it takes
@@ -102,11 +103,7 @@ def _refuse(request: dict[str, Any]) -> dict[str, Any] | None:
     for is_wrong, repeats_id, problem in (
         ("id" not in request, False, "No id"),
         (isinstance(id_, dict | list), False, "Expected string/primitive for id"),
-        (
-            request.get("jsonrpc") != "2.0",
-            False,
-            'jsonrpc: "2.0" must be specified in the request',
-        ),
+        (request.get("jsonrpc") != "2.0", False, _WRONG_VERSION),
         (method is None, True, "No method"),
         ("params" not in request, True, "No params"),
         (not isinstance(method, str), True, "Expected string for method"),
