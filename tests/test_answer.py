@@ -408,6 +408,7 @@ def test_payer_that_never_could_pay_is_quoted_at_the_deadline() -> None:
     assert_ends(world, outcome, ExitStatus.PAYER_ERROR, 20)
     assert outcome.error is not None
     assert outcome.error.data == {"error": "RouteNotFound"}
+    assert "could not pay" in outcome.error.message
     assert world.copies_at == [0, 4, 11]
 
 
@@ -417,6 +418,8 @@ def test_payer_that_was_paying_until_the_deadline_has_not_refused() -> None:
     world.at(50, world.expire)
     outcome = world.run(timeout=50)
     assert_ends(world, outcome, ExitStatus.TIMED_OUT, 50)
+    assert outcome.error is not None
+    assert "said that it was paying" in outcome.error.message
     assert world.copies_at == [0]
     assert "The payer is paying already" in world.told.steps
 
