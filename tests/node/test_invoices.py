@@ -197,6 +197,7 @@ class Book:
         return number
 
     def _wait(self, params: Params) -> dict[str, Any]:
+        assert len(self.client.calls) < 100, "the feed spins"
         name, wanted = params["indexname"], params["nextvalue"]
         log = {"updated": self._updated, "deleted": self._deleted}[name]
         if len(log) < wanted:
