@@ -34,8 +34,8 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_helper_path(helper: Path) -> None:
-    assert replies.helper_path() == helper
-    assert replies.helper_path().is_absolute()
+    assert Path(replies.helper_path()) == helper
+    assert Path(replies.helper_path()).is_absolute()
 
 
 @pytest.mark.parametrize("mode", [0o757, 0o777, 0o702])
@@ -64,7 +64,7 @@ def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> Non
 def test_a_sticky_directory_like_tmp(helper: Path) -> None:
     """There, nobody can replace what another user put."""
     helper.parent.chmod(0o1777)
-    assert replies.helper_path() == helper
+    assert Path(replies.helper_path()) == helper
 
 
 def test_found_through_the_installed_distribution(
@@ -72,7 +72,7 @@ def test_found_through_the_installed_distribution(
 ) -> None:
     """As with pip install --user, where sys.prefix is that of the system."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    found = replies.helper_path()
+    found = Path(replies.helper_path())
     assert found.is_absolute()
     assert found.name == replies.HELPER
     assert os.access(found, os.X_OK)
