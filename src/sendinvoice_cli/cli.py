@@ -369,6 +369,7 @@ def _run_single(parameters: Parameters, request: Request) -> ExitStatus:
 
         sender = send.send
     progress = parameters.progress()
+    _collect_garbage()
     try:
         outcome = sender(request, client, progress, settled=signals.finish)
     finally:
@@ -423,6 +424,7 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
             )
         )
         has_ended = False
+        _collect_garbage()
         try:
             status = batch.run(rows.read(rows.lines_of(source), defaults), client, report)
             has_ended = True
@@ -431,6 +433,12 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
             signals.end_process()
             report.close(summary=has_ended)
     return status
+
+
+def _collect_garbage() -> None:
+    """Collect what the work leaves from now on, and leave alone what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def _is_same_file(one: int, other: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -358,7 +357,7 @@ def test_source_that_has_ended_is_not_begun_again() -> None:
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the tests run from, the helper may be run."""
-    monkeypatch.setattr(replies, "helper_path", lambda: Path("/opt/helper"))
+    monkeypatch.setattr(replies, "helper_path", lambda: "/opt/helper")
 
 
 class Helper:

@@ -35,20 +35,20 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_helper_path(helper: Path) -> None:
-    assert replies.helper_path() == helper
-    assert replies.helper_path().is_absolute()
+    assert Path(replies.helper_path()) == helper
+    assert Path(replies.helper_path()).is_absolute()
 
 
 @pytest.mark.parametrize("mode", [0o757, 0o777, 0o702])
 def test_a_helper_that_anybody_could_write(helper: Path, mode: int) -> None:
     helper.chmod(mode)
-    with pytest.raises(HelperUnavailableError, match="anybody could write"):
+    with pytest.raises(HelperUnavailableError, match="can be written by anybody"):
         replies.helper_path()
 
 
 def test_a_directory_that_anybody_could_write(helper: Path) -> None:
     helper.parent.chmod(0o777)
-    with pytest.raises(HelperUnavailableError, match="anybody could write"):
+    with pytest.raises(HelperUnavailableError, match="can be written by anybody"):
         replies.helper_path()
 
 
@@ -62,13 +62,13 @@ def test_a_folder_above_that_anybody_could_write(
     helper.parent.mkdir(parents=True)
     helper.touch(0o755)
     monkeypatch.setattr(sys, "prefix", str(prefix))
-    assert replies.helper_path() == helper
+    assert Path(replies.helper_path()) == helper
     folder = helper.parents[depth - 1]
     folder.chmod(0o777)
-    with pytest.raises(HelperUnavailableError, match=f"anybody could write {folder}$"):
+    with pytest.raises(HelperUnavailableError, match=f"{folder} can be written by anybody"):
         replies.helper_path()
     folder.chmod(0o1777)
-    assert replies.helper_path() == helper
+    assert Path(replies.helper_path()) == helper
 
 
 def test_a_link_into_a_folder_that_anybody_could_write(
@@ -81,9 +81,9 @@ def test_a_link_into_a_folder_that_anybody_could_write(
     helper.touch(0o755)
     prefix.symlink_to(open_folder / "venv")
     monkeypatch.setattr(sys, "prefix", str(prefix))
-    assert replies.helper_path() == prefix / "bin" / replies.HELPER
+    assert Path(replies.helper_path()) == prefix / "bin" / replies.HELPER
     open_folder.chmod(0o777)
-    with pytest.raises(HelperUnavailableError, match=f"anybody could write {open_folder}$"):
+    with pytest.raises(HelperUnavailableError, match=f"{open_folder} can be written by anybody"):
         replies.helper_path()
 
 
@@ -92,7 +92,7 @@ def test_owner_and_group_of_the_helper_are_trusted(helper: Path, mode: int) -> N
     """They could change the command itself as well."""
     helper.chmod(mode)
     helper.parent.chmod(mode)
-    assert replies.helper_path() == helper
+    assert Path(replies.helper_path()) == helper
 
 
 def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> None:
@@ -101,14 +101,14 @@ def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> Non
     target.chmod(0o777)
     helper.unlink()
     helper.symlink_to(target)
-    with pytest.raises(HelperUnavailableError, match="anybody could write"):
+    with pytest.raises(HelperUnavailableError, match="can be written by anybody"):
         replies.helper_path()
 
 
 def test_a_sticky_directory_like_tmp(helper: Path) -> None:
     """There, nobody can replace what another user put."""
     helper.parent.chmod(0o1777)
-    assert replies.helper_path() == helper
+    assert Path(replies.helper_path()) == helper
 
 
 def test_found_through_the_installed_distribution(
@@ -116,7 +116,7 @@ def test_found_through_the_installed_distribution(
 ) -> None:
     """As with pip install --user, where sys.prefix is that of the system."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    found = replies.helper_path()
+    found = Path(replies.helper_path())
     assert found.is_absolute()
     assert found.name == replies.HELPER
     assert os.access(found, os.X_OK)

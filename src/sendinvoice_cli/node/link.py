@@ -311,6 +311,7 @@ class Link:
                     restarts = HELPER_RESTARTS
                 elif restarts and self._is_hearing:
                     restarts -= 1
+                    self.is_hearing_settled = False
                 else:
                     self._stop_hearing(str(failure))
                     self._await_change(lambda: self.generation > generation)  # noqa: B023

@@ -51,8 +51,12 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
     """
     path_key = PrivateKey(session_key) if session_key else _random_key()
     first_path_key = path_key.public_key.format()
-    hops = []
+    hops: list[BlindedHop] = []
+    shared_secret = b""
     for node in nodes:
+        if hops:
+            factor = blinding_factor(path_key.public_key.format(), shared_secret)
+            path_key = path_key.multiply(factor)
         shared_secret = path_key.ecdh(node.node_id)
         hops.append(
             BlindedHop(
@@ -60,7 +64,6 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
                 encrypted_data=encrypt(shared_secret, tlv.encode_stream(node.data)),
             )
         )
-        path_key = path_key.multiply(blinding_factor(path_key.public_key.format(), shared_secret))
     return BlindedPath(nodes[0].node_id, first_path_key, tuple(hops))
 
 
