@@ -36,6 +36,10 @@ from tests.networks.runs import catches, paid_msat, read_until
 from tests.networks.simulated import SimulatedNetwork
 from tests.schema import check_paid, check_result
 
+from .conftest import in_both_ways
+
+pytestmark = in_both_ways
+
 Start = Callable[..., Popen[str]]
 
 AMOUNT_MSAT = 5_000

@@ -30,8 +30,10 @@ from tests.networks.timed import (
 )
 from tests.schema import check_paid, check_result
 
-from .conftest import HELPER
+from .conftest import HELPER, in_both_ways
 from .test_interruption import boundaries
+
+pytestmark = in_both_ways
 
 Start = Callable[..., Popen[str]]
 Launch = Callable[..., TimedNetwork]
@@ -311,7 +313,7 @@ def test_lightningd_is_away_at_the_deadline(
 
     def stop(method: str) -> None:
         nonlocal back_at
-        if method == "listinvoices" and command.client.made("waitinvoice") and not back_at:
+        if method == "listinvoices" and command.is_following and not back_at:
             back_at = still.clock() + away_seconds
             still.sandbox.stop_node(RECEIVER)
 
@@ -351,7 +353,7 @@ def test_answers_are_heard_after_a_restart(still: TimedNetwork) -> None:
     faults.delay_message(seconds=6, at=PAYER)
     faults.refuse(PAYER, "not this one")
     command = still.run(request(still), timeout=12, sleep=partial(start_receiver, still))
-    wait_for(lambda: command.client.made("sendinvoice-replies"), "the wait for answers")
+    wait_for(lambda: command.is_waiting, "the wait for answers")
 
     still.sandbox.stop_node(RECEIVER)
     wait_for(lambda: "lightningd is back" in command.told.steps, "lightningd's return")
@@ -373,7 +375,7 @@ def test_helper_that_lightningd_ends_first_is_started_after_the_restart(
     faults = still.sandbox.faults
     faults.be_silent(PAYER)
     command = still.run(request(still), sleep=partial(start_receiver, still))
-    wait_for(lambda: command.client.made("sendinvoice-replies"), "the wait for answers")
+    wait_for(lambda: command.is_waiting, "the wait for answers")
     faults.refuse_plugins(RECEIVER, -5, "lightningd is shutting down")
     still.sandbox.call(RECEIVER, "plugin", subcommand="stop", plugin=HELPER)
     wait_for(lambda: command.told.warnings, "the end of the helper")

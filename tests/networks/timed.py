@@ -344,6 +344,12 @@ class Run(_Running):
             command = _SingleSend(client, request, told, clocks)
         super().__init__(sandbox, clocks, client, command)
 
+    @property
+    def is_following(self) -> bool:
+        """Whether it hears of what becomes of the invoice."""
+        # A batch asks twice where the indexes are.
+        return bool(self.client.made("waitinvoice")) or len(self.client.made("wait")) > 2
+
     def outcome(self) -> Outcome:
         """How it ended; it must be about to."""
         self.end()
