@@ -144,8 +144,10 @@ class _Answer:
             await host.wait(math.inf)
         if copy.route is None:
             raise exchange.no_route()
+        await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
             await host.wait(math.inf)
+            await self._await_link(needs_channels=False)
         while copy.goes_at is not None and host.now() < copy.goes_at:
             await host.wait(copy.goes_at)
         await self._step(exchange.create)
@@ -230,12 +232,15 @@ class _Answer:
 
     async def _has_route(self, copy: _CopyOnItsWay) -> bool:
         """Whether the search for a route has ended; begins it where necessary."""
-        await self._await_link(needs_channels=True)
-        try:
-            return copy.has_ended_search()
-        except UnreachableError as lost:
-            self._lose(copy, lost, copy.generation)
-            return False
+        while True:
+            await self._await_link(needs_channels=True)
+            try:
+                return copy.has_ended_search()
+            except UnreachableError as lost:
+                self._lose(copy, lost, copy.generation)
+                if not self.host.link.is_ready:
+                    return False
+                # It was lost with a lightningd that is back by now: nothing more will be heard.
 
     def _lose(self, copy: _CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
         """lightningd went away with this copy; the wait goes on, and so does the copy later."""

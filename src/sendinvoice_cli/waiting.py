@@ -114,6 +114,9 @@ class Waiting:
             return self._copy_at
         if verdict is Verdict.IN_PROGRESS:
             self._copy_at = max(self._copy_at, now + IN_PROGRESS_SECONDS)
+        else:
+            # It may end the wait, and what was read before it says nothing of a payment since.
+            self._state_read_at = None
         return None
 
     def state_read(self, now: float) -> None:

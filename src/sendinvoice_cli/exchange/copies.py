@@ -45,7 +45,7 @@ class Copies:
     def __init__(self) -> None:
         self._copies: dict[bytes, Copy] = {}
         self._last: Answered | None = None
-        self._last_words: InvoiceError | None = None
+        self._last_words: Answered | None = None
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -80,19 +80,24 @@ class Copies:
         del self._copies[path_id]
 
     def answer(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
-        """Note what the payer said of a copy; None when no such copy exists."""
+        """Note what the payer said of a copy; None when no such copy waits for an answer."""
         copy = self._copies.get(path_id)
-        if copy is None:
+        if copy is None or isinstance(copy.state, Answered):
             return None
         copy.state = self._last = Answered(error, judge(error))
         if self._last.verdict is not Verdict.IN_PROGRESS:
-            self._last_words = error
+            self._last_words = self._last
         return self._last.verdict
 
     @property
-    def last_words(self) -> InvoiceError | None:
-        """What the payer said last, except that it is paying; None when it said nothing."""
+    def last_words(self) -> Answered | None:
+        """What the payer said last, except that it is paying; None when it said nothing else."""
         return self._last_words
+
+    @property
+    def is_being_paid(self) -> bool:
+        """Whether the last that the payer said is that it is paying."""
+        return self._last is not None and self._last.verdict is Verdict.IN_PROGRESS
 
     @property
     def is_rejected(self) -> bool:

@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import Any
 
 from ..bolt12 import fields, invoice, invoice_request, tlv
-from ..bolt12.invoice_error import InvoiceError
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
+from ..bolt12.verdict import Verdict
 from ..errors import (
+    InterruptedBySignalError,
     LabelTakenError,
     LightningdError,
     NoRouteError,
@@ -36,7 +37,7 @@ from ..onion import message
 from ..outcome import Ask, Outcome, Progress
 from ..request import Request, amount_to_ask
 from . import label
-from .copies import Copies
+from .copies import Answered, Copies
 from .draft import Draft, draft, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
 
@@ -110,6 +111,7 @@ class Exchange:
         """
         info.check_chain(self._invreq.chain, self._link.node)
         self._look_up_label()
+        self._warn_of_autoclean()
         if not self.exists:
             invoice_request.check_expiry(self._invreq, self._link.clock())
 
@@ -127,6 +129,15 @@ class Exchange:
                 "This invoice was paid before; nothing was sent"
                 if isinstance(found, Paid)
                 else "This invoice exists already; sending it again"
+            )
+
+    def _warn_of_autoclean(self) -> None:
+        age = self._link.node.autoclean_paid_seconds
+        if age is not None and age < self.request.timeout:
+            self._progress.warn(
+                f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
+                "before TIMEOUT ends",
+                "a deleted invoice is no longer known: the same command would make a second one",
             )
 
     @property
@@ -355,10 +366,13 @@ class Exchange:
         graph = self._link.graph(float("inf"))
 
         def name(node: bytes) -> str:
-            # A name is not worth failing for.
-            with suppress(LightningdError, UnreachableError):
+            try:
                 return graph.alias(node) or node.hex()[:16]
-            return node.hex()[:16]
+            except InterruptedBySignalError:
+                raise
+            except Exception:
+                # A name is not worth failing for, whatever lightningd answers.
+                return node.hex()[:16]
 
         self._progress.routed(["us", *(name(node) for node in route.nodes[1:])])
 
@@ -389,13 +403,24 @@ class Exchange:
 
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was waited for in vain."""
-        if self.copies.last_words is not None:
-            return _refused(self.copies.last_words, self.invoice.bolt12)
-        if not len(self.copies):
+        copies = self.copies
+        if copies.last_words is not None:
+            return _payer_error(copies.last_words, self.invoice.bolt12)
+        if not len(copies):
             return self.no_route()
+        said = "and no answer of the payer was heard"
+        hint = "ask the payer for a new request, or try this one again with --renew"
+        if copies.is_being_paid:
+            said = "although the payer said that it was paying"
+        elif not any(route.has_channel for route in copies.routes):
+            peer = copies.routes[-1].nodes[1].hex()
+            hint = (
+                f"your node has no channel with {peer}, and some nodes drop the messages of such "
+                "peers; open a channel with it, or ask the payer for a request with other paths"
+            )
         return TimedOutError(
-            "the invoice was not paid in time, and no answer of the payer was heard",
-            hint="ask the payer for a new request, or try this one again with --renew",
+            f"the invoice was not paid in time, {said}",
+            hint=hint,
             data={"invstring": self.invoice.bolt12},
         )
 
@@ -437,17 +462,24 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _refused(refusal: InvoiceError, bolt12: str) -> PayerError:
+def _payer_error(answered: Answered, bolt12: str) -> PayerError:
     """The error for what the payer said.
 
     :param bolt12: the invoice it is about, which payers like to repeat.
     """
-    data: dict[str, Any] = {"error": refusal.text}
+    error = answered.error
+    data: dict[str, Any] = {"error": error.text}
     about = ""
-    if refusal.erroneous_field is not None:
-        data["erroneous_field"] = refusal.erroneous_field
-        about = f" (about {fields.field_name(refusal.erroneous_field)})"
-    if refusal.suggested_value is not None:
-        data["suggested_value"] = refusal.suggested_value.hex()
-    text = refusal.text.replace(bolt12, "lni1…")
+    if error.erroneous_field is not None:
+        data["erroneous_field"] = error.erroneous_field
+        about = f" (about {fields.field_name(error.erroneous_field)})"
+    if error.suggested_value is not None:
+        data["suggested_value"] = error.suggested_value.hex()
+    text = error.text.replace(bolt12, "lni1…")
+    if answered.verdict is Verdict.NOT_YET:
+        return PayerError(
+            f"the payer could not pay the invoice: {text}",
+            hint="run the same command again later with --renew: the payer may pay it then",
+            data=data,
+        )
     return PayerError(f"the payer refused the invoice{about}: {text}", data=data)

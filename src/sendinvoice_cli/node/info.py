@@ -32,6 +32,7 @@ _CONFIG_FIELDS = {
         "fetchinvoice-noconnect": {"set": True},
         "cltv-final": {"value_int": True},
         "payment-fronting-node": {"values_str": True},
+        "autoclean-paidinvoices-age": {"value_int": True},
     }
 }
 #: lightningd's default, in blocks.
@@ -60,6 +61,8 @@ class NodeInfo:
     :param cltv_final: blocks that lightningd wants at the last hop of a payment.
     :param fronting_nodes: 33-byte ids of the peers that all payments are to come
         through (``payment-fronting-node``); empty when not set.
+    :param autoclean_paid_seconds: after how long lightningd deletes a paid invoice
+        (``autoclean-paidinvoices-age``); None for never.
     """
 
     id: bytes
@@ -71,6 +74,7 @@ class NodeInfo:
     no_connect: bool
     cltv_final: int
     fronting_nodes: tuple[bytes, ...]
+    autoclean_paid_seconds: int | None = None
 
 
 def read(client: Client) -> NodeInfo:
@@ -101,6 +105,9 @@ def read(client: Client) -> NodeInfo:
             fronting_nodes=tuple(
                 bytes.fromhex(node)
                 for node in configs.get("payment-fronting-node", {}).get("values_str", [])
+            ),
+            autoclean_paid_seconds=(
+                configs.get("autoclean-paidinvoices-age", {}).get("value_int") or None
             ),
         )
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):

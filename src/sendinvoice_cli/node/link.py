@@ -183,6 +183,8 @@ class Link:
             with suppress(UnreachableError, LightningdError):
                 self.client.call("getinfo")
                 break
+        if self._is_closed:
+            return
         with self._changed:
             self.generation += 1
             generation = self.generation

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..bolt12 import invoice_error
 from ..bolt12.invoice_error import InvoiceError
 from ..errors import LightningdError, MalformedError, SendInvoiceError
-from .client import Client
+from .client import Client, NoAnswerError
 from .reply_plugin import EXPECT, REPLIES
 
 HELPER = "sendinvoice-reply-helper"
@@ -135,16 +135,17 @@ class ReplySession:
             "forget": [path_id.hex() for path_id in forgotten],
         }
         try:
-            self._client.call(EXPECT, params)
-        except LightningdError:
-            # It was never started, has left, or is just being stopped, which
-            # lightningd tells in as many ways.
-            _start_helper(self._client)
-            params["pathsecrets"] = [path_id.hex() for path_id in list(self._path_ids)]
             try:
                 self._client.call(EXPECT, params)
-            except LightningdError as again:
-                raise HelperUnavailableError(again.message) from None
+            except LightningdError:
+                # It was never started, has left, or is just being stopped, which
+                # lightningd tells in as many ways.
+                _start_helper(self._client)
+                params["pathsecrets"] = [path_id.hex() for path_id in list(self._path_ids)]
+                self._client.call(EXPECT, params)
+        except (LightningdError, NoAnswerError) as failure:
+            # What does not answer is the helper: lightningd itself answers other calls.
+            raise HelperUnavailableError(failure.message) from None
 
 
 def _read(hex_error: str) -> InvoiceError:

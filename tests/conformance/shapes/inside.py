@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.send import send
+from sendinvoice_cli.send import send, wait_in_real_time
 from tests.networks.runs import Told
 from tests.networks.shapes import Shape
 
@@ -49,11 +50,14 @@ def answer(
     invreq: str,
     label: str,
     configs: Mapping[str, Any] | None = None,
+    *,
+    pace: float = 1,
     **more: Any,
 ) -> Answered:
     """Answer a request; without a reply helper, unless ``more`` says so.
 
     :param configs: settings of lightningd to pretend.
+    :param pace: how many times as fast as lightningd's the command's clock runs.
     :param more: further parameters of the command.
     """
     client = ChangedClient(shape.nodes[receiver].rpc_file)
@@ -61,4 +65,12 @@ def answer(
     defaults: dict[str, Any] = {"timeout": 20, "no_replies": True}
     request = Request(invreq=invreq, label=label, **{**defaults, **more})
     told = Told()
-    return Answered(send(request, client, told), told)
+    began = time.time()
+    outcome = send(
+        request,
+        client,
+        told,
+        clock=lambda: began + (time.time() - began) * pace,
+        wait=lambda events, seconds: wait_in_real_time(events, seconds / pace),
+    )
+    return Answered(outcome, told)

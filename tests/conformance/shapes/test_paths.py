@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sendinvoice_cli import send
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.graph import Graph
@@ -175,13 +174,12 @@ def test_first_path_swallows_everything(real_town: Shape, label: str) -> None:
 
 
 def test_first_path_swallows_everything_in_the_sandbox(
-    sandbox_town_with_paths: SimulatedShape, label: str, monkeypatch: pytest.MonkeyPatch
+    sandbox_town_with_paths: SimulatedShape, label: str
 ) -> None:
-    monkeypatch.setattr(send, "COPY_INTERVALS", (0.2,))
     town = sandbox_town_with_paths
     request = town.refund(32_000, paths=paths_of(town, broken, good))
 
-    answered = answer(town, "receiver", request, label)
+    answered = answer(town, "receiver", request, label, pace=40, timeout=90)
 
     check_paid(answered.json)
     assert "Nothing heard yet; sending the invoice again" in answered.said.steps

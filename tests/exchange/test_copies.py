@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from sendinvoice_cli.bolt12.invoice_error import InvoiceError
+from sendinvoice_cli.bolt12.verdict import Verdict
+from sendinvoice_cli.exchange.copies import Copies
+from sendinvoice_cli.node.routes import Route
+from tests.requests_builder import node_id
+
+ROUTE = Route((node_id(1), node_id(2)))
+OTHER_ROUTE = Route((node_id(1), node_id(3), node_id(2)))
+
+REFUSED = InvoiceError("too much", erroneous_field=170)
+PAYING = InvoiceError("DuplicatePayment")
+NOT_YET = InvoiceError("RouteNotFound")
+UNCLEAR = InvoiceError("the moon is full")
+
+
+def test_copy_is_known_before_it_is_sent_so_that_no_answer_is_too_fast() -> None:
+    copies = Copies()
+    path_id = copies.begin(ROUTE)
+    assert path_id in copies
+    assert (len(copies), len(path_id)) == (1, 32)
+    assert copies.answer(path_id, REFUSED) is Verdict.REFUSED
+
+
+def test_answer_that_is_faster_than_the_call_is_not_forgotten_when_the_call_returns() -> None:
+    copies = Copies()
+    path_id = copies.begin(ROUTE)
+    copies.answer(path_id, UNCLEAR)
+    copies.confirm(path_id)
+    assert copies.are_all_refused
+    assert copies.last_words == UNCLEAR
+
+
+def test_no_two_copies_share_a_path_id() -> None:
+    copies = Copies()
+    path_ids = [copies.begin(ROUTE) for _ in range(5)]
+    assert len(set(path_ids)) == 5
+    assert copies.path_ids == tuple(path_ids)
+
+
+def test_routes_are_those_of_the_copies_that_are_out() -> None:
+    copies = Copies()
+    copies.begin(ROUTE)
+    withdrawn = copies.begin(ROUTE)
+    copies.begin(OTHER_ROUTE)
+    copies.withdraw(withdrawn)
+    assert copies.routes == [ROUTE, OTHER_ROUTE]
+
+
+def test_withdrawn_copy_is_not_waited_for() -> None:
+    copies = Copies()
+    withdrawn, sent = copies.begin(ROUTE), copies.begin(ROUTE)
+    copies.withdraw(withdrawn)
+    copies.confirm(sent)
+    copies.answer(sent, UNCLEAR)
+    assert withdrawn not in copies
+    assert len(copies) == 1
+    assert copies.are_all_refused
+
+
+@pytest.mark.parametrize("error", [REFUSED, PAYING, NOT_YET, UNCLEAR])
+def test_answer_to_a_copy_of_nobodys_says_nothing(error: InvoiceError) -> None:
+    copies = Copies()
+    copies.confirm(copies.begin(ROUTE))
+    assert copies.answer(bytes(32), error) is None
+    assert (copies.last_words, copies.is_rejected, copies.are_all_refused) == (None, False, False)
+
+
+@pytest.mark.parametrize(
+    ("answers", "last_words"),
+    [
+        ([], None),
+        ([PAYING], None),
+        ([NOT_YET, PAYING], NOT_YET),
+        ([NOT_YET, UNCLEAR], UNCLEAR),
+        ([UNCLEAR, REFUSED, PAYING], REFUSED),
+    ],
+)
+def test_last_words_are_those_that_say_why_it_was_not_paid(
+    answers: list[InvoiceError], last_words: InvoiceError | None
+) -> None:
+    copies = Copies()
+    for error in answers:
+        copies.answer(copies.begin(ROUTE), error)
+    assert copies.last_words == last_words
+
+
+@pytest.mark.parametrize("later", [PAYING, NOT_YET, UNCLEAR])
+def test_rejection_is_not_outweighed_by_what_other_copies_say(later: InvoiceError) -> None:
+    copies = Copies()
+    rejected, other = copies.begin(ROUTE), copies.begin(ROUTE)
+    copies.answer(rejected, REFUSED)
+    assert copies.is_rejected
+    copies.answer(other, later)
+    assert copies.is_rejected
+
+
+@pytest.mark.parametrize("state", ["being sent", "sent"])
+def test_copy_that_may_be_out_keeps_an_unclear_answer_from_being_final(state: str) -> None:
+    copies = Copies()
+    answered, other = copies.begin(ROUTE), copies.begin(ROUTE)
+    copies.confirm(answered)
+    if state == "sent":
+        copies.confirm(other)
+    copies.answer(answered, UNCLEAR)
+    assert not copies.are_all_refused
+
+
+def test_no_copy_at_all_is_no_refusal() -> None:
+    assert not Copies().are_all_refused
