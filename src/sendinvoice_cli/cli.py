@@ -23,8 +23,9 @@ from .render import lines
 
 if TYPE_CHECKING:
     from .node.client import Client
-    from .outcome import Outcome, Progress
+    from .outcome import Outcome
     from .render.progress import PlainProgress, TerminalProgress
+    from .reporting import Progress
     from .request import Request
 
     class Sender(Protocol):
