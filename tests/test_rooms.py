@@ -45,7 +45,9 @@ _ROOMS: dict[str, set[str]] = {
     },
     "signals": {"errors"},
     "help": set(),
+    "parameters": {"request", "node", "render", "errors"},
     "cli": {
+        "parameters",
         *("send", "batch", "render", "request", "rows", "node", "outcome", "reporting"),
         *("errors", "help", "signals"),
     },
@@ -65,6 +67,7 @@ _THIRD_PARTIES: dict[str, set[str]] = {
     "render": {"rich"},
     "cli": {"click"},
     "help": {"click"},
+    "parameters": {"click"},
     "sandbox": {*_CRYPTO, "click"},
 }
 #: Input, output and clocks: nothing for the pure rooms.
