@@ -77,6 +77,7 @@ class Exchange:
         self._inbound = Inbound()
         self._draft: Draft | None = None
         self._dry_run: dict[str, Any] = {}
+        self._router: Router | None = None
         self._dead_ends_shown = 0
 
     # --- before the invoice exists ---
@@ -303,10 +304,10 @@ class Exchange:
 
     def no_route(self) -> NoRouteError:
         """The error for a payer that cannot be reached."""
-        ends = self._router.dead_ends
+        ends = self._router.dead_ends if self._router is not None else []
         reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
         return NoRouteError(
-            f"no route to the payer ({reasons})",
+            f"no route to the payer ({reasons or 'lightningd had no channels to search from'})",
             hint="connect your node to the payer, or to a node that it is connected to",
             data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
         )
@@ -346,7 +347,8 @@ class Exchange:
             messages.send(self._client, packet)
         except LightningdError as failure:
             self.copies.withdraw(path_id)
-            self._router.gave_up(route.nodes[-1], failure.message)
+            if self._router is not None:
+                self._router.gave_up(route.nodes[-1], failure.message)
             return False
         except UnreachableError:
             if not is_out:
@@ -357,9 +359,10 @@ class Exchange:
 
     def show_route(self, route: Route) -> None:
         """Tell which way a copy goes, by the names of the nodes (``listnodes``)."""
-        for end in self._router.dead_ends[self._dead_ends_shown :]:
+        ends = self._router.dead_ends if self._router is not None else []
+        for end in ends[self._dead_ends_shown :]:
             self._progress.step(f"Skipped {end.target}: {end.reason}")
-        self._dead_ends_shown = len(self._router.dead_ends)
+        self._dead_ends_shown = len(ends)
         if not self._progress.wants_route:
             return
         graph = self._link.graph(float("inf"))
