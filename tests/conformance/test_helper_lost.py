@@ -16,7 +16,9 @@ from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import PAYER, RECEIVER, TimedNetwork
 from tests.schema import check_paid
 
-from .conftest import HELPER
+from .conftest import HELPER, in_both_ways
+
+pytestmark = in_both_ways
 
 Start = Callable[..., Popen[str]]
 
@@ -72,9 +74,9 @@ def test_helper_is_lost_twice(
 
 
 def waiting(still: TimedNetwork, timeout: int = 90) -> timed.Run:
-    """A command that waits for answers."""
+    """A command that has sent the invoice, and waits for answers."""
     command = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT), timeout=timeout)
-    timed.wait_for(lambda: command.client.made(REPLIES), "the wait for answers")
+    timed.wait_for(lambda: command.is_waiting, "the wait for answers")
     return command
 
 

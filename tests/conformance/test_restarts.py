@@ -30,8 +30,8 @@ from tests.networks.timed import (
 )
 from tests.schema import check_paid, check_result
 
-from .conftest import HELPER
-from .test_interruption import boundaries
+from .conftest import HELPER, in_both_ways
+from .test_interruption import boundaries_in_both_ways
 
 Start = Callable[..., Popen[str]]
 Launch = Callable[..., TimedNetwork]
@@ -61,6 +61,7 @@ def reconnect(network: Network) -> None:
 # --- while it waits ---
 
 
+@in_both_ways
 def test_restart_while_waiting(network: Network, label: str, start: Start) -> None:
     request = network.request(AMOUNT_MSAT)
     with network.hushed(request) as mailbox:
@@ -83,6 +84,7 @@ def test_restart_while_waiting(network: Network, label: str, start: Start) -> No
     assert paid_msat(network, request) == [AMOUNT_MSAT]
 
 
+@in_both_ways
 @newest
 def test_payment_during_an_absence_is_found_out(network: Network, label: str, start: Start) -> None:
     """The command sleeps through it: lightningd restarts, and the payment comes."""
@@ -105,6 +107,7 @@ def test_payment_during_an_absence_is_found_out(network: Network, label: str, st
     assert paid_msat(network, request) == [AMOUNT_MSAT]
 
 
+@in_both_ways
 @newest
 def test_lightningd_stays_away(network: Network, label: str, start: Start) -> None:
     request = network.request(AMOUNT_MSAT)
@@ -123,7 +126,8 @@ def test_lightningd_stays_away(network: Network, label: str, start: Start) -> No
     assert result.json["bolt12"] == invoice["bolt12"]
     assert "outcome unknown" in result.json["error"]["message"]
     assert label in result.json["error"]["message"]
-    assert f"lightning-cli listinvoices {label}" in result.stderr
+    # With --json, a batch has no hints.
+    assert network.in_batch or f"lightning-cli listinvoices {label}" in result.stderr
 
 
 # --- in a sandbox where time stands still ---
@@ -163,19 +167,20 @@ FIRST = ("getinfo", "listconfigs", "help")
 PREPARING = (*FIRST, "listnodes", "listpeers", "listpeerchannels")
 
 
-def breaks() -> Iterator[tuple[str, int, str, str]]:
+def breaks() -> Iterator[tuple[bool, str, int, str, str]]:
     """How a connection breaks, and where; to a restart as well once there is more than to ask."""
-    for method, number, phase in boundaries(Family.V26_06):
-        yield method, number, phase, "closed"
-        if not is_preparing(method, number):
-            yield method, number, phase, "restarted twice"
+    for (method, number, phase), ways in boundaries_in_both_ways(Family.V26_06).items():
+        for in_batch in ways:
+            yield in_batch, method, number, phase, "closed"
+            if not is_preparing(method, number):
+                yield in_batch, method, number, phase, "restarted twice"
 
 
 def is_preparing(method: str, number: int) -> bool:
     return method in PREPARING or (method, number) == ("listinvoices", 1)
 
 
-@pytest.mark.parametrize(("method", "number", "phase", "how"), list(breaks()))
+@pytest.mark.parametrize(("in_batch", "method", "number", "phase", "how"), list(breaks()))
 def test_connection_breaks_at_a_call(
     still: TimedNetwork, method: str, number: int, phase: str, how: str
 ) -> None:
@@ -215,6 +220,7 @@ def test_connection_breaks_at_a_call(
     assert_paid(outcome, still)
 
 
+@in_both_ways
 @pytest.mark.parametrize("fault", [CallFault.CLOSE_BEFORE, CallFault.CLOSE_AFTER])
 def test_lightningd_stays_away_after_createinvoice(still: TimedNetwork, fault: CallFault) -> None:
     """Whether it has stored the invoice, nobody knows."""
@@ -239,6 +245,7 @@ def test_lightningd_stays_away_after_createinvoice(still: TimedNetwork, fault: C
     assert still.spent() == [Spending("complete", AMOUNT_MSAT)]
 
 
+@in_both_ways
 def test_lightningd_is_gone_when_the_invoice_is_to_be_created(still: TimedNetwork) -> None:
     """Then it certainly does not exist."""
     stopped: list[str] = []
@@ -255,6 +262,7 @@ def test_lightningd_is_gone_when_the_invoice_is_to_be_created(still: TimedNetwor
     assert still.sandbox.call(RECEIVER, "listinvoices")["invoices"] == []
 
 
+@in_both_ways
 def test_lightningd_is_gone_while_a_resumed_invoice_is_prepared(still: TimedNetwork) -> None:
     """An earlier run has sent it, so that it may be paid."""
     still.sandbox.faults.be_silent(PAYER)
@@ -272,6 +280,7 @@ def test_lightningd_is_gone_while_a_resumed_invoice_is_prepared(still: TimedNetw
     assert "bolt12" in outcome.known
 
 
+@in_both_ways
 def test_payment_while_the_command_cannot_reach_lightningd(still: TimedNetwork) -> None:
     hold = still.sandbox.faults.hold_payments(PAYER)
     attempts: list[float] = []
@@ -294,6 +303,7 @@ def test_payment_while_the_command_cannot_reach_lightningd(still: TimedNetwork) 
     assert outcome.known["updated_index"] == 1
 
 
+@in_both_ways
 @pytest.mark.parametrize(
     ("away_seconds", "status"),
     [
@@ -311,14 +321,14 @@ def test_lightningd_is_away_at_the_deadline(
 
     def stop(method: str) -> None:
         nonlocal back_at
-        if method == "listinvoices" and command.client.made("waitinvoice") and not back_at:
+        if method == "listinvoices" and command.is_following and not back_at:
             back_at = still.clock() + away_seconds
             still.sandbox.stop_node(RECEIVER)
 
     def wait_away(seconds: float) -> None:
-        still.clock.advance(seconds)
         if still.clock() >= back_at:
             still.sandbox.start_node(RECEIVER)
+        still.clock.advance(seconds)
 
     command = still.run(request(still), timeout=7, sleep=wait_away, before_call=stop)
     outcome = command.outcome_in_time()
@@ -328,6 +338,7 @@ def test_lightningd_is_away_at_the_deadline(
     assert outcome.known["status"] == ("expired" if status == ExitStatus.TIMED_OUT else "unpaid")
 
 
+@in_both_ways
 def test_peers_take_a_while_after_a_restart(still: TimedNetwork) -> None:
     """The first copy cannot be sent, since lightningd has found nobody yet."""
 
@@ -345,13 +356,14 @@ def test_peers_take_a_while_after_a_restart(still: TimedNetwork) -> None:
     assert_paid(command.outcome_in_time(), still)
 
 
+@in_both_ways
 def test_answers_are_heard_after_a_restart(still: TimedNetwork) -> None:
     """Also those to a copy of the time before."""
     faults = still.sandbox.faults
     faults.delay_message(seconds=6, at=PAYER)
     faults.refuse(PAYER, "not this one")
     command = still.run(request(still), timeout=12, sleep=partial(start_receiver, still))
-    wait_for(lambda: command.client.made("sendinvoice-replies"), "the wait for answers")
+    wait_for(lambda: command.is_waiting, "the wait for answers")
 
     still.sandbox.stop_node(RECEIVER)
     wait_for(lambda: "lightningd is back" in command.told.steps, "lightningd's return")
@@ -366,6 +378,7 @@ def test_answers_are_heard_after_a_restart(still: TimedNetwork) -> None:
     assert still.clock() < outcome.known["expires_at"]
 
 
+@in_both_ways
 def test_helper_that_lightningd_ends_first_is_started_after_the_restart(
     still: TimedNetwork,
 ) -> None:
@@ -373,7 +386,7 @@ def test_helper_that_lightningd_ends_first_is_started_after_the_restart(
     faults = still.sandbox.faults
     faults.be_silent(PAYER)
     command = still.run(request(still), sleep=partial(start_receiver, still))
-    wait_for(lambda: command.client.made("sendinvoice-replies"), "the wait for answers")
+    wait_for(lambda: command.is_waiting, "the wait for answers")
     faults.refuse_plugins(RECEIVER, -5, "lightningd is shutting down")
     still.sandbox.call(RECEIVER, "plugin", subcommand="stop", plugin=HELPER)
     wait_for(lambda: command.told.warnings, "the end of the helper")

@@ -17,6 +17,10 @@ from tests.networks.runs import paid_msat
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, Spending, TimedNetwork
 from tests.schema import check_paid, check_result
 
+from .conftest import in_both_ways
+
+pytestmark = in_both_ways
+
 Start = Callable[..., Popen[str]]
 
 AMOUNT_MSAT = 9_000
@@ -220,7 +224,7 @@ def test_request_that_expires_after_the_first_run_is_gone_on_with(still: TimedNe
     still.clock.advance(20)
 
     second = still.run(invreq)
-    wait_for(lambda: second.client.made("waitinvoice"), "the second one to wait")
+    wait_for(lambda: second.is_following, "the second one to wait")
     hold.release()
 
     assert second.outcome().exit_status == ExitStatus.PAID
@@ -235,7 +239,7 @@ def test_payer_that_is_out_of_reach_may_have_the_invoice_already(still: TimedNet
     still.sandbox.disconnect(ROUTER, RECEIVER)
 
     second = still.run(invreq, no_connect=True)
-    wait_for(lambda: second.client.made("waitinvoice"), "the second one to wait")
+    wait_for(lambda: second.is_following, "the second one to wait")
     second.skip_wait()
     hold.release()
 

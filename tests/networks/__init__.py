@@ -27,6 +27,8 @@ from typing import Any, Protocol
 
 from pyln.client.lightning import UnixDomainSocketRpc
 
+from sendinvoice_cli.rows import COLUMNS
+
 CHAIN = "regtest"
 
 #: What the command writes, with -v, when lightningd has sent a message for it.
@@ -214,11 +216,11 @@ class Network(ABC):
 def in_batch(args: tuple[object, ...]) -> tuple[tuple[object, ...], str]:
     """Have a batch of one row answer the same request.
 
-    :param args: what a single send is given: the request, the label, an amount and ``--timeout``.
+    :param args: what a single send is given.
     :returns: what a batch is given, and the row, which it reads from stdin.
     """
     options, row, values = ["--batch", "-"], {}, iter(args)
-    names = iter(("invreq", "label", "amount_msat"))
+    names = iter(COLUMNS)
     for value in values:
         if value == "--timeout":
             row["timeout"] = str(next(values))

@@ -19,7 +19,7 @@ from sendinvoice_cli.answer import answer, run_blocking
 from sendinvoice_cli.batch import Batch
 from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
 from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.outcome import Counts, Outcome, Result
+from sendinvoice_cli.outcome import Counts, Outcome, Progress, Result
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
 from sendinvoice_cli.sandbox.model.clock import ManualClock
@@ -176,10 +176,12 @@ class _Rows:
         rows: Iterable[Row],
         told: Told,
         clocks: Clocks,
+        for_row: Callable[[int], Progress] | None = None,
         **more: Any,
     ) -> None:
         self._rows = rows
         self._told = told
+        self.for_row = for_row or (lambda _number: told)
         self._clocks = clocks
         self._loop = ManualLoop(clocks.manual)
         self._batch = Batch(client, self, clock=clocks.now, sleep=clocks.sleep, **more)
@@ -242,9 +244,6 @@ class _Rows:
 
     def warn(self, text: str, hint: str | None = None) -> None:
         self._told.warn(text, hint)
-
-    def for_row(self, _number: int) -> Told:
-        return self._told
 
 
 class _Running:
@@ -344,6 +343,12 @@ class Run(_Running):
             command = _SingleSend(client, request, told, clocks)
         super().__init__(sandbox, clocks, client, command)
 
+    @property
+    def is_following(self) -> bool:
+        """Whether it hears of what becomes of the invoice."""
+        # A batch asks twice where the indexes are.
+        return bool(self.client.made("waitinvoice")) or len(self.client.made("wait")) > 2
+
     def outcome(self) -> Outcome:
         """How it ended; it must be about to."""
         self.end()
@@ -359,6 +364,7 @@ class BatchRun(_Running):
     """A batch, from now on.
 
     :param sleep: as for :class:`Run`.
+    :param for_row: makes who is told how a row goes.
     :param more: :class:`Batch`'s parameters.
     """
 
@@ -369,12 +375,13 @@ class BatchRun(_Running):
         rows: Iterable[Row],
         *,
         sleep: Callable[[float], None] | None = None,
+        for_row: Callable[[int], Progress] | None = None,
         **more: Any,
     ) -> None:
         self.told = Told()
         client = RecordingClient(sandbox, lambda _method: None)
         clocks = Clocks(clock, 0, sleep or clock.advance)
-        self._rows = _Rows(client, rows, self.told, clocks, **more)
+        self._rows = _Rows(client, rows, self.told, clocks, for_row, **more)
         super().__init__(sandbox, clocks, client, self._rows)
 
     @property
