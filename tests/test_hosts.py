@@ -21,8 +21,9 @@ from sendinvoice_cli.errors import (
     TerminatedBySignalError,
     UnreachableError,
 )
-from sendinvoice_cli.outcome import Counts, Outcome, Progress, Result
+from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.pacing import Pacer
+from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
 from sendinvoice_cli.send import send

@@ -18,10 +18,11 @@ from sendinvoice_cli.errors import (
     UsageError,
 )
 from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.outcome import Outcome, Progress
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.render.batch import BatchReport
 from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.render.spool import Spool
+from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.send import Events, Wait, send, wait_in_real_time
 from tests.networks.runs import Told

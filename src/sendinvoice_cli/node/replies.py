@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..bolt12 import invoice_error
 from ..bolt12.invoice_error import InvoiceError
@@ -40,8 +40,7 @@ class HelperUnavailableError(Exception):
     """lightningd cannot run the reply helper; the text says why."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer: to which copy of the invoice, by its 32-byte path_id, and what it says."""
 
     path_id: bytes

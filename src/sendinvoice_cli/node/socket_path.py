@@ -21,7 +21,7 @@ NETWORKS = (
     "litecoin-testnet",
 )
 #: Settings that name a network by being there.
-_SHORT_NETWORKS = {
+SHORT_NETWORKS = {
     "mainnet": "bitcoin",
     "testnet": "testnet",
     "testnet4": "testnet4",
@@ -74,8 +74,8 @@ def _read_config(path: str, depth: int = 0) -> dict[str, str]:
             settings.update(_read_config(included, depth + 1))
             continue
         key, _, value = stripped.partition("=")
-        if key in _SHORT_NETWORKS:
-            settings["network"] = _SHORT_NETWORKS[key]
+        if key in SHORT_NETWORKS:
+            settings["network"] = SHORT_NETWORKS[key]
         elif key in ("network", "rpc-file"):
             settings[key] = value
     return settings

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from coincurve import PrivateKey, PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -31,8 +31,7 @@ ALLOWED_FEATURES = 14
 _ZERO_NONCE = bytes(12)
 
 
-@dataclass(frozen=True)
-class PathNode:
+class PathNode(NamedTuple):
     """A node of a path before it is blinded.
 
     :param node_id: 33-byte point.
