@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.batch import Batch
+from sendinvoice_cli.batch import Batch, Limits
 from sendinvoice_cli.bolt12 import invoice_error
 from sendinvoice_cli.errors import (
     ExitStatus,
@@ -211,3 +211,25 @@ def test_interrupted_batch_ends_its_session_in_the_helper(
     assert result.outcome.exit_status is status
     last = [params for method, params in lightningd.calls if method == "sendinvoice-expect"][-1]
     assert before <= last["until"] <= time.time()
+
+
+def test_interrupted_batch_does_not_wait_for_calls_that_hang(lightningd: Lightningd) -> None:
+    batch = Batch(lightningd, Report(), pacer=Pacer(interval=0), limits=Limits(threads=1))
+    batch.link.open()
+    ended: list[str] = []
+
+    async def run() -> ExitStatus:
+        loop = asyncio.get_running_loop()
+
+        def hang() -> None:
+            loop.call_soon_threadsafe(batch.interrupt, InterruptedBySignalError("interrupted"))
+            try:
+                lightningd.hold(lambda: False)
+            finally:
+                ended.append("the call")
+
+        lightningd.before["injectonionmessage", 1] = hang
+        return await batch.run(iter([Row(1, 1, REQUEST, label=LABEL)]))
+
+    assert asyncio.run(run()) is ExitStatus.INTERRUPTED
+    assert ended == []
