@@ -151,7 +151,8 @@ class Batch:
             await asyncio.gather(*self.tasks)
             raise
         finally:
-            await self.workers.begin(self.link.close)
+            # The others may be stuck.
+            await Workers(1).begin(self.link.close)
         if self.interruption is not None:
             self.reporter.warn(
                 "interrupted; rows without a result were not sent, or are not known to be paid",
