@@ -106,15 +106,22 @@ def test_helper_keeps_nothing_for_a_command_that_was_interrupted(still: TimedNet
     assert (last["pathsecrets"], last["until"] <= still.clock()) == ([], True)
 
 
+def start_receiver(still: TimedNetwork, seconds: float) -> None:
+    """Have a receiver that was stopped come back meanwhile."""
+    still.sandbox.start_node(RECEIVER)
+    still.clock.advance(seconds)
+
+
 def test_steps_are_told_alike() -> None:
     """A copy that is lost, and a restart in between."""
     told = []
     for in_batch in (False, True):
         with timed.network(in_batch=in_batch) as still:
             still.sandbox.faults.drop_message(at=PAYER)
-            run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT))
+            invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
+            run = still.run(invreq, sleep=partial(start_receiver, still))
             wait_for(partial(getattr, run, "is_waiting"), "the wait")
-            still.sandbox.restart_node(RECEIVER)
+            still.sandbox.stop_node(RECEIVER)
             wait_for(partial(run.told.steps.count, "lightningd is back"), "lightningd's return")
             assert run.outcome_in_time().exit_status == ExitStatus.PAID
             told.append((run.told.steps, len(run.told.warnings)))
