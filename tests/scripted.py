@@ -23,7 +23,8 @@ from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.link import Event, Link
 from sendinvoice_cli.node.replies import Reply
 from sendinvoice_cli.node.routes import Route
-from sendinvoice_cli.outcome import Outcome, Progress
+from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from tests.networks.runs import Told
 from tests.node import fake_client

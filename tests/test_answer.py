@@ -373,18 +373,19 @@ def test_late_report_of_an_older_state_does_not_overwrite_paid() -> None:
     assert outcome.known["payment_preimage"]
 
 
-def test_older_state_that_is_read_late_does_not_overwrite_paid() -> None:
+def test_payment_is_not_doubted_by_an_older_state_that_lightningd_still_lists() -> None:
     world = World()
 
-    def pay_and_refuse_while_the_state_is_read() -> None:
+    def pay_and_have_the_state_asked_for() -> None:
         unpaid = dict(world.lightningd.invoices[LABEL])
         world.lightningd.answers["listinvoices"] = {"invoices": [unpaid]}
-        world.heard.append(Change(LABEL))
         world.pay()
-        world.say(REFUSED)
+        world.heard.append(Change(LABEL))
 
-    world.at(1, pay_and_refuse_while_the_state_is_read)
-    assert_ends(world, world.run(), ExitStatus.PAID, 1)
+    world.at(1, pay_and_have_the_state_asked_for)
+    outcome = world.run()
+    assert_ends(world, outcome, ExitStatus.PAID, 1)
+    assert outcome.known["status"] == "paid"
 
 
 def test_payer_that_could_not_pay_yet_is_asked_again_and_pays() -> None:
@@ -408,6 +409,7 @@ def test_payer_that_never_could_pay_is_quoted_at_the_deadline() -> None:
     assert_ends(world, outcome, ExitStatus.PAYER_ERROR, 20)
     assert outcome.error is not None
     assert outcome.error.data == {"error": "RouteNotFound"}
+    assert "could not pay" in outcome.error.message
     assert world.copies_at == [0, 4, 11]
 
 
@@ -417,6 +419,8 @@ def test_payer_that_was_paying_until_the_deadline_has_not_refused() -> None:
     world.at(50, world.expire)
     outcome = world.run(timeout=50)
     assert_ends(world, outcome, ExitStatus.TIMED_OUT, 50)
+    assert outcome.error is not None
+    assert "said that it was paying" in outcome.error.message
     assert world.copies_at == [0]
     assert "The payer is paying already" in world.told.steps
 

@@ -91,7 +91,7 @@ def test_by_name(sending: _Sending) -> None:
 
 def test_defaults(sending: _Sending, home: Path) -> None:
     assert _request(sending) == Request("lnr1qq", "a label", None, 90, None)
-    assert sending.clients[0].rpc_file == home / ".lightning/bitcoin/lightning-rpc"
+    assert Path(sending.clients[0].rpc_file) == home / ".lightning/bitcoin/lightning-rpc"
 
 
 @pytest.mark.parametrize("flag", ["--dry-run", "--renew", "--no-connect", "--no-replies"])
@@ -148,7 +148,7 @@ def test_too_much_on_standard_input(
 )
 def test_socket(sending: _Sending, home: Path, args: list[str], path: str) -> None:
     _request(sending, *(arg.format(home=home) for arg in args))
-    assert sending.clients[0].rpc_file == home / path
+    assert Path(sending.clients[0].rpc_file) == home / path
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_socket_by_environment(
 ) -> None:
     monkeypatch.setenv(f"SENDINVOICE_{variable}", value.format(home=Path.home()))
     _request(sending)
-    assert sending.clients[0].rpc_file == Path.home() / path
+    assert Path(sending.clients[0].rpc_file) == Path.home() / path
 
 
 def _options() -> list[click.Option]:
@@ -206,9 +206,9 @@ def test_the_command_line_wins_over_the_environment(
     value: str,
     args: tuple[str, ...],
 ) -> None:
-    wanted = _request(sending, *args), sending.clients[0].rpc_file
+    wanted = _request(sending, *args), Path(sending.clients[0].rpc_file)
     monkeypatch.setenv(f"SENDINVOICE_{variable}", value)
-    assert (_request(sending, *args), sending.clients[1].rpc_file) == wanted
+    assert (_request(sending, *args), Path(sending.clients[1].rpc_file)) == wanted
 
 
 def test_an_option_wins_over_the_environment(
@@ -216,7 +216,7 @@ def test_an_option_wins_over_the_environment(
 ) -> None:
     monkeypatch.setenv("SENDINVOICE_NETWORK", "signet")
     _request(sending, "--network", "regtest")
-    assert sending.clients[0].rpc_file == home / ".lightning/regtest/lightning-rpc"
+    assert Path(sending.clients[0].rpc_file) == home / ".lightning/regtest/lightning-rpc"
 
 
 # --- usage errors ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import NoReturn
 
@@ -10,6 +11,9 @@ def main() -> NoReturn:
     """Run the command, and exit."""
     # Until there is something to tell, Ctrl-C ends the process without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Imports leave nothing to collect, and looking for it takes as long as some of them. cli
+    # turns collection on again before the work begins.
+    gc.disable()
     from . import cli
 
     cli.main()

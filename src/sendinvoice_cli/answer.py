@@ -1,6 +1,6 @@
 """Answering one request: the only place that knows the order of steps.
 
-The order is written as coroutines over a :class:`Host`, which is what differs between a single
+The order is written as coroutines over a :class:`~.host.Host`: what differs between a single
 send and a batch: how to call, how to wait, and whose turn it is. A host whose awaitables never
 suspend runs them straight through without an event loop: :func:`run_blocking`.
 """
@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .bolt12.verdict import Verdict
 from .errors import (
@@ -22,61 +22,18 @@ from .errors import (
 )
 from .exchange.exchange import Exchange, NotTried
 from .node.invoices import Change
-from .node.link import REPLY_GRACE, Link
-from .node.replies import Reply
-from .node.routes import Route
-from .outcome import Outcome, Progress
+from .node.link import REPLY_GRACE
+from .outcome import Outcome
 from .waiting import LAST_COPY_BEFORE, Due, Waiting, give_up_at
+
+if TYPE_CHECKING:
+    from .host import Host, Job
+    from .node.routes import Route
 
 #: How often one step may lose lightningd until it is given up: lightningd may go down by it.
 MAX_LOSSES = 5
 
 _T = TypeVar("_T")
-_T_co = TypeVar("_T_co", covariant=True)
-
-
-class Job(Protocol[_T_co]):
-    """Work in the background."""
-
-    def done(self) -> bool:
-        """Whether it has ended."""
-
-    def result(self) -> _T_co:
-        """What it returned; raises what it raised."""
-
-
-class Host(Protocol):
-    """What differs between a single send and a row of a batch. Times are UNIX seconds."""
-
-    link: Link
-    progress: Progress
-
-    def now(self) -> float:
-        """The time."""
-
-    async def call(self, step: Callable[[], _T]) -> _T:
-        """Take a step that blocks while lightningd answers."""
-
-    def begin(self, work: Callable[[], _T]) -> Job[_T]:
-        """Begin work that may block for minutes; its end counts as something heard."""
-
-    async def wait(self, until: float) -> None:
-        """Wait until then (math.inf: as long as it takes), or until something is heard."""
-
-    def take_events(self) -> list[Change | Reply]:
-        """What was heard of this request since it was asked for last."""
-
-    def turn_at(self, route: Route, before: float) -> float | None:
-        """Take a turn on every link of a route, and return when it comes.
-
-        :param before: a turn that would come later is not taken: None.
-        """
-
-    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        """Send a copy: a step. None when it waited for others instead, or something was heard."""
-
-    async def follow(self) -> None:
-        """Hear of changes of the invoice from now on."""
 
 
 async def answer(exchange: Exchange, host: Host) -> Outcome:

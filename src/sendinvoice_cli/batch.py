@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .answer import answer, unexpected
 from .errors import (
@@ -29,12 +29,15 @@ from .node.invoices import Change
 from .node.link import Event, Link, LinkNews
 from .node.replies import Reply
 from .node.routes import Route
-from .outcome import Counts, Outcome, Progress, Reporter, Result
+from .outcome import Counts, Outcome, Result
 from .pacing import INTERVAL, Pacer, links_of
 from .pacing import Link as PacedLink
 from .request import Request
 from .rows import Row
 from .workers import Workers
+
+if TYPE_CHECKING:
+    from .reporting import Progress, Reporter
 
 #: Seconds of one wait of a row. Event loops refuse to look years ahead.
 MAX_WAIT_SECONDS = 3600

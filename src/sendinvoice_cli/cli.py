@@ -9,12 +9,10 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
-from click.core import ParameterSource
 
 from . import __version__, signals
 from .errors import ExitStatus, SendInvoiceError, UsageError
@@ -23,8 +21,9 @@ from .render import lines
 
 if TYPE_CHECKING:
     from .node.client import Client
-    from .outcome import Outcome, Progress
-    from .render.progress import PlainProgress, TerminalProgress
+    from .outcome import Outcome
+    from .parameters import Parameters
+    from .reporting import Progress
     from .request import Request
 
     class Sender(Protocol):
@@ -40,18 +39,8 @@ if TYPE_CHECKING:
         ) -> Outcome: ...
 
 
-#: lnr1… strings longer than that are refused; so much is read from stdin at most.
-_MAX_STDIN = 64 * 1024 + 1
-
 _HELP_HINT = "sendinvoice --help shows how"
 
-_SHORT_NETWORKS = {
-    "mainnet": "bitcoin",
-    "testnet": "testnet",
-    "testnet4": "testnet4",
-    "signet": "signet",
-    "regtest": "regtest",
-}
 #: The same for each, so that --help shows them in one row.
 _SHORT = "Short for --network."
 
@@ -257,103 +246,19 @@ def command(**params: Any) -> ExitStatus:
     Running the same command again never makes a second invoice: it continues
     with the first one.
     """
+    from .parameters import Parameters
+
     return _run(Parameters(**params))
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """The command line, as click has parsed it: arguments and options by click's names."""
-
-    invreq: str | None
-    label: str | None
-    amount_msat: int | None
-    amount_msat_option: int | None
-    timeout: int | None
-    timeout_option: int | None
-    quantity: int | None
-    quantity_option: int | None
-    dry_run: bool
-    renew: bool
-    no_connect: bool
-    no_replies: bool
-    lightning_dir: str | None
-    network: str | None
-    mainnet: bool
-    testnet: bool
-    testnet4: bool
-    signet: bool
-    regtest: bool
-    rpc_file: str | None
-    batch: str | None
-    output: str | None
-    as_json: bool
-    verbose: bool
-    quiet: bool
-    color: str
-
-    def request(self) -> Request:
-        """What the user asks for; with --batch, what a row does not say itself."""
-        from .request import DEFAULT_TIMEOUT, Request
-
-        return Request(
-            invreq=_read_invreq(self.invreq),
-            label=self.label or "",
-            amount_msat=_once("amount_msat", self.amount_msat, self.amount_msat_option),
-            timeout=_once("timeout", self.timeout, self.timeout_option) or DEFAULT_TIMEOUT,
-            quantity=_once("quantity", self.quantity, self.quantity_option),
-            dry_run=self.dry_run,
-            renew=self.renew,
-            no_connect=self.no_connect,
-            no_replies=self.no_replies,
-        )
-
-    def client(self) -> Client:
-        """A client for the lightningd that is meant."""
-        from .node import socket_path
-
-        rpc_file = socket_path.find(self.lightning_dir, self._named_network(), self.rpc_file)
-
-        from .node.client import Client
-
-        return Client(rpc_file, _print_call if self.verbose else None)
-
-    def _named_network(self) -> str | None:
-        from .node.socket_path import NETWORKS
-
-        given = [name for name in (*_SHORT_NETWORKS, "network") if getattr(self, name)]
-        given = [name for name in given if not _by_environment(name)] or given
-        named = {_SHORT_NETWORKS.get(name) or self.network for name in given}
-        if len(named) > 1:
-            names = ", ".join(sorted(map(str, named)))
-            raise UsageError(f"several networks are named: {names}")
-        network = next(iter(named), None)
-        if network is not None and network not in NETWORKS:
-            raise UsageError(f"{network!r} is not a network", hint=f"one of {', '.join(NETWORKS)}")
-        return network
-
-    @property
-    def wants_color(self) -> bool | None:
-        """True or False as told by --color or NO_COLOR, None to leave it to the terminal."""
-        if self.color != "auto":
-            return self.color == "always"
-        return False if os.environ.get("NO_COLOR") else None
-
-    def progress(self) -> PlainProgress | TerminalProgress:
-        """Who tells how a single send goes."""
-        from .render.progress import PlainProgress, TerminalProgress
-
-        for_people = not (self.as_json or self.quiet)
-        if for_people and sys.stderr.isatty():
-            return TerminalProgress(color=self.wants_color)
-        return PlainProgress(verbose=self.verbose, quiet=self.quiet, with_route=for_people)
-
-
 def _run(parameters: Parameters) -> ExitStatus:
+    from .parameters import is_by_environment
+
     request = parameters.request()
     # The command line wins over what the environment says of something else.
-    if parameters.batch is not None and not (parameters.invreq and _by_environment("batch")):
+    if parameters.batch is not None and not (parameters.invreq and is_by_environment("batch")):
         return _run_batch(parameters, parameters.batch, request)
-    if parameters.output is not None and not _by_environment("output"):
+    if parameters.output is not None and not is_by_environment("output"):
         raise UsageError("--output goes with --batch")
     for name in ("invreq", "label"):
         if getattr(parameters, name) is None:
@@ -369,6 +274,7 @@ def _run_single(parameters: Parameters, request: Request) -> ExitStatus:
 
         sender = send.send
     progress = parameters.progress()
+    _collect_garbage()
     try:
         outcome = sender(request, client, progress, settled=signals.finish)
     finally:
@@ -423,6 +329,7 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
             )
         )
         has_ended = False
+        _collect_garbage()
         try:
             status = batch.run(rows.read(rows.lines_of(source), defaults), client, report)
             has_ended = True
@@ -431,6 +338,12 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
             signals.end_process()
             report.close(summary=has_ended)
     return status
+
+
+def _collect_garbage() -> None:
+    """Collect what the work leaves from now on, and leave alone what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def _is_same_file(one: int, other: int) -> bool:
@@ -463,33 +376,6 @@ def _writing() -> Iterator[None]:
         lines.print_error(f"cannot write the result: {failure.strerror}")
         # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:
-    """A parameter that may be given in two ways, but not in both."""
-    if by_position is not None and by_name is not None and not _by_environment(f"{name}_option"):
-        option = name.replace("_", "-")
-        raise UsageError(f"{name.upper()} and --{option} are the same; give one of them")
-    return by_position if by_position is not None else by_name
-
-
-def _by_environment(name: str) -> bool:
-    """Whether a parameter has its value from an environment variable."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is ParameterSource.ENVIRONMENT
-
-
-def _read_invreq(argument: str | None) -> str:
-    if argument != "-":
-        return argument or ""
-    if sys.stdin is None:
-        raise UsageError("standard input is closed")
-    return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
-
-
-def _print_call(method: str, seconds: float, failure: str | None) -> None:
-    end = f" failed: {failure}" if failure else ""
-    lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")
 
 
 def run(args: list[str] | None = None, *, sender: Sender | None = None) -> int:

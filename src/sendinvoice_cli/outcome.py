@@ -1,16 +1,15 @@
-"""What is told to people and programs: the ask, the progress, the outcome, and a batch's counts."""
+"""What people and programs are told: the ask, the outcome, and a batch's results and counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from .errors import ExitStatus, SendInvoiceError
 
 
-@dataclass(frozen=True)
-class Ask:
+class Ask(NamedTuple):
     """What the payer asks for: the contract's ``request`` object.
 
     :param amount_msat: invreq_amount, None when the request leaves it open.
@@ -38,29 +37,7 @@ class Ask:
 
     def as_json(self) -> dict[str, Any]:
         """The fields that are present."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-class Progress(Protocol):
-    """Who is told how one request goes. Texts of strangers are passed on as they are."""
-
-    #: Whether the names of the nodes on the route are wanted: to look them up costs calls.
-    wants_route: bool
-
-    def asked(self, ask: Ask, amount_msat: int) -> None:
-        """The request is readable; ``amount_msat`` is what the invoice will ask for."""
-
-    def step(self, text: str) -> None:
-        """Something was done."""
-
-    def routed(self, names: list[str]) -> None:
-        """A copy was sent; the names of the nodes that it goes over, ours first."""
-
-    def waiting(self, until: float) -> None:
-        """Only waiting is left, until then at most (UNIX seconds)."""
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Something is wrong, and the work goes on."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -88,8 +65,7 @@ class Outcome:
         }
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """The outcome of one row of a batch.
 
     :param row: number of the row, 1 for the first request.
@@ -105,30 +81,10 @@ class Result:
         return {"row": self.row, "line": self.line, **self.outcome.as_json()}
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """How far a batch is, in rows; ``total`` is None until the whole file is read."""
 
     paid: int
     failed: int
     waiting: int
     total: int | None
-
-
-class Reporter(Protocol):
-    """Who is told how a batch goes."""
-
-    def result(self, result: Result) -> None:
-        """A row has ended."""
-
-    def counts(self, counts: Counts) -> None:
-        """The numbers have changed."""
-
-    def step(self, text: str) -> None:
-        """Something was done for all rows."""
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Something is wrong, and the work goes on."""
-
-    def for_row(self, number: int) -> Progress:
-        """Who is told how one row goes."""

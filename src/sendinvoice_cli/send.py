@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .answer import answer, interruption, run_blocking
 from .errors import InterruptedBySignalError, UsageError
@@ -27,8 +27,11 @@ from .node.link import Event, Link
 from .node.queues import take
 from .node.replies import Reply
 from .node.routes import Route
-from .outcome import Outcome, Progress
+from .outcome import Outcome
 from .request import Request
+
+if TYPE_CHECKING:
+    from .reporting import Progress
 
 _T = TypeVar("_T")
 

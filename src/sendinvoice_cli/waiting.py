@@ -7,9 +7,8 @@ how long to go on past the deadline for the last word.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .bolt12.verdict import Verdict
 
@@ -41,8 +40,7 @@ class Due(Enum):
     END = "nothing: it has ended"
 
 
-@dataclass(frozen=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Nothing is due until then (UNIX seconds), unless something is heard."""
 
     until: float

@@ -17,6 +17,11 @@ NOT_YET = InvoiceError("RouteNotFound")
 UNCLEAR = InvoiceError("the moon is full")
 
 
+def said(copies: Copies) -> InvoiceError | None:
+    """What the payer said last, as far as it is worth telling."""
+    return None if copies.last_words is None else copies.last_words.error
+
+
 def test_copy_is_known_before_it_is_sent_so_that_no_answer_is_too_fast() -> None:
     copies = Copies()
     path_id = copies.begin(ROUTE)
@@ -31,7 +36,7 @@ def test_answer_that_is_faster_than_the_call_is_not_forgotten_when_the_call_retu
     copies.answer(path_id, UNCLEAR)
     copies.confirm(path_id)
     assert copies.are_all_refused
-    assert copies.last_words == UNCLEAR
+    assert said(copies) == UNCLEAR
 
 
 def test_no_two_copies_share_a_path_id() -> None:
@@ -85,7 +90,7 @@ def test_last_words_are_those_that_say_why_it_was_not_paid(
     copies = Copies()
     for error in answers:
         copies.answer(copies.begin(ROUTE), error)
-    assert copies.last_words == last_words
+    assert said(copies) == last_words
 
 
 @pytest.mark.parametrize("later", [PAYING, NOT_YET, UNCLEAR])
@@ -111,3 +116,25 @@ def test_copy_that_may_be_out_keeps_an_unclear_answer_from_being_final(state: st
 
 def test_no_copy_at_all_is_no_refusal() -> None:
     assert not Copies().are_all_refused
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_being_paid"),
+    [([], False), ([PAYING], True), ([PAYING, NOT_YET], False), ([UNCLEAR, PAYING], True)],
+)
+def test_payer_is_paying_when_it_said_so_last(
+    answers: list[InvoiceError], is_being_paid: bool
+) -> None:
+    copies = Copies()
+    for error in answers:
+        copies.answer(copies.begin(ROUTE), error)
+    assert copies.is_being_paid is is_being_paid
+
+
+@pytest.mark.parametrize("again", [REFUSED, PAYING, NOT_YET])
+def test_second_answer_to_the_same_copy_says_nothing(again: InvoiceError) -> None:
+    copies = Copies()
+    path_id = copies.begin(ROUTE)
+    copies.answer(path_id, UNCLEAR)
+    assert copies.answer(path_id, again) is None
+    assert (said(copies), copies.is_rejected, copies.are_all_refused) == (UNCLEAR, False, True)

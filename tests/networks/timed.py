@@ -19,7 +19,8 @@ from sendinvoice_cli.answer import answer, run_blocking
 from sendinvoice_cli.batch import Batch
 from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
 from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.outcome import Counts, Outcome, Progress, Result
+from sendinvoice_cli.outcome import Counts, Outcome, Result
+from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
 from sendinvoice_cli.sandbox.model.clock import ManualClock

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from sendinvoice_cli.bolt12 import tlv
+from sendinvoice_cli.bolt12.blinded_path import BlindedPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node import messages
@@ -15,13 +18,22 @@ _NODES = [node_id(1), node_id(2), node_id(3)]
 _CONTENT = [Record(message.INVOICE, b"an invoice")]
 
 
+def _send(
+    client: FakeClient,
+    api: OnionApi,
+    content: Sequence[Record] = _CONTENT,
+    their_path: BlindedPath | None = None,
+) -> None:
+    messages.send(client, messages.prepare(client, api, _NODES, content, their_path))
+
+
 def _content(payload: str) -> bytes:
     return dict(tlv.decode_stream(bytes.fromhex(payload)))[message.INVOICE]
 
 
 def test_an_onion_of_our_own() -> None:
     client = FakeClient({"createonion": {"onion": "0011"}, "injectonionmessage": {}})
-    messages.send(client, OnionApi.INJECT_ONION, _NODES, _CONTENT, None)
+    _send(client, OnionApi.INJECT_ONION)
     (create, onion), (inject, injected) = client.calls
     assert (create, inject) == ("createonion", "injectonionmessage")
     assert onion["assocdata"] == ""
@@ -39,7 +51,7 @@ def test_an_onion_of_our_own() -> None:
 def test_a_great_onion() -> None:
     client = FakeClient({"createonion": {"onion": "0011"}, "injectonionmessage": {}})
     content = [Record(message.INVOICE, bytes(2000))]
-    messages.send(client, OnionApi.INJECT_ONION, _NODES, content, None)
+    _send(client, OnionApi.INJECT_ONION, content)
     assert client.calls[0][1]["onion_size"] == 32768
 
 
@@ -48,13 +60,13 @@ def test_too_large_for_any_onion(api: OnionApi) -> None:
     client = FakeClient({})
     content = [Record(message.INVOICE, bytes(32768))]
     with pytest.raises(LightningdError, match="too large"):
-        messages.send(client, api, _NODES, content, None)
+        _send(client, api, content)
     assert client.calls == []
 
 
 def test_hops_from_our_own_node() -> None:
     client = FakeClient({"injectonionmessage": {}})
-    messages.send(client, OnionApi.INJECT_HOPS, _NODES, _CONTENT, None)
+    _send(client, OnionApi.INJECT_HOPS)
     ((method, params),) = client.calls
     assert method == "injectonionmessage"
     assert params.keys() == {"blinding", "hops"}
@@ -66,7 +78,7 @@ def test_hops_from_our_own_node() -> None:
 def test_hops_from_a_peer() -> None:
     """v23.08 to v24.05 hand the onion to a peer: it has no layer for us."""
     client = FakeClient({"sendonionmessage": {}})
-    messages.send(client, OnionApi.SEND_HOPS, _NODES, _CONTENT, None)
+    _send(client, OnionApi.SEND_HOPS)
     ((method, params),) = client.calls
     assert method == "sendonionmessage"
     assert params.keys() == {"first_id", "blinding", "hops"}
@@ -82,5 +94,15 @@ def test_into_their_path(api: OnionApi, hops: int) -> None:
     client = FakeClient(
         {"createonion": {"onion": "0011"}, "injectonionmessage": {}, "sendonionmessage": {}}
     )
-    messages.send(client, api, _NODES, _CONTENT, path(_NODES[-1], hops=2))
+    _send(client, api, their_path=path(_NODES[-1], hops=2))
     assert len(client.calls[0][1]["hops"]) == hops
+
+
+@pytest.mark.parametrize("api", list(OnionApi))
+def test_nothing_is_out_before_the_prepared_message_is_sent(api: OnionApi) -> None:
+    """A copy that is lost before is no copy whose answer is waited for."""
+    client = FakeClient({"createonion": {"onion": "0011"}})
+    packet = messages.prepare(client, api, _NODES, _CONTENT, None)
+    assert set(client.methods()) <= {"createonion"}
+    with pytest.raises(LightningdError, match=packet.method):
+        messages.send(client, packet)

@@ -12,6 +12,7 @@ from sendinvoice_cli.bolt12 import invoice_error
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node import replies
+from sendinvoice_cli.node.client import NoAnswerError
 from sendinvoice_cli.node.replies import HelperUnavailableError, Reply, ReplySession
 from tests.node.fake_client import Answer, FakeClient, Params
 
@@ -34,8 +35,8 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_helper_path(helper: Path) -> None:
-    assert replies.helper_path() == helper
-    assert replies.helper_path().is_absolute()
+    assert Path(replies.helper_path()) == helper
+    assert Path(replies.helper_path()).is_absolute()
 
 
 @pytest.mark.parametrize("mode", [0o757, 0o777, 0o702])
@@ -51,6 +52,49 @@ def test_a_directory_that_anybody_could_write(helper: Path) -> None:
         replies.helper_path()
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_folder_above_that_anybody_could_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    """Who may write it can put another folder in the place of the one below."""
+    prefix = tmp_path / "opt" / "venv"
+    helper = prefix / "bin" / replies.HELPER
+    helper.parent.mkdir(parents=True)
+    helper.touch(0o755)
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    assert Path(replies.helper_path()) == helper
+    folder = helper.parents[depth - 1]
+    folder.chmod(0o777)
+    with pytest.raises(HelperUnavailableError, match=f"{folder} can be written by anybody"):
+        replies.helper_path()
+    folder.chmod(0o1777)
+    assert Path(replies.helper_path()) == helper
+
+
+def test_a_link_into_a_folder_that_anybody_could_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders above the place that the link leads to count as well."""
+    open_folder, prefix = tmp_path / "open", tmp_path / "venv"
+    helper = open_folder / "venv" / "bin" / replies.HELPER
+    helper.parent.mkdir(parents=True)
+    helper.touch(0o755)
+    prefix.symlink_to(open_folder / "venv")
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    assert Path(replies.helper_path()) == prefix / "bin" / replies.HELPER
+    open_folder.chmod(0o777)
+    with pytest.raises(HelperUnavailableError, match=f"{open_folder} can be written by anybody"):
+        replies.helper_path()
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o755, 0o700])
+def test_owner_and_group_of_the_helper_are_trusted(helper: Path, mode: int) -> None:
+    """They could change the command itself as well."""
+    helper.chmod(mode)
+    helper.parent.chmod(mode)
+    assert Path(replies.helper_path()) == helper
+
+
 def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("")
@@ -64,7 +108,7 @@ def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> Non
 def test_a_sticky_directory_like_tmp(helper: Path) -> None:
     """There, nobody can replace what another user put."""
     helper.parent.chmod(0o1777)
-    assert replies.helper_path() == helper
+    assert Path(replies.helper_path()) == helper
 
 
 def test_found_through_the_installed_distribution(
@@ -72,7 +116,7 @@ def test_found_through_the_installed_distribution(
 ) -> None:
     """As with pip install --user, where sys.prefix is that of the system."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    found = replies.helper_path()
+    found = Path(replies.helper_path())
     assert found.is_absolute()
     assert found.name == replies.HELPER
     assert os.access(found, os.X_OK)
@@ -212,6 +256,17 @@ def test_it_was_started_in_vain(helper: Path) -> None:
     with pytest.raises(HelperUnavailableError, match="Unknown command"):
         ReplySession(client, 0.0).start()
     assert client.methods().count("plugin") == 1
+
+
+@pytest.mark.parametrize("method", ["sendinvoice-expect", "plugin"])
+def test_helper_that_hangs_is_not_taken_for_a_lightningd_that_is_gone(
+    helper: Path, method: str
+) -> None:
+    answers: dict[str, Answer] = {"sendinvoice-expect": _UNKNOWN, "plugin": {}}
+    hangs = NoAnswerError(f"lightningd did not answer {method} within 30 s")
+    client = FakeClient({**answers, method: hangs})
+    with pytest.raises(HelperUnavailableError, match=f"did not answer {method}"):
+        ReplySession(client, 0.0).start()
 
 
 @pytest.mark.parametrize("method", ["sendinvoice-expect", "plugin"])

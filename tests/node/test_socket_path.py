@@ -28,7 +28,7 @@ def _found(
     network: str | None = None,
     rpc_file: str | None = None,
 ) -> str:
-    return str(socket_path.find(lightning_dir, network, rpc_file).relative_to(home))
+    return str(Path(socket_path.find(lightning_dir, network, rpc_file)).relative_to(home))
 
 
 def test_defaults(home: Path) -> None:
@@ -54,7 +54,7 @@ def test_options(
 def test_an_absolute_rpc_file_wins_over_all(home: Path) -> None:
     _write(home / ".lightning/config", "rpc-file=other\n")
     wanted = home / "elsewhere" / "rpc"
-    assert socket_path.find("dir", "signet", str(wanted)) == wanted
+    assert socket_path.find("dir", "signet", str(wanted)) == str(wanted)
 
 
 def test_an_absolute_directory(home: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_config_that_may_not_be_read(home: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_args: object, **_options: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     assert _found(home) == ".lightning/bitcoin/lightning-rpc"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from coincurve import PublicKey
 
@@ -30,8 +31,7 @@ class ShortChannelIdDirection:
 IntroductionNode = bytes | ShortChannelIdDirection
 
 
-@dataclass(frozen=True)
-class BlindedHop:
+class BlindedHop(NamedTuple):
     """One hop: 33-byte blinded node id, and its encrypted_recipient_data."""
 
     blinded_node_id: bytes

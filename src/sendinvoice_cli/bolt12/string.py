@@ -6,17 +6,18 @@ Source: BOLT 12, "Encoding".
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 from ..errors import MalformedError
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+#: The digits of Python's base 32, and those of RFC 4648.
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _RFC_4648 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-_TO_RFC_4648 = str.maketrans(_ALPHABET, _RFC_4648)
+_TO_DIGITS = str.maketrans(_ALPHABET, _DIGITS)
 _FROM_RFC_4648 = str.maketrans(_RFC_4648, _ALPHABET)
 
-_NOT_IN_ALPHABET = re.compile(f"[^{_ALPHABET}]")
+_CHARACTERS = frozenset(_ALPHABET)
 _CONTINUATION = re.compile(r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])")
 
 #: What else a string may be, by its beginning in lower case.
@@ -124,20 +125,19 @@ def _decode_plain(text: str, prefix: str) -> bytes:
     found, separator, data = text.partition("1")
     if not separator or found != prefix:
         raise MalformedError(f"the string does not begin with {prefix}1", hint=_instead(text))
-    stray = _NOT_IN_ALPHABET.search(data)
-    if stray is not None:
-        raise MalformedError(f"{stray.group()!a} is not a character of a BOLT 12 string")
+    if not _CHARACTERS.issuperset(data):
+        stray = next(character for character in data if character not in _CHARACTERS)
+        raise MalformedError(f"{stray!a} is not a character of a BOLT 12 string")
     if not data:
         raise MalformedError(f"nothing follows {prefix}1")
-    try:
-        decoded = base64.b32decode(data.translate(_TO_RFC_4648) + "=" * (-len(data) % 8))
-    except binascii.Error:
-        decoded = b""
-    if _base32(decoded) != data:
+    size, rest = divmod(len(data) * 5, 8)
+    value = int(data.translate(_TO_DIGITS), 32)
+    # What does not fill a byte is padding: less than a character, and of zeros.
+    if rest > 4 or value & ((1 << rest) - 1):
         raise MalformedError(
             f"the {prefix}1 string ends with bits that belong to no byte", hint=CUT_SHORT
         )
-    return decoded
+    return (value >> rest).to_bytes(size, "big")
 
 
 def _instead(text: str) -> str | None:

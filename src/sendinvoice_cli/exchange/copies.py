@@ -6,37 +6,34 @@ Every copy has a path_id of its own, so that an answer tells which copy it is ab
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..bolt12.invoice_error import InvoiceError
 from ..bolt12.verdict import Verdict, judge
 from ..node.routes import Route
 
 
-@dataclass(frozen=True)
 class BeingSent:
     """lightningd has not confirmed the message. It may be out: the answer to the call was lost."""
 
 
-@dataclass(frozen=True)
 class Sent:
     """lightningd has taken the message."""
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """The payer answered, with an error: no other answer exists."""
 
     error: InvoiceError
     verdict: Verdict
 
 
-@dataclass
 class Copy:
     """One onion message that carries the invoice."""
 
-    route: Route
-    state: BeingSent | Sent | Answered
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.state: BeingSent | Sent | Answered = BeingSent()
 
 
 class Copies:
@@ -66,7 +63,7 @@ class Copies:
     def begin(self, route: Route) -> bytes:
         """Note a copy before it is sent, and return its fresh path_id."""
         path_id = secrets.token_bytes(32)
-        self._copies[path_id] = Copy(route, BeingSent())
+        self._copies[path_id] = Copy(route)
         return path_id
 
     def confirm(self, path_id: bytes) -> None:

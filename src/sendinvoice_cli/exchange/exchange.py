@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..bolt12 import fields, invoice, invoice_request, tlv
 from ..bolt12.invoice_request import InvoiceRequest
@@ -34,30 +33,30 @@ from ..node.link import REPLY_GRACE, Link
 from ..node.payment_paths import Inbound
 from ..node.routes import Route, Router
 from ..onion import message
-from ..outcome import Ask, Outcome, Progress
+from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
 from . import label
 from .copies import Answered, Copies
 from .draft import Draft, draft, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
 
+if TYPE_CHECKING:
+    from ..reporting import Progress
+
 #: Bytes of the fields that an invoice adds to its request, and of each payment path among them.
 _OWN_FIELDS_SIZE = 200
 _PAYMENT_PATH_SIZE = 240
 
 
-@dataclass(frozen=True)
 class NotTried:
     """lightningd was not asked to make the invoice."""
 
 
-@dataclass(frozen=True)
 class Unknown:
     """lightningd was asked, and went away before it answered."""
 
 
-@dataclass(frozen=True)
-class Issued:
+class Issued(NamedTuple):
     """The invoice exists."""
 
     invoice: StoredInvoice

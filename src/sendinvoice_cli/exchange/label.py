@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..bolt12 import invoice
 from ..bolt12.invoice_request import InvoiceRequest
@@ -12,27 +12,23 @@ from ..node.client import Client
 from ..node.invoices import StoredInvoice
 
 
-@dataclass(frozen=True)
 class Free:
     """No invoice has the label."""
 
 
-@dataclass(frozen=True)
-class Expired:
+class Expired(NamedTuple):
     """An expired, unpaid invoice for this request and amount has it."""
 
     invoice: StoredInvoice
 
 
-@dataclass(frozen=True)
-class Resumed:
+class Resumed(NamedTuple):
     """An unpaid invoice for this request and amount has it: an earlier command may have sent it."""
 
     invoice: StoredInvoice
 
 
-@dataclass(frozen=True)
-class Paid:
+class Paid(NamedTuple):
     """The paid invoice for this request and amount has it."""
 
     invoice: StoredInvoice

@@ -66,7 +66,7 @@ class Client:
     """
 
     def __init__(
-        self, rpc_file: Path, on_call: Callable[[str, float, str | None], None] | None = None
+        self, rpc_file: str | Path, on_call: Callable[[str, float, str | None], None] | None = None
     ) -> None:
         self.rpc_file = rpc_file
         self._rpc = LightningRpc(str(rpc_file), logger=_silent)

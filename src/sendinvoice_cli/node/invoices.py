@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import LabelTakenError, LightningdError
 from .client import CALL_SECONDS, Client
@@ -97,8 +97,7 @@ class StoredInvoice:
         return newer if order[newer.status] >= order[self.status] else self
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """Something happened to the invoice with this label; None: to any, lightningd cannot say.
 
     :param invoice: what it is now; None when it has to be asked for.

@@ -55,8 +55,8 @@ class LinkNews(Enum):
 Event = Change | Reply | LinkNews
 
 
-class Reporter(Protocol):
-    """Who is told about the link in words, from any thread."""
+class Notices(Protocol):
+    """Who is told in words, from any thread."""
 
     def step(self, text: str) -> None:
         """Something was done."""
@@ -77,7 +77,7 @@ class Link:
         self,
         client: Client,
         tell: Callable[[Event], None],
-        reporter: Reporter,
+        notices: Notices,
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -85,7 +85,7 @@ class Link:
         self.client = client
         self.clock = clock
         self._tell = tell
-        self._reporter = reporter
+        self._notices = notices
         self._sleep = sleep
         self._changed = threading.Condition()
         self._is_closed = False
@@ -171,7 +171,7 @@ class Link:
             if is_new:
                 self._attempt = 0
         if is_new:
-            self._reporter.warn(lost.message, "trying to reach it again")
+            self._notices.warn(lost.message, "trying to reach it again")
         self._tell(LinkNews.LOST)
         self._spawn(self._regain)
 
@@ -192,7 +192,7 @@ class Link:
             self._graph_made_at = 0.0
             self.is_up = True
             self._changed.notify_all()
-        self._reporter.step("lightningd is back")
+        self._notices.step("lightningd is back")
         self._tell(LinkNews.BACK)
         self._await_channels()
         with self._changed:
@@ -311,6 +311,7 @@ class Link:
                     restarts = HELPER_RESTARTS
                 elif restarts and self._is_hearing:
                     restarts -= 1
+                    self.is_hearing_settled = False
                 else:
                     self._stop_hearing(str(failure))
                     self._await_change(lambda: self.generation > generation)  # noqa: B023
@@ -334,7 +335,7 @@ class Link:
             was_told = self.is_hearing_settled and not self._is_hearing
             self._settle_hearing(False)
         if not was_told:
-            self._reporter.warn(
+            self._notices.warn(
                 f"the payer's answers cannot be heard: {reason}",
                 "a refusal will look like a timeout; --no-replies silences this",
             )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath
 from ..bolt12.tlv import Record
@@ -14,8 +13,7 @@ from .client import Client
 from .info import OnionApi
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """A message ready to be sent: the call that sends it."""
 
     method: str

@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from ..bolt12 import invoice_error
 from ..bolt12.invoice_error import InvoiceError
@@ -41,8 +40,7 @@ class HelperUnavailableError(Exception):
     """lightningd cannot run the reply helper; the text says why."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer: to which copy of the invoice, by its 32-byte path_id, and what it says."""
 
     path_id: bytes
@@ -159,9 +157,7 @@ def _start_helper(client: Client) -> None:
     """Have lightningd start the helper, or wait while another command has it started."""
     path = helper_path()
     try:
-        client.call(
-            "plugin", {"subcommand": "start", "plugin": str(path)}, patience=_PLUGIN_SECONDS
-        )
+        client.call("plugin", {"subcommand": "start", "plugin": path}, patience=_PLUGIN_SECONDS)
     except LightningdError as failure:
         # lightningd has several words for a plugin that it has already. If
         # another command is having it started, it answers no calls yet.
@@ -175,7 +171,7 @@ def _start_helper(client: Client) -> None:
         raise HelperUnavailableError(f"lightningd cannot run {path}: {failure.message}") from None
 
 
-def _is_active(client: Client, path: Path) -> bool | None:
+def _is_active(client: Client, path: str) -> bool | None:
     """Whether the helper can be called; None when lightningd does not have it."""
     try:
         plugins = client.call("plugin", {"subcommand": "list"})["plugins"]
@@ -187,7 +183,7 @@ def _is_active(client: Client, path: Path) -> bool | None:
     return None
 
 
-def helper_path() -> Path:
+def helper_path() -> str:
     """The helper's executable, absolute and inside this installation.
 
     Its owner, and groups that may write it, are trusted: they could change this command as well.
@@ -195,11 +191,11 @@ def helper_path() -> Path:
     :raises HelperUnavailableError: it is not installed, or anybody could write it or a folder
         above it.
     """
-    path = Path(sys.prefix) / "bin" / HELPER
-    if not path.is_file():
+    path = os.path.join(sys.prefix, "bin", HELPER)
+    if not os.path.isfile(path):
         path = _installed_path()
-    path = path.absolute()
-    for checked in (path, *path.parents):
+    path = os.path.abspath(path)
+    for checked in (*_with_folders(path), *_with_folders(os.path.realpath(path))):
         try:
             mode = os.stat(checked).st_mode
         except OSError as failure:
@@ -207,11 +203,19 @@ def helper_path() -> Path:
         # In a sticky directory nobody can replace the files of others.
         is_safe = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
         if mode & stat.S_IWOTH and not is_safe:
-            raise HelperUnavailableError(f"anybody could write {checked}")
+            raise HelperUnavailableError(f"{checked} can be written by anybody")
     return path
 
 
-def _installed_path() -> Path:
+def _with_folders(path: str) -> Iterator[str]:
+    """A path, and all folders above it."""
+    yield path
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
+
+
+def _installed_path() -> str:
     from importlib import metadata
 
     try:
@@ -220,5 +224,5 @@ def _installed_path() -> Path:
         files = []
     for file in files:
         if file.name == HELPER:
-            return Path(os.path.normpath(str(file.locate())))
+            return os.path.normpath(str(file.locate()))
     raise HelperUnavailableError(f"{HELPER} is not installed")

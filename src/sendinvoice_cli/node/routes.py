@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath, IntroductionNode
 from ..bolt12.invoice_request import InvoiceRequest
@@ -55,16 +56,14 @@ class Route:
         return back[1:]
 
 
-@dataclass(frozen=True)
-class DeadEnd:
+class DeadEnd(NamedTuple):
     """A target that could not be reached: its name, and why."""
 
     target: str
     reason: str
 
 
-@dataclass(frozen=True)
-class _Refusal:
+class _Refusal(NamedTuple):
     """Why a node cannot be connected to; ``is_away`` when we tried, and it did not answer."""
 
     reason: str

@@ -6,7 +6,6 @@ Source: lightningd-config(5), and lightning-cli, which reads the same files.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ..errors import UsageError
 
@@ -22,7 +21,7 @@ NETWORKS = (
     "litecoin-testnet",
 )
 #: Settings that name a network by being there.
-_SHORT_NETWORKS = {
+SHORT_NETWORKS = {
     "mainnet": "bitcoin",
     "testnet": "testnet",
     "testnet4": "testnet4",
@@ -34,7 +33,7 @@ _MAX_INCLUDES = 10
 
 def find(
     lightning_dir: str | None = None, network: str | None = None, rpc_file: str | None = None
-) -> Path:
+) -> str:
     """The path of the socket. What is None comes from lightningd's config files, or its defaults.
 
     The defaults are ``~/.lightning``, ``bitcoin`` and ``lightning-rpc``. An
@@ -43,19 +42,20 @@ def find(
     :raises UsageError: a config file that is there cannot be read.
     """
     if rpc_file is not None and os.path.isabs(rpc_file):
-        return Path(rpc_file)
-    base = Path(lightning_dir or os.path.join(os.path.expanduser("~"), ".lightning")).absolute()
-    settings = _read_config(base / "config")
+        return rpc_file
+    base = os.path.abspath(lightning_dir or os.path.join(os.path.expanduser("~"), ".lightning"))
+    settings = _read_config(os.path.join(base, "config"))
     network = network or settings.get("network", "bitcoin")
-    network_dir = base / network
-    settings.update(_read_config(network_dir / "config"))
-    return network_dir / (rpc_file or settings.get("rpc-file", "lightning-rpc"))
+    network_dir = os.path.join(base, network)
+    settings.update(_read_config(os.path.join(network_dir, "config")))
+    return os.path.join(network_dir, rpc_file or settings.get("rpc-file", "lightning-rpc"))
 
 
-def _read_config(path: Path, depth: int = 0) -> dict[str, str]:
+def _read_config(path: str, depth: int = 0) -> dict[str, str]:
     """The two settings that matter, the last one winning; empty when there is no such file."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as failure:
@@ -70,11 +70,12 @@ def _read_config(path: Path, depth: int = 0) -> dict[str, str]:
         if stripped.startswith("#"):
             continue
         if stripped.startswith("include ") and depth < _MAX_INCLUDES:
-            settings.update(_read_config(path.parent / stripped[8:].strip(), depth + 1))
+            included = os.path.join(os.path.dirname(path), stripped[8:].strip())
+            settings.update(_read_config(included, depth + 1))
             continue
         key, _, value = stripped.partition("=")
-        if key in _SHORT_NETWORKS:
-            settings["network"] = _SHORT_NETWORKS[key]
+        if key in SHORT_NETWORKS:
+            settings["network"] = SHORT_NETWORKS[key]
         elif key in ("network", "rpc-file"):
             settings[key] = value
     return settings

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from coincurve import PrivateKey, PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -31,8 +31,7 @@ ALLOWED_FEATURES = 14
 _ZERO_NONCE = bytes(12)
 
 
-@dataclass(frozen=True)
-class PathNode:
+class PathNode(NamedTuple):
     """A node of a path before it is blinded.
 
     :param node_id: 33-byte point.
@@ -51,8 +50,12 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
     """
     path_key = PrivateKey(session_key) if session_key else _random_key()
     first_path_key = path_key.public_key.format()
-    hops = []
+    hops: list[BlindedHop] = []
+    shared_secret = b""
     for node in nodes:
+        if hops:
+            factor = blinding_factor(path_key.public_key.format(), shared_secret)
+            path_key = path_key.multiply(factor)
         shared_secret = path_key.ecdh(node.node_id)
         hops.append(
             BlindedHop(
@@ -60,7 +63,6 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
                 encrypted_data=encrypt(shared_secret, tlv.encode_stream(node.data)),
             )
         )
-        path_key = path_key.multiply(blinding_factor(path_key.public_key.format(), shared_secret))
     return BlindedPath(nodes[0].node_id, first_path_key, tuple(hops))
 
 

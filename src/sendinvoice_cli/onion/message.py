@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..bolt12 import tlv
 from ..bolt12.blinded_path import BlindedPath
@@ -29,8 +30,7 @@ _TAG_SIZE = 16
 _NEXT_NODE_SIZE = 35
 
 
-@dataclass(frozen=True)
-class OnionHop:
+class OnionHop(NamedTuple):
     """One layer: the 33-byte blinded id it is for, and its onionmsg_tlv stream."""
 
     blinded_node_id: bytes

@@ -1,0 +1,134 @@
+"""The command line once it is parsed, and what it stands for: a request, a node, a display."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from .errors import UsageError
+from .node import socket_path
+from .render import lines
+from .request import DEFAULT_TIMEOUT, Request
+
+if TYPE_CHECKING:
+    from .node.client import Client
+    from .render.progress import PlainProgress, TerminalProgress
+
+#: lnr1… strings longer than that are refused; so much is read from stdin at most.
+_MAX_STDIN = 64 * 1024 + 1
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The command line, as click has parsed it: arguments and options by click's names."""
+
+    invreq: str | None
+    label: str | None
+    amount_msat: int | None
+    amount_msat_option: int | None
+    timeout: int | None
+    timeout_option: int | None
+    quantity: int | None
+    quantity_option: int | None
+    dry_run: bool
+    renew: bool
+    no_connect: bool
+    no_replies: bool
+    lightning_dir: str | None
+    network: str | None
+    mainnet: bool
+    testnet: bool
+    testnet4: bool
+    signet: bool
+    regtest: bool
+    rpc_file: str | None
+    batch: str | None
+    output: str | None
+    as_json: bool
+    verbose: bool
+    quiet: bool
+    color: str
+
+    def request(self) -> Request:
+        """What the user asks for; with --batch, what a row does not say itself."""
+        return Request(
+            invreq=_read_invreq(self.invreq),
+            label=self.label or "",
+            amount_msat=_once("amount_msat", self.amount_msat, self.amount_msat_option),
+            timeout=_once("timeout", self.timeout, self.timeout_option) or DEFAULT_TIMEOUT,
+            quantity=_once("quantity", self.quantity, self.quantity_option),
+            dry_run=self.dry_run,
+            renew=self.renew,
+            no_connect=self.no_connect,
+            no_replies=self.no_replies,
+        )
+
+    def client(self) -> Client:
+        """A client for the lightningd that is meant."""
+        rpc_file = socket_path.find(self.lightning_dir, self._named_network(), self.rpc_file)
+
+        from .node.client import Client
+
+        return Client(rpc_file, _print_call if self.verbose else None)
+
+    def _named_network(self) -> str | None:
+        given = [name for name in (*socket_path.SHORT_NETWORKS, "network") if getattr(self, name)]
+        given = [name for name in given if not is_by_environment(name)] or given
+        named = {socket_path.SHORT_NETWORKS.get(name) or self.network for name in given}
+        if len(named) > 1:
+            names = ", ".join(sorted(map(str, named)))
+            raise UsageError(f"several networks are named: {names}")
+        network = next(iter(named), None)
+        if network is not None and network not in socket_path.NETWORKS:
+            raise UsageError(
+                f"{network!r} is not a network", hint=f"one of {', '.join(socket_path.NETWORKS)}"
+            )
+        return network
+
+    @property
+    def wants_color(self) -> bool | None:
+        """True or False as told by --color or NO_COLOR, None to leave it to the terminal."""
+        if self.color != "auto":
+            return self.color == "always"
+        return False if os.environ.get("NO_COLOR") else None
+
+    def progress(self) -> PlainProgress | TerminalProgress:
+        """Who tells how a single send goes."""
+        from .render.progress import PlainProgress, TerminalProgress
+
+        for_people = not (self.as_json or self.quiet)
+        if for_people and sys.stderr.isatty():
+            return TerminalProgress(color=self.wants_color)
+        return PlainProgress(verbose=self.verbose, quiet=self.quiet, with_route=for_people)
+
+
+def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:
+    """A parameter that may be given in two ways, but not in both."""
+    if by_position is not None and by_name is not None and not is_by_environment(f"{name}_option"):
+        option = name.replace("_", "-")
+        raise UsageError(f"{name.upper()} and --{option} are the same; give one of them")
+    return by_position if by_position is not None else by_name
+
+
+def is_by_environment(name: str) -> bool:
+    """Whether a parameter has its value from an environment variable."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.ENVIRONMENT
+
+
+def _read_invreq(argument: str | None) -> str:
+    if argument != "-":
+        return argument or ""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
+
+
+def _print_call(method: str, seconds: float, failure: str | None) -> None:
+    end = f" failed: {failure}" if failure else ""
+    lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")

@@ -1,0 +1,213 @@
+"""What is heard ends a single send and a batch of one row alike: over answers from a table."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sendinvoice_cli.batch import Batch
+from sendinvoice_cli.bolt12 import invoice_error
+from sendinvoice_cli.errors import (
+    ExitStatus,
+    InterruptedBySignalError,
+    LightningdError,
+    TerminatedBySignalError,
+    UnreachableError,
+)
+from sendinvoice_cli.outcome import Counts, Outcome, Result
+from sendinvoice_cli.pacing import Pacer
+from sendinvoice_cli.reporting import Progress
+from sendinvoice_cli.request import Request
+from sendinvoice_cli.rows import Row
+from sendinvoice_cli.send import send
+from tests.networks.runs import Told
+from tests.node.fake_client import Params
+from tests.scripted import INVREQ, LABEL, REFUSED, UNCLEAR, FakeLightningd
+
+#: Seconds that nothing here takes.
+_LONG = 20
+
+
+class Lightningd(FakeLightningd):
+    """One that holds the calls that wait for something, until it happens or the test ends."""
+
+    def __init__(self) -> None:
+        super().__init__(time.time)
+        self._changed = threading.Condition()
+        self.has_ended = False
+        self.deleted = 0
+        self.replies: list[dict[str, str]] = []
+        #: How many replies the listener is known to have.
+        self.received = 0
+        self.answers.update(
+            {
+                "wait": self._wait,
+                "waitinvoice": self._wait_invoice,
+                "sendinvoice-expect": {},
+                "sendinvoice-replies": self._replies,
+            }
+        )
+
+    def happen(self, action: Callable[[], object]) -> None:
+        """Have something happen that a held call may tell of."""
+        with self._changed:
+            action()
+            self._changed.notify_all()
+
+    def hold(self, until: Callable[[], object]) -> None:
+        """Hold a call."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: until() or self.has_ended, _LONG)
+        if self.has_ended:
+            raise UnreachableError("the test is over")
+
+    def delete(self) -> None:
+        """Somebody deletes the invoice."""
+        del self.invoices[LABEL]
+        self.deleted += 1
+
+    def answer_last_copy(self, error: invoice_error.InvoiceError) -> None:
+        """The payer answers the copy that is being sent, and the command has heard it."""
+        params = [params for method, params in self.calls if method == "sendinvoice-expect"][-1]
+        reply = {
+            "pathsecret": params["pathsecrets"][-1],
+            "invoice_error": invoice_error.encode(error).hex(),
+        }
+        self.happen(lambda: self.replies.append(reply))
+        self.hold(lambda: self.received == len(self.replies))
+
+    def _wait(self, params: Params) -> dict[str, Any]:
+        name, wanted = params["indexname"], params["nextvalue"]
+        if name == "updated":
+            self.hold(lambda: not wanted)
+            return {"updated": 0}
+        self.hold(lambda: self.deleted >= wanted)
+        return {"deleted": self.deleted, "invoices": {"label": LABEL}}
+
+    def _wait_invoice(self, _params: Params) -> dict[str, Any]:
+        self.hold(lambda: LABEL not in self.invoices)
+        raise LightningdError("waitinvoice: deleted", rpc_code=903)
+
+    def _replies(self, params: Params) -> dict[str, Any]:
+        received = params["received"]
+
+        def note() -> None:
+            self.received = received
+
+        self.happen(note)
+        self.hold(lambda: len(self.replies) > received)
+        return {"replies": self.replies[received:], "received": len(self.replies)}
+
+
+@dataclass
+class Report(Told):
+    """What a batch tells."""
+
+    results: list[Result] = field(default_factory=list)
+
+    def result(self, result: Result) -> None:
+        self.results.append(result)
+
+    def counts(self, counts: Counts) -> None:
+        """Not of interest here."""
+
+    def for_row(self, number: int) -> Progress:
+        return self
+
+
+def send_single(lightningd: Lightningd, request: Request) -> Outcome:
+    return send(request, lightningd, Told())
+
+
+def send_batch(lightningd: Lightningd, request: Request) -> Outcome:
+    report = Report()
+    batch = Batch(lightningd, report, pacer=Pacer(interval=0))
+    batch.link.open()
+    asyncio.run(batch.run(iter([Row(1, 1, request, label=LABEL)])))
+    (result,) = report.results
+    return result.outcome
+
+
+Send = Callable[[Lightningd, Request], Outcome]
+REQUEST = Request(INVREQ, LABEL, timeout=5000)
+
+EITHER = pytest.mark.parametrize("answer", [send_single, send_batch], ids=["single", "batch"])
+
+
+@pytest.fixture
+def lightningd() -> Iterator[Lightningd]:
+    """One that lets its calls go when the test is over; signals are handled as before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = Lightningd()
+
+    def end() -> None:
+        found.has_ended = True
+
+    yield found
+    found.happen(end)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@EITHER
+@pytest.mark.parametrize("error", [REFUSED, UNCLEAR])
+def test_refusal_that_is_heard_before_the_call_that_sent_the_copy_has_returned_counts(
+    answer: Send, lightningd: Lightningd, error: invoice_error.InvoiceError
+) -> None:
+    """A row of a batch dropped it, and exited with 15 at its deadline instead of 14."""
+    lightningd.before["injectonionmessage", 1] = lambda: lightningd.answer_last_copy(error)
+    outcome = answer(lightningd, REQUEST)
+    assert outcome.exit_status is ExitStatus.PAYER_ERROR
+    assert lightningd.log.count("injectonionmessage") == 1
+
+
+@EITHER
+def test_invoice_that_is_deleted_ends_the_wait_at_once(
+    answer: Send, lightningd: Lightningd
+) -> None:
+    """A row of a batch went on until its deadline, and sent 4 copies."""
+    lightningd.after["injectonionmessage", 1] = lambda: lightningd.happen(lightningd.delete)
+    outcome = answer(lightningd, REQUEST)
+    assert outcome.exit_status is ExitStatus.ERROR
+    assert outcome.error is not None
+    assert "was deleted" in outcome.error.message
+    assert lightningd.log.count("injectonionmessage") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (InterruptedBySignalError, ExitStatus.INTERRUPTED),
+        (TerminatedBySignalError, ExitStatus.TERMINATED),
+    ],
+)
+def test_interrupted_batch_ends_its_session_in_the_helper(
+    lightningd: Lightningd, kind: type[InterruptedBySignalError], status: ExitStatus
+) -> None:
+    """It stayed for the longest TIMEOUT, and enough of them exhausted the helper."""
+    report = Report()
+    batch = Batch(lightningd, report, pacer=Pacer(interval=0))
+    batch.link.open()
+
+    async def run() -> ExitStatus:
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            loop.call_soon_threadsafe(batch.interrupt, kind("interrupted"))
+
+        lightningd.after["injectonionmessage", 1] = interrupt
+        return await batch.run(iter([Row(1, 1, REQUEST, label=LABEL)]))
+
+    before = time.time()
+    assert asyncio.run(run()) is status
+    (result,) = report.results
+    assert result.outcome.exit_status is status
+    last = [params for method, params in lightningd.calls if method == "sendinvoice-expect"][-1]
+    assert before <= last["until"] <= time.time()
