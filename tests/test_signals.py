@@ -74,6 +74,8 @@ def test_outcome_of_an_interruption_does_not_take_back_that_a_second_signal_ends
 
 
 def test_handlers_of_whoever_calls_this_code_are_left_alone() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     before = handlers()
     signals.finish()
     assert handlers() == before
