@@ -55,5 +55,8 @@ class Host(Protocol):
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
         """Send a copy: a step. None when it waited for others instead, or something was heard."""
 
+    async def prepare(self) -> None:
+        """Have all ready that following an invoice needs: before it exists, time costs nothing."""
+
     async def follow(self) -> None:
         """Hear of changes of the invoice from now on."""
