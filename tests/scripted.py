@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sendinvoice_cli.answer import answer, run_blocking
+from sendinvoice_cli.answer import answer
 from sendinvoice_cli.bolt12 import fields, invoice, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
@@ -26,6 +26,7 @@ from sendinvoice_cli.node.routes import Route
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
+from sendinvoice_cli.send import run_blocking
 from tests.networks.runs import Told
 from tests.node import fake_client
 from tests.node.fake_client import MESSAGES, FakeClient, Params

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.answer import MAX_LOSSES, run_blocking
+from sendinvoice_cli.answer import MAX_LOSSES
 from sendinvoice_cli.bolt12 import fields
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import (
@@ -23,6 +23,7 @@ from sendinvoice_cli.errors import (
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.replies import Reply
 from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.send import run_blocking
 from tests.node import fake_client
 from tests.requests_builder import node_id, path, request_string
 from tests.scripted import (

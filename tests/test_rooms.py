@@ -36,7 +36,8 @@ _ROOMS: dict[str, set[str]] = {
     "exchange": {"bolt12", "onion", "node", "request", "outcome", "reporting", "errors"},
     "waiting": {"bolt12", "node", "exchange"},
     "host": {"node", "reporting"},
-    "answer": {"bolt12", "node", "exchange", "host", "waiting", "outcome", "errors"},
+    "delivery": {"exchange", "node", "host", "waiting", "errors"},
+    "answer": {"bolt12", "node", "exchange", "host", "waiting", "delivery", "outcome", "errors"},
     "send": {"answer", "exchange", "node", "request", "outcome", "reporting", "errors"},
     "workers": set(),
     "batch": {

@@ -2,18 +2,19 @@
 
 The order is written as coroutines over a :class:`~.host.Host`: what differs between a single
 send and a batch: how to call, how to wait, and whose turn it is. A host whose awaitables never
-suspend runs them straight through without an event loop: :func:`run_blocking`.
+suspend runs them straight through without an event loop: :func:`~.send.run_blocking`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .bolt12.verdict import Verdict
+from .delivery import CopyOnItsWay
 from .errors import (
     InterruptedBySignalError,
     OutcomeUnknownError,
@@ -24,10 +25,10 @@ from .exchange.exchange import Exchange, NotTried
 from .node.invoices import Change
 from .node.link import REPLY_GRACE
 from .outcome import Outcome
-from .waiting import LAST_COPY_BEFORE, Due, Waiting, give_up_at
+from .waiting import Due, Waiting, give_up_at
 
 if TYPE_CHECKING:
-    from .host import Host, Job
+    from .host import Host
     from .node.routes import Route
 
 #: How often one step may lose lightningd until it is given up: lightningd may go down by it.
@@ -62,7 +63,7 @@ class _Answer:
     def __init__(self, exchange: Exchange, host: Host) -> None:
         self.exchange = exchange
         self.host = host
-        self.copy: _CopyOnItsWay | None = None
+        self.copy: CopyOnItsWay | None = None
         self.is_searched_anew = False
 
     async def run(self) -> None:
@@ -96,7 +97,7 @@ class _Answer:
     async def _make_invoice(self) -> None:
         """Have all ready that sending needs, and then the invoice, whose time runs at once."""
         exchange, host = self.exchange, self.host
-        copy = self.copy = _CopyOnItsWay(exchange, host)
+        copy = self.copy = CopyOnItsWay(exchange, host)
         while not await self._has_route(copy):
             await host.wait(math.inf)
         if copy.route is None:
@@ -159,7 +160,7 @@ class _Answer:
                     "Nothing heard yet; sending" if not exchange.copies.last_words else "Sending"
                 )
                 host.progress.step(f"{silence} the invoice again")
-            copy = self.copy = _CopyOnItsWay(exchange, host)
+            copy = self.copy = CopyOnItsWay(exchange, host)
         is_prepared = host.link.is_ready and host.link.is_hearing_settled
         if not (is_prepared and await self._has_route(copy)):
             await host.wait(deadline)
@@ -169,11 +170,11 @@ class _Answer:
             # Its turn would come too late to be paid.
             self._end_copy()
         elif host.now() < copy.goes_at:
-            await host.wait(copy.goes_at)
+            await host.wait(min(copy.goes_at, deadline))
         else:
             await self._send(copy, copy.route)
 
-    async def _send(self, copy: _CopyOnItsWay, route: Route) -> None:
+    async def _send(self, copy: CopyOnItsWay, route: Route) -> None:
         exchange, host = self.exchange, self.host
         generation = host.link.generation
         try:
@@ -187,7 +188,7 @@ class _Answer:
         elif is_sent is not None:
             copy.try_next()
 
-    async def _has_route(self, copy: _CopyOnItsWay) -> bool:
+    async def _has_route(self, copy: CopyOnItsWay) -> bool:
         """Whether the search for a route has ended; begins it where necessary."""
         while True:
             await self._await_link(needs_channels=True)
@@ -199,7 +200,7 @@ class _Answer:
                     return False
                 # It was lost with a lightningd that is back by now: nothing more will be heard.
 
-    def _lose(self, copy: _CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
+    def _lose(self, copy: CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
         """lightningd went away with this copy; the wait goes on, and so does the copy later."""
         copy.losses += 1
         self.host.link.lose(lost, generation)
@@ -212,7 +213,7 @@ class _Answer:
         if not self.is_searched_anew and not len(exchange.copies):
             # The network may have changed while the copy waited for its turn.
             self.is_searched_anew = True
-            self.copy = _CopyOnItsWay(exchange, host, is_fresh=True)
+            self.copy = CopyOnItsWay(exchange, host, is_fresh=True)
         elif len(exchange.copies) or exchange.is_resumed or host.link.generation:
             # The payer may have the invoice, or lightningd has not found its peers yet.
             error = exchange.no_route()
@@ -262,71 +263,6 @@ class _Answer:
                     return
                 raise link.loss or UnreachableError("lightningd is gone")
             await self.host.wait(until)
-
-
-class _CopyOnItsWay:
-    """A copy to be sent: a route is searched for, and then its turn comes."""
-
-    def __init__(self, exchange: Exchange, host: Host, *, is_fresh: bool = False) -> None:
-        self._exchange = exchange
-        self._host = host
-        self._is_fresh = is_fresh
-        self._routes: Any = None
-        self._search: Job[Route | None] | None = None
-        #: The route found, None when none is left.
-        self.route: Route | None = None
-        #: When its turn comes, UNIX seconds; None when that is too late.
-        self.goes_at: float | None = None
-        self.losses = 0
-        self.generation = 0
-        self._has_ended = False
-
-    def has_ended_search(self) -> bool:
-        """Begin to search, or see whether that has ended.
-
-        :raises UnreachableError: lightningd went away meanwhile; call again to search again.
-        """
-        if self._has_ended:
-            return True
-        if self._search is None:
-            self.generation = self._host.link.generation
-            self._search = self._host.begin(self._find)
-        if not self._search.done():
-            return False
-        search, self._search = self._search, None
-        try:
-            self.route = search.result()
-        except UnreachableError:
-            self._routes = None
-            raise
-        self._has_ended = True
-        if self.route is not None:
-            before = math.inf
-            if len(self._exchange.copies):
-                before = self._exchange.invoice.expires_at - LAST_COPY_BEFORE
-            self.goes_at = self._host.turn_at(self.route, before)
-        return True
-
-    def try_next(self) -> None:
-        """The route did not take it: search for the next one."""
-        self.route = None
-        self._has_ended = False
-
-    def _find(self) -> Route | None:
-        if self._routes is None:
-            self._routes = self._exchange.routes(is_fresh=self._is_fresh)
-        return next(self._routes, None)
-
-
-def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine that never suspends to its end, without an event loop."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: _T = end.value
-        return result
-    coroutine.close()
-    raise RuntimeError("a blocking host may not suspend")
 
 
 def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> InterruptedBySignalError:

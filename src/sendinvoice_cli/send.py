@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .answer import answer, interruption, run_blocking
+from .answer import answer, interruption
 from .errors import InterruptedBySignalError, UsageError
 from .exchange.exchange import Exchange
 from .node import invoices
@@ -83,6 +83,17 @@ def send(
         raise outcome.error
     host.close()
     return outcome
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never suspends to its end, without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a blocking host may not suspend")
 
 
 class BlockingHost:

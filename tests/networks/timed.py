@@ -15,7 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from sendinvoice_cli.answer import answer, run_blocking
+from sendinvoice_cli.answer import answer
 from sendinvoice_cli.batch import Batch
 from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
 from sendinvoice_cli.node.client import Client
@@ -27,7 +27,7 @@ from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.send import BlockingHost, Events
+from sendinvoice_cli.send import BlockingHost, Events, run_blocking
 
 from . import simulated
 from . import wait_for as wait_in_real_time

@@ -316,7 +316,7 @@ def test_nothing_can_be_received(network: Network) -> None:
 def test_what_is_told_of_a_channel() -> None:
     (channel,) = _inbound(_public_node(_public(2, 1000))).channels
     assert channel.as_json() == {"peer": node_id(2).hex(), "htlc_maximum_msat": 1000}
-    assert str(channel) == f"{node_id(2).hex()} (up to 1000 msat)"
+    assert str(channel) == f"{node_id(2).hex()[:16]} (up to 1 sat)"
 
 
 def test_channels_that_are_back() -> None:

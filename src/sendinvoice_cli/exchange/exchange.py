@@ -10,18 +10,15 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bolt12 import fields, invoice, invoice_request, tlv
+from ..bolt12 import invoice, invoice_request, tlv
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
-from ..bolt12.verdict import Verdict
 from ..errors import (
     InterruptedBySignalError,
     LabelTakenError,
     LightningdError,
     NoRouteError,
-    PayerError,
     SendInvoiceError,
-    TimedOutError,
     UnreachableError,
     UsageError,
 )
@@ -35,8 +32,8 @@ from ..node.routes import Route, Router
 from ..onion import message
 from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
-from . import label
-from .copies import Answered, Copies
+from . import endings, label
+from .copies import Copies
 from .draft import Draft, draft, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
 
@@ -77,6 +74,7 @@ class Exchange:
         self._inbound = Inbound()
         self._draft: Draft | None = None
         self._dry_run: dict[str, Any] = {}
+        self._router: Router | None = None
         self._dead_ends_shown = 0
 
     # --- before the invoice exists ---
@@ -303,10 +301,10 @@ class Exchange:
 
     def no_route(self) -> NoRouteError:
         """The error for a payer that cannot be reached."""
-        ends = self._router.dead_ends
+        ends = self._router.dead_ends if self._router is not None else []
         reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
         return NoRouteError(
-            f"no route to the payer ({reasons})",
+            f"no route to the payer ({reasons or 'lightningd had no channels to search from'})",
             hint="connect your node to the payer, or to a node that it is connected to",
             data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
         )
@@ -346,7 +344,8 @@ class Exchange:
             messages.send(self._client, packet)
         except LightningdError as failure:
             self.copies.withdraw(path_id)
-            self._router.gave_up(route.nodes[-1], failure.message)
+            if self._router is not None:
+                self._router.gave_up(route.nodes[-1], failure.message)
             return False
         except UnreachableError:
             if not is_out:
@@ -357,9 +356,10 @@ class Exchange:
 
     def show_route(self, route: Route) -> None:
         """Tell which way a copy goes, by the names of the nodes (``listnodes``)."""
-        for end in self._router.dead_ends[self._dead_ends_shown :]:
+        ends = self._router.dead_ends if self._router is not None else []
+        for end in ends[self._dead_ends_shown :]:
             self._progress.step(f"Skipped {end.target}: {end.reason}")
-        self._dead_ends_shown = len(self._router.dead_ends)
+        self._dead_ends_shown = len(ends)
         if not self._progress.wants_route:
             return
         graph = self._link.graph(float("inf"))
@@ -402,26 +402,9 @@ class Exchange:
 
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was waited for in vain."""
-        copies = self.copies
-        if copies.last_words is not None:
-            return _payer_error(copies.last_words, self.invoice.bolt12)
-        if not len(copies):
+        if not len(self.copies):
             return self.no_route()
-        said = "and no answer of the payer was heard"
-        hint = "ask the payer for a new request, or try this one again with --renew"
-        if copies.is_being_paid:
-            said = "although the payer said that it was paying"
-        elif not any(route.has_channel for route in copies.routes):
-            peer = copies.routes[-1].nodes[1].hex()
-            hint = (
-                f"your node has no channel with {peer}, and some nodes drop the messages of such "
-                "peers; open a channel with it, or ask the payer for a request with other paths"
-            )
-        return TimedOutError(
-            f"the invoice was not paid in time, {said}",
-            hint=hint,
-            data={"invstring": self.invoice.bolt12},
-        )
+        return endings.unpaid(self.copies, self.invoice.bolt12)
 
     def outcome(self, error: SendInvoiceError | None) -> Outcome:
         """What is known, and how it ended. A paid invoice is a success, whatever was said."""
@@ -459,26 +442,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _payer_error(answered: Answered, bolt12: str) -> PayerError:
-    """The error for what the payer said.
-
-    :param bolt12: the invoice it is about, which payers like to repeat.
-    """
-    error = answered.error
-    data: dict[str, Any] = {"error": error.text}
-    about = ""
-    if error.erroneous_field is not None:
-        data["erroneous_field"] = error.erroneous_field
-        about = f" (about {fields.field_name(error.erroneous_field)})"
-    if error.suggested_value is not None:
-        data["suggested_value"] = error.suggested_value.hex()
-    text = error.text.replace(bolt12, "lni1…")
-    if answered.verdict is Verdict.NOT_YET:
-        return PayerError(
-            f"the payer could not pay the invoice: {text}",
-            hint="run the same command again later with --renew: the payer may pay it then",
-            data=data,
-        )
-    return PayerError(f"the payer refused the invoice{about}: {text}", data=data)

@@ -70,7 +70,7 @@ class Channel:
     capacity_msat: int
 
     def __str__(self) -> str:
-        return f"{self.peer.hex()} (up to {self.capacity_msat} msat)"
+        return f"{self.peer.hex()[:16]} (up to {self.capacity_msat // 1000:,} sat)"
 
     def as_json(self) -> dict[str, Any]:
         """For a dry run: ``peer`` (hex) and ``htlc_maximum_msat``."""
