@@ -1,4 +1,4 @@
-"""How an invoice ends that was sent and not paid: what the payer said, or that it said nothing."""
+"""How an invoice ends that is not paid: what the payer said, or that it said nothing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from .copies import Answered, Copies
 
 
 def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
-    """The error for an invoice of which copies were sent.
+    """The error for an invoice that nobody has paid, though the payer may be within reach.
 
-    :param copies: at least one.
     :param bolt12: the ``lni1…`` string.
     """
     if copies.last_words is not None:
         return _payer_error(copies.last_words, bolt12)
     said = "and no answer of the payer was heard"
     hint = "ask the payer for a new request, or try this one again with --renew"
-    if copies.is_being_paid:
+    if not len(copies):
+        said = "for its time was over before it could be sent"
+    elif copies.is_being_paid:
         said = "although the payer said that it was paying"
     elif not any(route.has_channel for route in copies.routes):
         peer = copies.routes[-1].nodes[1].hex()

@@ -402,7 +402,7 @@ class Exchange:
 
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was waited for in vain."""
-        if not len(self.copies):
+        if not len(self.copies) and self._router is not None and self._router.dead_ends:
             return self.no_route()
         return endings.unpaid(self.copies, self.invoice.bolt12)
 
