@@ -144,7 +144,9 @@ def test_verbose_prints_alike(network: Network, label: str) -> None:
         assert result.exit == 0, result
         assert SENT.search(result.stderr)
         lines = [line for line in result.stderr.splitlines() if "call " not in line]
-        printed.append([re.sub(r"[0-9a-f]{66}|\d{6,}|\d+:\d+(:\d+)?", "…", line) for line in lines])
+        printed.append(
+            [re.sub(r"[0-9a-f]{66}|\d{6,}|\d+(,\d+)+|\d+:\d+(:\d+)?", "…", line) for line in lines]
+        )
 
     assert printed[0] == printed[1]
     assert any("waiting until" in line for line in printed[0])
