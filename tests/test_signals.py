@@ -157,6 +157,7 @@ def test_second_signal_between_the_outcome_and_its_printing_ends_the_process(
         )
     assert (result.exit, result.stdout) == (-number, "")
 
+
 #: Runs before everything else: signals come when Python has begun to end, and has taken its
 #: handlers away.
 ENDING = """

@@ -19,8 +19,10 @@ from .answer import answer, unexpected
 from .errors import (
     ExitStatus,
     InterruptedBySignalError,
+    LightningdError,
     SendInvoiceError,
     TerminatedBySignalError,
+    UnreachableError,
 )
 from .exchange.exchange import Exchange
 from .node import invoices
@@ -296,7 +298,11 @@ class Batch:
     async def follow(self, host: _RowHost) -> None:
         async with self.feeding:
             if not self.is_following:
-                feed = await self.workers.begin(lambda: invoices.Feed(self.link.client))
+                try:
+                    feed = await self.workers.begin(lambda: invoices.Feed(self.link.client))
+                except LightningdError as failure:
+                    # As a lightningd that is gone, it is asked again, and again.
+                    raise UnreachableError(f"cannot follow invoices: {failure}") from None
                 self.link.follow(feed.changes)
                 self.link.follow(feed.deletions)
                 self.is_following = True
