@@ -33,6 +33,9 @@ _POLL_SECONDS = 0.25
 
 #: How often a helper that ended is started again until lightningd itself was away.
 HELPER_RESTARTS = 1
+#: How often lightningd may be lost by the helper, one loss soon after the other, until it is done
+#: without, until lightningd was away once more.
+HELPER_LOSSES = 5
 #: Seconds past an invoice's expiry for which the helper keeps replies.
 REPLY_GRACE = 60
 
@@ -290,6 +293,7 @@ class Link:
         session = self._session
         assert session is not None
         restarts = HELPER_RESTARTS
+        losses, lost_at = 0, 0.0
         while not self._is_closed:
             generation = self.generation
             try:
@@ -297,8 +301,16 @@ class Link:
                 self._settle_hearing(True)
                 self._listen(session)
             except UnreachableError as lost:
+                now = self.clock()
+                losses = losses + 1 if now < lost_at + STABLE_SECONDS else 1
+                lost_at = now
+                if losses == HELPER_LOSSES:
+                    self._stop_hearing(lost.message)
                 self.lose(lost, generation)
                 self._await_change(lambda: self.is_up)
+                if losses == HELPER_LOSSES:
+                    self._await_change(lambda: self.generation > generation + 1)  # noqa: B023
+                    losses = 0
                 restarts = HELPER_RESTARTS
             except HelperUnavailableError as failure:
                 if generation != self.generation:
