@@ -19,8 +19,8 @@ from pathlib import Path
 import click
 
 from sendinvoice_cli.sandbox.sandbox import Sandbox, lightning_options
-from tests.batches import check_books, crowd, lose_messages, wishes, write
 from tests.networks import environment
+from tests.support.batches import check_books, crowd, lose_messages, wishes, write
 
 from .measure import machine
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from sendinvoice_cli.bolt12 import blinded_path, fields, invoice_request, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import MalformedError, UnanswerableRequestError
-from tests import vectors
-from tests.requests_builder import NODE_ID, path, request_string
+from tests.support import vectors
+from tests.support.requests_builder import NODE_ID, path, request_string
 
 from .rules import broken_rule
 

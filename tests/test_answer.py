@@ -25,8 +25,8 @@ from sendinvoice_cli.node.replies import Reply
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.send import run_blocking
 from tests.node import fake_client
-from tests.requests_builder import node_id, path, request_string
-from tests.scripted import (
+from tests.support.requests_builder import node_id, path, request_string
+from tests.support.scripted import (
     LABEL,
     NOT_YET,
     PAYER,

@@ -6,7 +6,7 @@ import pytest
 
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.client import CALL_SECONDS, NoAnswerError
-from tests.scripted import World
+from tests.support.scripted import World
 
 
 def hang(world: World, method: str) -> None:

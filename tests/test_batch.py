@@ -28,10 +28,10 @@ from sendinvoice_cli.rows import Row
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from tests.batches import check_books, crowd, lose_messages, wishes
 from tests.networks import simulated, timed
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, BatchRun, TimedNetwork, wait_for
-from tests.schema import check_row
+from tests.support.batches import check_books, crowd, lose_messages, wishes
+from tests.support.schema import check_row
 
 #: Brings up sandboxes, by ``timed.network``'s parameters.
 Launch = Callable[..., TimedNetwork]

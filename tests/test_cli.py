@@ -18,7 +18,7 @@ from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
-from tests.requests_builder import request_string
+from tests.support.requests_builder import request_string
 
 _PAID = {
     "label": "a label",

@@ -29,7 +29,7 @@ from sendinvoice_cli.rows import Row
 from sendinvoice_cli.send import send
 from tests.networks.runs import Told
 from tests.node.fake_client import Params
-from tests.scripted import INVREQ, LABEL, REFUSED, UNCLEAR, FakeLightningd
+from tests.support.scripted import INVREQ, LABEL, REFUSED, UNCLEAR, FakeLightningd
 
 #: Seconds that nothing here takes.
 _LONG = 20

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sendinvoice_cli import pacing
 from sendinvoice_cli.pacing import BURST, INTERVAL, Link, Pacer, links_of
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 US, ROUTER, OTHER, PAYER = (node_id(number) for number in (1, 2, 3, 4))
 #: Milliseconds on lightningd's clock.

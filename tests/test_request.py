@@ -9,8 +9,8 @@ from sendinvoice_cli.bolt12 import fields, tlv
 from sendinvoice_cli.bolt12.invoice_request import MAX_AMOUNT_MSAT
 from sendinvoice_cli.errors import UsageError
 from sendinvoice_cli.request import Request
-from tests import requests_builder
-from tests.requests_builder import Changes
+from tests.support import requests_builder
+from tests.support.requests_builder import Changes
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 
 import sendinvoice_cli
 from sendinvoice_cli.bolt12 import invoice
-from tests import rpc_server
-from tests.requests_builder import request_string, signed_invoice, unsigned_invoice
+from tests.support import rpc_server
+from tests.support.requests_builder import request_string, signed_invoice, unsigned_invoice
 
 _PACKAGE = Path(sendinvoice_cli.__file__).parent
 

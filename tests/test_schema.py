@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.schema import SCHEMA, check_paid, check_result
+from tests.support.schema import SCHEMA, check_paid, check_result
 
 PREIMAGE = bytes(32)
 INVOICE: dict[str, Any] = {

@@ -26,7 +26,7 @@ from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.send import Events, Wait, send, wait_in_real_time
 from tests.networks.runs import Told
-from tests.scripted import INVREQ, LABEL, NOT_YET, PAYING, START, FakeLightningd, World
+from tests.support.scripted import INVREQ, LABEL, NOT_YET, PAYING, START, FakeLightningd, World
 
 #: Seconds that nothing here takes.
 _LONG = 20

@@ -16,10 +16,10 @@ from sendinvoice_cli.errors import (
     InterruptedBySignalError,
     TerminatedBySignalError,
 )
-from tests import rpc_server
 from tests.networks import run
 from tests.node.fake_client import MESSAGES
-from tests.requests_builder import node_id, request_string, signed_invoice, unsigned_invoice
+from tests.support import rpc_server
+from tests.support.requests_builder import node_id, request_string, signed_invoice, unsigned_invoice
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 EACH = pytest.mark.parametrize("number", NUMBERS)

@@ -15,7 +15,7 @@ from sendinvoice_cli.exchange.copies import Copies
 from sendinvoice_cli.node.invoices import StoredInvoice
 from sendinvoice_cli.node.routes import Route
 from sendinvoice_cli.waiting import Due, Sleep, Waiting, give_up_at, interval
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 #: When the invoice is created, UNIX seconds.
 START = 1_800_000_000

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sendinvoice_cli.bolt12 import blinded_path
 from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
 from sendinvoice_cli.errors import MalformedError
-from tests.requests_builder import NODE_ID, node_id, path
+from tests.support.requests_builder import NODE_ID, node_id, path
 
 _SCIDDIR = ShortChannelIdDirection(1 << 40 | 2 << 16 | 3, 1)
 

@@ -6,7 +6,7 @@ from sendinvoice_cli.bolt12 import fields
 from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
 from sendinvoice_cli.errors import MalformedError
 from tests.bolt12.test_blinded_path import NOT_POINTS
-from tests.requests_builder import NODE_ID, path
+from tests.support.requests_builder import NODE_ID, path
 
 TU64 = [
     fields.OFFER_AMOUNT,

@@ -6,7 +6,7 @@ from sendinvoice_cli.bolt12 import fields, invoice, tlv
 from sendinvoice_cli.bolt12.invoice import BlindedPayinfo, PaymentPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import MalformedError
-from tests.requests_builder import (
+from tests.support.requests_builder import (
     NODE_ID,
     OTHER_KEY,
     PAYER_KEY,

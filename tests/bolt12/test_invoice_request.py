@@ -17,10 +17,10 @@ from sendinvoice_cli.errors import (
     SendInvoiceError,
     UnanswerableRequestError,
 )
-from tests import vectors
 from tests.bolt12.test_blinded_path import NOT_POINTS
 from tests.bolt12.test_fields import NOT_UTF8
-from tests.requests_builder import (
+from tests.support import vectors
+from tests.support.requests_builder import (
     FIELDS,
     NODE_ID,
     OTHER_KEY,

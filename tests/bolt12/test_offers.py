@@ -12,7 +12,7 @@ import pytest
 
 from sendinvoice_cli.bolt12 import fields, string, tlv
 from sendinvoice_cli.errors import MalformedError
-from tests import vectors
+from tests.support import vectors
 
 
 def _decode(text: str) -> list[tuple[int, bytes]]:

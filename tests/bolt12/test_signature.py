@@ -8,8 +8,8 @@ from coincurve import PrivateKey
 
 from sendinvoice_cli.bolt12 import signature, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
-from tests import vectors
-from tests.requests_builder import OTHER_KEY, PAYER_ID, PAYER_KEY, point, records
+from tests.support import vectors
+from tests.support.requests_builder import OTHER_KEY, PAYER_ID, PAYER_KEY, point, records
 
 _TREES = vectors.cases("signatures", "trees")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12 import string, tlv
 from sendinvoice_cli.errors import MalformedError
-from tests import vectors
+from tests.support import vectors
 
 _DATA = b"\x00\x03abc\x0a\x05hello"
 _TEXT = string.encode("lnr", _DATA)

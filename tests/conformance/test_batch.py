@@ -32,7 +32,7 @@ from tests.networks import (
     wait_for,
 )
 from tests.networks.runs import catches
-from tests.schema import check_row
+from tests.support.schema import check_row
 
 from .conftest import HELPER
 

@@ -20,12 +20,12 @@ from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.requests import request_id
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from sendinvoice_cli.waiting import LAST_WORD_SECONDS
-from tests.crafting import craft_request
 from tests.networks import SENT, Network, finish, wait_for
 from tests.networks.holds import held
 from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, Run, Spending, TimedNetwork
-from tests.schema import check_paid
+from tests.support.crafting import craft_request
+from tests.support.schema import check_paid
 
 from .conftest import in_both_ways
 

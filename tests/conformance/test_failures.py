@@ -10,10 +10,10 @@ from subprocess import Popen
 import pytest
 
 from sendinvoice_cli.bolt12 import fields, tlv
-from tests.crafting import UNKNOWN_FIELDS, craft_request
 from tests.networks import CHAIN, PROMPT_SECONDS, SENT, Network, Node, Result, finish, run, wait_for
-from tests.requests_builder import OTHER_KEY, PAYER_ID, path, point
-from tests.schema import check_paid, check_result
+from tests.support.crafting import UNKNOWN_FIELDS, craft_request
+from tests.support.requests_builder import OTHER_KEY, PAYER_ID, path, point
+from tests.support.schema import check_paid, check_result
 
 NODE_OF_NOBODY = PAYER_ID.hex()
 

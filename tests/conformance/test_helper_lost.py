@@ -14,7 +14,7 @@ from sendinvoice_cli.errors import ExitStatus
 from tests.networks import Network, finish, timed, wait_for
 from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import PAYER, RECEIVER, TimedNetwork
-from tests.schema import check_paid
+from tests.support.schema import check_paid
 
 from .conftest import HELPER, in_both_ways
 

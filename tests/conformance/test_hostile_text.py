@@ -13,10 +13,10 @@ import pytest
 
 from sendinvoice_cli.bolt12 import fields
 from sendinvoice_cli.sandbox.model.family import Family
-from tests.crafting import craft_request
 from tests.networks import Network, command_line, environment, simulated
 from tests.networks.simulated import SimulatedNetwork
 from tests.render.hostile import HOSTILE, SHOWN, harmless
+from tests.support.crafting import craft_request
 
 #: What can be written in UTF-8, and in lightningd's requests.
 TEXT = HOSTILE.replace("\0", "").replace("\udcff", "")

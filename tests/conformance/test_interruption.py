@@ -33,7 +33,7 @@ from tests.networks import (
 )
 from tests.networks.runs import catches, paid_msat, read_until
 from tests.networks.simulated import SimulatedNetwork
-from tests.schema import check_paid, check_result
+from tests.support.schema import check_paid, check_result
 
 from .conftest import in_both_ways
 

@@ -8,9 +8,9 @@ import pytest
 
 from sendinvoice_cli.bolt12 import fields, signature, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
-from tests.crafting import UNKNOWN_FIELDS, craft_request
 from tests.networks import SENT, Network, run, wait_for
-from tests.schema import check_paid, check_result
+from tests.support.crafting import UNKNOWN_FIELDS, craft_request
+from tests.support.schema import check_paid, check_result
 
 
 def records(text: str, prefix: str) -> dict[int, bytes]:

@@ -10,7 +10,7 @@ from subprocess import Popen
 import pytest
 
 from tests.networks import PROMPT_SECONDS, Network, finish, wait_for
-from tests.schema import check_paid, check_result
+from tests.support.schema import check_paid, check_result
 
 from .conftest import HELPER
 

@@ -28,7 +28,7 @@ from tests.networks.timed import (
     TimedNetwork,
     wait_for,
 )
-from tests.schema import check_paid, check_result
+from tests.support.schema import check_paid, check_result
 
 from .conftest import HELPER, in_both_ways
 from .test_interruption import boundaries_in_both_ways

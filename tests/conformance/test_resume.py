@@ -15,7 +15,7 @@ from sendinvoice_cli.errors import ExitStatus
 from tests.networks import SENT, Network, Result, finish, wait_for
 from tests.networks.runs import paid_msat
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, Spending, TimedNetwork
-from tests.schema import check_paid, check_result
+from tests.support.schema import check_paid, check_result
 
 from .conftest import in_both_ways
 

@@ -9,7 +9,7 @@ from subprocess import DEVNULL, PIPE, Popen
 import pytest
 
 from tests.networks import Network, command_line, environment
-from tests.schema import check_paid
+from tests.support.schema import check_paid
 
 
 def outcome(network: Network, stderr: int, *args: object) -> int:

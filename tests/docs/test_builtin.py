@@ -14,8 +14,8 @@ import pytest
 from pyln.client.lightning import RpcError
 
 from sendinvoice_cli.bolt12 import fields, tlv
-from tests.crafting import craft_request
 from tests.networks import Network
+from tests.support.crafting import craft_request
 
 #: Requests at once: enough for the limit of messages to drop some.
 _MANY = 24

@@ -19,7 +19,7 @@ from sendinvoice_cli.rows import COLUMNS
 from sendinvoice_cli.sandbox import cli as sandbox_cli
 from tests.docs import messages
 from tests.docs.mdoc import ROOT, Page
-from tests.schema import SCHEMA
+from tests.support.schema import SCHEMA
 
 PAGES = {"sendinvoice": cli.command, "sendinvoice-sandbox": sandbox_cli.main}
 #: click adds it to every command by itself.

@@ -6,7 +6,7 @@ from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.bolt12.verdict import Verdict
 from sendinvoice_cli.exchange.copies import Copies
 from sendinvoice_cli.node.routes import Route
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 ROUTE = Route((node_id(1), node_id(2)))
 OTHER_ROUTE = Route((node_id(1), node_id(3), node_id(2)))

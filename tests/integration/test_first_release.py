@@ -13,10 +13,10 @@ import pytest
 
 from sendinvoice_cli.bolt12 import fields, string, tlv
 from sendinvoice_cli.node.replies import HELPER
-from tests.crafting import UNKNOWN_FIELDS, craft_request
 from tests.networks import Network, run
-from tests.requests_builder import PAYER_ID
-from tests.schema import check_paid, check_result
+from tests.support.crafting import UNKNOWN_FIELDS, craft_request
+from tests.support.requests_builder import PAYER_ID
+from tests.support.schema import check_paid, check_result
 
 
 @pytest.fixture

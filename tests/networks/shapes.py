@@ -37,8 +37,8 @@ from sendinvoice_cli.onion import message
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from tests.crafting import craft_request
-from tests.requests_builder import Changes, encode
+from tests.support.crafting import craft_request
+from tests.support.requests_builder import Changes, encode
 
 from . import CHAIN, Mailbox, Node, Result, real, run, wait_for
 

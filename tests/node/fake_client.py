@@ -9,7 +9,7 @@ from typing import Any
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 #: option_onion_messages offered (bit 39), only over channels (bit 67), and neither.
 MESSAGES = (1 << 39).to_bytes(5, "big").hex()

@@ -19,8 +19,8 @@ from sendinvoice_cli.errors import (
     UnreachableError,
 )
 from sendinvoice_cli.node.client import Client, ConnectionLostError, NoAnswerError
-from tests import rpc_server
-from tests.rpc_server import Respond, serving
+from tests.support import rpc_server
+from tests.support.rpc_server import Respond, serving
 
 _PREIMAGE = bytes(range(32)).hex()
 _PARAMS = {"label": "a label", "preimage": _PREIMAGE}

@@ -11,7 +11,7 @@ from sendinvoice_cli.errors import LightningdError, SendInvoiceError
 from sendinvoice_cli.node.client import ConnectionLostError, NoAnswerError
 from sendinvoice_cli.node.graph import Graph
 from tests.node.fake_client import MESSAGES, NO_MESSAGES, NUMBERS, US, Answer, FakeClient, Network
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 
 def _graph(network: Network) -> tuple[Graph, FakeClient]:

@@ -28,7 +28,7 @@ from sendinvoice_cli.node.replies import Reply
 from sendinvoice_cli.sandbox.model.clock import ManualClock
 from tests.networks.runs import Told
 from tests.node.fake_client import MESSAGES, Answer, FakeClient, Params
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 LOST, BACK, READY, HEARING = LinkNews
 #: Seconds that nothing here takes.

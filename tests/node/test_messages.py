@@ -12,7 +12,7 @@ from sendinvoice_cli.node import messages
 from sendinvoice_cli.node.info import OnionApi
 from sendinvoice_cli.onion import message
 from tests.node.fake_client import FakeClient
-from tests.requests_builder import node_id, path
+from tests.support.requests_builder import node_id, path
 
 _NODES = [node_id(1), node_id(2), node_id(3)]
 _CONTENT = [Record(message.INVOICE, b"an invoice")]

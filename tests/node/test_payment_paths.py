@@ -17,7 +17,7 @@ from sendinvoice_cli.node.info import NodeInfo
 from sendinvoice_cli.node.payment_paths import Channel, Inbound, IncomingChannel
 from sendinvoice_cli.onion import blinding
 from tests.node.fake_client import NUMBERS, US, FakeClient, Network, node_info
-from tests.requests_builder import node_id
+from tests.support.requests_builder import node_id
 
 #: option_onion_messages and option_route_blinding, both offered.
 _ABLE = (1 << 39 | 1 << 25).to_bytes(5, "big").hex()

@@ -23,7 +23,7 @@ from tests.node.fake_client import (
     Network,
     node_info,
 )
-from tests.requests_builder import node_id, path, request
+from tests.support.requests_builder import node_id, path, request
 
 _PAYER = node_id(9)
 

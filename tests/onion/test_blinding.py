@@ -11,8 +11,8 @@ from sendinvoice_cli.bolt12.blinded_path import BlindedHop, BlindedPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding
 from sendinvoice_cli.onion.blinding import PathNode
-from tests import vectors
-from tests.requests_builder import NODE_ID, node_id
+from tests.support import vectors
+from tests.support.requests_builder import NODE_ID, node_id
 
 _PATHS: list[dict[str, Any]] = vectors.load("route_blinding")["paths"]
 _HOPS = [pytest.param(hop, id=hop["node_id"][:8]) for path in _PATHS for hop in path["hops"]]

@@ -11,9 +11,9 @@ from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.onion.message import OnionHop, OnionMessage
-from tests import vectors
 from tests.onion import sphinx
-from tests.requests_builder import node_id, path
+from tests.support import vectors
+from tests.support.requests_builder import node_id, path
 
 _CONTENT = [Record(message.INVOICE, b"an invoice")]
 

@@ -8,7 +8,7 @@ import pytest
 from sendinvoice_cli.outcome import Ask
 from sendinvoice_cli.render import json_lines, lines, table
 from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
-from tests.requests_builder import PAYER_ID
+from tests.support.requests_builder import PAYER_ID
 
 from .hostile import HOSTILE, harmless, without_colour
 

@@ -15,9 +15,9 @@ from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from tests.crafting import UNKNOWN_FIELDS, craft_request
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import CallError, call, deliver, prepare, row
+from tests.support.crafting import UNKNOWN_FIELDS, craft_request
 
 
 def _calling(sandbox: Sandbox, method: str, *params: Any) -> tuple[threading.Thread, list[Any]]:

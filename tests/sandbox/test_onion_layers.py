@@ -9,8 +9,8 @@ from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.sandbox.model import onion_layers, sphinx
 from sendinvoice_cli.sandbox.model.onion_layers import Forward, Received
 from sendinvoice_cli.sandbox.model.sphinx import OnionError
-from tests import vectors
 from tests.sandbox.wire import onion_hop
+from tests.support import vectors
 
 _POINT_SIZE = 33
 _US, _NEXT = (PrivateKey(bytes(31) + bytes([number])) for number in (1, 2))

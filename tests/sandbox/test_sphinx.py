@@ -5,8 +5,8 @@ from coincurve import PrivateKey
 
 from sendinvoice_cli.sandbox.model import sphinx
 from sendinvoice_cli.sandbox.model.sphinx import Hop, OnionError
-from tests import vectors
 from tests.sandbox.wire import onion_hop
+from tests.support import vectors
 
 _SIZES = (1300, 32768)
 

@@ -13,11 +13,11 @@ from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirec
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from tests.crafting import craft_request
 from tests.networks import SENT, Result, shapes
 from tests.networks.shapes import Shape, SimulatedShape
-from tests.requests_builder import node_id
-from tests.schema import check_paid, check_result
+from tests.support.crafting import craft_request
+from tests.support.requests_builder import node_id
+from tests.support.schema import check_paid, check_result
 
 from .inside import answer
 

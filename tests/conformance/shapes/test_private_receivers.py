@@ -13,7 +13,7 @@ from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import Node, shapes, wait_for
 from tests.networks.shapes import FRONTING, Shape, SimulatedShape
-from tests.schema import check_paid, check_result
+from tests.support.schema import check_paid, check_result
 
 from .conftest import FRONTED
 from .inside import answer

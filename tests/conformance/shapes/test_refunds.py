@@ -21,11 +21,11 @@ from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.sandbox.model import onion_layers, sphinx
-from tests.crafting import craft_request
 from tests.networks import run
 from tests.networks.shapes import Shape, SimulatedShape
-from tests.requests_builder import Changes, node_id, point
-from tests.schema import check_paid, check_result
+from tests.support.crafting import craft_request
+from tests.support.requests_builder import Changes, node_id, point
+from tests.support.schema import check_paid, check_result
 
 from . import inside
 from .reading import Fields, payment_paths, read_fields, read_relay, unblind

@@ -30,7 +30,7 @@ from sendinvoice_cli.send import run_blocking
 from tests.networks.runs import Told
 from tests.node import fake_client
 from tests.node.fake_client import MESSAGES, FakeClient, Params
-from tests.requests_builder import node_id, request_string, signed_invoice
+from tests.support.requests_builder import node_id, request_string, signed_invoice
 
 #: When everything begins, UNIX seconds.
 START = 1_800_000_000
