@@ -1,1 +1,1 @@
-"""What tests share: builders of requests and invoices, a socket server, a scripted world, checks."""
+"""What tests share: request builders, a socket server, a scripted world, checks, vectors."""
