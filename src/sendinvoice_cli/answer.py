@@ -268,7 +268,7 @@ class _Answer:
 def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> InterruptedBySignalError:
     """Say what an interruption leaves behind."""
     label = exchange.request.label
-    resume = "run the same command again to go on"
+    resume = "run the same command again to continue"
     if not exchange.exists:
         return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
     invoice = exchange.invoice
@@ -283,14 +283,14 @@ def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> Interr
 def unexpected(failure: Exception) -> SendInvoiceError:
     """The error for what should not happen: a fault of ours, or an answer that nobody foresaw."""
     return SendInvoiceError(
-        f"something unexpected: {type(failure).__name__}: {failure}",
+        f"unexpected error: {type(failure).__name__}: {failure}",
         hint="if lightningd's version is supported, please report this",
     )
 
 
 def _outcome_unknown(label: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
-        f"outcome unknown: lightningd is gone, and with it what became of invoice {label!r}",
+        f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
         hint="once it is back, run the same command again, or look with "
         f"'lightning-cli listinvoices {label}'",
     )

@@ -157,8 +157,8 @@ class Batch:
             await self.workers.begin(self.link.close)
         if self.interruption is not None:
             self.reporter.warn(
-                "interrupted; rows without a result were not sent, or are not known to be paid",
-                "run the same command with the same file again to go on",
+                "interrupted; rows without a result were not sent, or their outcome is unknown",
+                "run the same command with the same file again to continue",
             )
             return self.interruption.exit_status
         return exit_status(self.paid, self.failures)

@@ -188,7 +188,7 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     group=Group.NODE,
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="lightningd's socket. An absolute path stands for itself.  [default: lightning-rpc]",
+    help="lightningd's socket. An absolute path is used as it is.  [default: lightning-rpc]",
 )
 @_option(
     "--batch",
@@ -259,7 +259,7 @@ def _run(parameters: Parameters) -> ExitStatus:
     if parameters.batch is not None and not (parameters.invreq and is_by_environment("batch")):
         return _run_batch(parameters, parameters.batch, request)
     if parameters.output is not None and not is_by_environment("output"):
-        raise UsageError("--output goes with --batch")
+        raise UsageError("--output needs --batch")
     for name in ("invreq", "label"):
         if getattr(parameters, name) is None:
             raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
@@ -318,7 +318,7 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
         except OSError as failure:
             raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
         if output is not None and _is_same_file(source, output.fileno()):
-            raise UsageError("--output is the file of the batch itself")
+            raise UsageError("--output names the file of the batch itself")
         report = Spool(
             BatchReport(
                 as_json=parameters.as_json,

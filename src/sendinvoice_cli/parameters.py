@@ -82,7 +82,7 @@ class Parameters:
         named = {socket_path.SHORT_NETWORKS.get(name) or self.network for name in given}
         if len(named) > 1:
             names = ", ".join(sorted(map(str, named)))
-            raise UsageError(f"several networks are named: {names}")
+            raise UsageError(f"more than one network is given: {names}")
         network = next(iter(named), None)
         if network is not None and network not in socket_path.NETWORKS:
             raise UsageError(

@@ -58,10 +58,10 @@ def parse_amount(text: str) -> int:
     digits = _UNIT_DIGITS[match[2] or "msat"]
     fraction = fraction.rstrip("0")
     if len(fraction) > digits:
-        raise UsageError(f"{text}: there is nothing smaller than 1 msat")
+        raise UsageError(f"{text}: the smallest amount is 1 msat")
     number = (whole + fraction.ljust(digits, "0")).lstrip("0")
     if not number:
-        raise UsageError(f"{text}: the amount must be more than nothing")
+        raise UsageError(f"{text}: the amount must be more than 0")
     # Looked at before it is a number: Python refuses to read thousands of digits.
     if len(number) > len(str(MAX_AMOUNT_MSAT)) or int(number) > MAX_AMOUNT_MSAT:
         raise UsageError(f"{text}: more than all bitcoin there will ever be")
@@ -96,26 +96,26 @@ def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
     if invreq.amount_msat is not None:
         return invreq.amount_msat
     if invreq.offer_amount is None or invreq.currency is not None:
-        wanted = f" (it speaks of {invreq.offer_amount} {invreq.currency})" * bool(invreq.currency)
-        raise UsageError(
-            f"the invoice_request names no amount in bitcoin{wanted}", hint="give AMOUNT_MSAT"
-        )
+        other = f", only {invreq.offer_amount} {invreq.currency}" * bool(invreq.currency)
+        raise UsageError(f"the request names no amount in bitcoin{other}", hint="give AMOUNT_MSAT")
     amount_msat = invreq.offer_amount * (request.quantity or 1)
     if amount_msat > MAX_AMOUNT_MSAT:
-        raise UsageError("QUANTITY times offer_amount is more than all bitcoin there will ever be")
+        raise UsageError(
+            "QUANTITY times the offered amount is more than all bitcoin there will ever be"
+        )
     return amount_msat
 
 
 def _check_quantity(quantity: int | None, quantity_max: int | None) -> None:
     if quantity_max is None:
         if quantity is not None:
-            raise UsageError("QUANTITY is given, but the invoice_request leaves no choice of it")
+            raise UsageError("this request takes no QUANTITY")
         return
     limit = f" (1 to {quantity_max})" if quantity_max else ""
     if quantity is None:
-        raise UsageError(f"the invoice_request wants a QUANTITY{limit}")
+        raise UsageError(f"this request needs a QUANTITY{limit}")
     if quantity_max and quantity > quantity_max:
-        raise UsageError(f"QUANTITY {quantity} is more than the invoice_request allows{limit}")
+        raise UsageError(f"QUANTITY {quantity} is more than this request allows{limit}")
 
 
 def _parse_int(text: str, name: str, maximum: int) -> int:

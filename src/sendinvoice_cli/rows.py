@@ -162,7 +162,7 @@ def _read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _check_header(header: list[str]) -> None:
-    expected = f"the first line must be an object, or name columns of {', '.join(COLUMNS)}"
+    expected = f"the first line must be a JSON object, or a CSV header of {', '.join(COLUMNS)}"
     for column in header:
         if column not in COLUMNS:
             raise UsageError(f"{column!r} is not a column of a batch", hint=expected)
@@ -184,7 +184,7 @@ def _row(number: int, line: int, values: Any, defaults: Request) -> Row:
 
 def _request(values: Any, defaults: Request) -> Request:
     if not isinstance(values, Mapping):
-        raise UsageError("not a row of this file's format")
+        raise UsageError("not a row: neither a JSON object nor CSV that fits the header")
     for name in values:
         if name not in COLUMNS:
             raise UsageError(f"{name!r} is not one of {', '.join(COLUMNS)}")
@@ -192,13 +192,13 @@ def _request(values: Any, defaults: Request) -> Request:
         if not values.get(name):
             raise UsageError(f"{name} is missing")
         if not isinstance(values[name], str):
-            raise UsageError(f"{name} is not a text")
+            raise UsageError(f"{name} is not text")
     chosen: dict[str, Any] = {name: values[name] for name in _REQUIRED}
     for name, parse in _PARSERS.items():
         value = values.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise UsageError(f"{name} is neither a number nor a text")
+            raise UsageError(f"{name} is neither a number nor text")
         chosen[name] = parse(str(value))
     return replace(defaults, **chosen)

@@ -113,7 +113,7 @@ def check_expiry(request: InvoiceRequest, now: float) -> None:
     """
     if request.expires_at is not None and now > request.expires_at:
         raise RequestExpiredError(
-            f"the invoice_request expired {_age(int(now) - request.expires_at)} ago",
+            f"the request expired {_age(int(now) - request.expires_at)} ago",
             hint="ask the payer for a new one",
         )
 

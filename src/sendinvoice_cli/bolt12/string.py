@@ -134,9 +134,7 @@ def _decode_plain(text: str, prefix: str) -> bytes:
     value = int(data.translate(_TO_DIGITS), 32)
     # What does not fill a byte is padding: less than a character, and of zeros.
     if rest > 4 or value & ((1 << rest) - 1):
-        raise MalformedError(
-            f"the {prefix}1 string ends with bits that belong to no byte", hint=CUT_SHORT
-        )
+        raise MalformedError(f"the {prefix}1 string ends inside a byte", hint=CUT_SHORT)
     return (value >> rest).to_bytes(size, "big")
 
 

@@ -49,7 +49,7 @@ class Draft:
             invoice.check_signed(invoice.decode(stored.bolt12), self.unsigned)
         except MalformedError as failure:
             raise LightningdError(
-                "createinvoice: lightningd returned another invoice than asked for "
+                "createinvoice: lightningd returned a different invoice than it was given "
                 f"({failure.message}); it was not sent",
                 hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
             ) from None

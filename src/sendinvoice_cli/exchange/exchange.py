@@ -97,9 +97,10 @@ class Exchange:
         self._progress.asked(self._ask, self._amount_msat)
         if invreq.amount_msat not in (None, self._amount_msat):
             self._progress.warn(
-                f"asking for {self._amount_msat} msat, {invreq.amount_msat} msat are offered",
-                "payers should refuse any other amount than they offered; Core Lightning pays "
-                "less, and refuses more; LDK refuses both without a word",
+                f"asking for {self._amount_msat} msat, but the payer offers "
+                f"{invreq.amount_msat} msat",
+                "payers should refuse any other amount than their own: Core Lightning refuses "
+                "more and pays less, LDK refuses both and does not say so",
             )
 
     def find(self) -> None:
@@ -137,7 +138,7 @@ class Exchange:
             self._progress.warn(
                 f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
                 "before TIMEOUT ends",
-                "a deleted invoice is no longer known: the same command would make a second one",
+                "once it is deleted, the same command asks for the money again; set it longer",
             )
 
     @property
@@ -172,7 +173,7 @@ class Exchange:
             return
         if inbound.channels or graph.is_public(node.id):
             self._progress.warn(
-                f"asking for {self._amount_msat} msat, and this node's channels can receive "
+                f"asking for {self._amount_msat} msat, but this node's channels can receive only "
                 f"{inbound.total_msat} msat now",
                 "the payer will probably find no route; open a channel with inbound capacity",
             )
@@ -257,7 +258,8 @@ class Exchange:
         if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
             # Field 90 means something else to these versions.
             raise LightningdError(
-                f"lightningd {node.version} cannot answer a request with invreq_paths",
+                f"lightningd {node.version} cannot answer a request with blinded paths "
+                "(invreq_paths)",
                 hint="v24.08 and later can",
             )
 
@@ -410,14 +412,14 @@ class Exchange:
             return _payer_error(copies.last_words, self.invoice.bolt12)
         if not len(copies):
             return self.no_route()
-        said = "and no answer of the payer was heard"
+        said = "and no answer from the payer was heard"
         hint = "ask the payer for a new request, or try this one again with --renew"
         if copies.is_being_paid:
             said = "although the payer said that it was paying"
         elif not any(route.has_channel for route in copies.routes):
             peer = copies.routes[-1].nodes[1].hex()
             hint = (
-                f"your node has no channel with {peer}, and some nodes drop the messages of such "
+                f"your node has no channel with {peer}, and some nodes drop messages from such "
                 "peers; open a channel with it, or ask the payer for a request with other paths"
             )
         return TimedOutError(

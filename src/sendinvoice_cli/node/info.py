@@ -91,7 +91,7 @@ def read(client: Client) -> NodeInfo:
         if not offers_feature(features, ONION_MESSAGES):
             raise LightningdError(
                 f"lightningd {version} has onion messages turned off",
-                hint="start it with --experimental-onion-messages (before v24.08)",
+                hint="before v24.08, start it with --experimental-onion-messages",
             )
         return NodeInfo(
             id=bytes.fromhex(answer["id"]),
@@ -111,7 +111,7 @@ def read(client: Client) -> NodeInfo:
             ),
         )
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        raise LightningdError("getinfo: cannot make sense of lightningd's answer") from None
+        raise LightningdError("getinfo: lightningd's answer is malformed") from None
 
 
 def read_blockheight(client: Client) -> int:
@@ -157,7 +157,7 @@ def _onion_api(client: Client, version: str) -> OnionApi:
         return OnionApi.SEND_HOPS
     raise LightningdError(
         f"lightningd {version} has no call that sends onion messages",
-        hint="v23.08 and later have one",
+        hint="upgrade to v23.08 or later",
     )
 
 

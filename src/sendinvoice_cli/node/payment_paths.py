@@ -152,8 +152,8 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     ]
     if info.fronting_nodes and not blinded:
         raise LightningdError(
-            "payment-fronting-node is set, and no such node has a channel through which "
-            "this amount could come"
+            "payment-fronting-node is set, but none of its nodes has a channel that can carry "
+            "this amount"
         )
     blinded = sorted(blinded, key=lambda channel: _rank(channel, graph, amount_msat))[:MAX_PATHS]
     if _at_once(blinded) < amount_msat and _total(blinded) <= _total(public):

@@ -119,7 +119,7 @@ class ReplySession:
             except LightningdError as failure:
                 raise HelperUnavailableError(failure.message) from None
             except (KeyError, TypeError, ValueError):
-                raise HelperUnavailableError("the helper answers with nonsense") from None
+                raise HelperUnavailableError("the reply helper's answer is malformed") from None
             if not replies:
                 return
             yield from replies

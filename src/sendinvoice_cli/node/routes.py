@@ -13,7 +13,7 @@ from .client import Client, NoAnswerError
 from .graph import CONNECT_SECONDS, Graph
 from .info import NodeInfo, OnionApi
 
-_NO_PATH = "no path of onion message nodes leads there"
+_NO_PATH = "no path of nodes that take onion messages leads there"
 
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
@@ -145,7 +145,7 @@ class Router:
         else:
             target = self._graph.end_of_channel(introduction_node)
             if target is None:
-                self.gave_up(introduction_node, "an unknown channel")
+                self.gave_up(introduction_node, "the channel is unknown")
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path)
@@ -189,7 +189,7 @@ class Router:
         # That call can only send to a peer. A peer can send it back.
         for peer in self._graph.message_peers():
             return self._route((own_id, peer, own_id), their_path)
-        self.gave_up(own_id, "our own node, and no peer to send the message around")
+        self.gave_up(own_id, "it is our own node, and no peer can send the message back to it")
         return None
 
     def _connect(self, target: bytes, connect: bool) -> _Refusal | None:
