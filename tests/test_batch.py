@@ -380,6 +380,19 @@ def test_no_message_is_too_many_after_an_absence(still: TimedNetwork, fault: str
     assert too_many(still) == []
 
 
+def test_interruption_waits_for_no_lightningd_that_hangs(still: TimedNetwork) -> None:
+    """Every thread that calls it is stuck."""
+    still.sandbox.faults.break_call(RECEIVER, "listinvoices", CallFault.NEVER, times=10**6)
+    threads = Limits().threads
+    batch = still.run_batch(rows(still, range(threads + 1)))
+    wait_for(lambda: len(batch.client.made("listinvoices")) == threads, "all threads to be stuck")
+
+    batch.abandon()
+    batch.end()
+
+    assert batch.status is ExitStatus.INTERRUPTED
+
+
 # --- what rows share ---
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.batch import Batch
+from sendinvoice_cli.batch import Batch, Limits
 from sendinvoice_cli.bolt12 import invoice_error
 from sendinvoice_cli.errors import (
     ExitStatus,
@@ -136,7 +136,10 @@ def send_batch(lightningd: Lightningd, request: Request) -> Outcome:
 
 
 Send = Callable[[Lightningd, Request], Outcome]
-REQUEST = Request(INVREQ, LABEL, timeout=5000)
+#: A failing test is over soon.
+SHORT = Request(INVREQ, LABEL, timeout=2)
+#: The helper is told of the end of a long one only.
+LONG = Request(INVREQ, LABEL, timeout=5000)
 
 EITHER = pytest.mark.parametrize("answer", [send_single, send_batch], ids=["single", "batch"])
 
@@ -163,7 +166,7 @@ def test_refusal_that_is_heard_before_the_call_that_sent_the_copy_has_returned_c
 ) -> None:
     """A row of a batch dropped it, and exited with 15 at its deadline instead of 14."""
     lightningd.before["injectonionmessage", 1] = lambda: lightningd.answer_last_copy(error)
-    outcome = answer(lightningd, REQUEST)
+    outcome = answer(lightningd, SHORT)
     assert outcome.exit_status is ExitStatus.PAYER_ERROR
     assert lightningd.log.count("injectonionmessage") == 1
 
@@ -174,7 +177,7 @@ def test_invoice_that_is_deleted_ends_the_wait_at_once(
 ) -> None:
     """A row of a batch went on until its deadline, and sent 4 copies."""
     lightningd.after["injectonionmessage", 1] = lambda: lightningd.happen(lightningd.delete)
-    outcome = answer(lightningd, REQUEST)
+    outcome = answer(lightningd, SHORT)
     assert outcome.exit_status is ExitStatus.ERROR
     assert outcome.error is not None
     assert "was deleted" in outcome.error.message
@@ -203,7 +206,7 @@ def test_interrupted_batch_ends_its_session_in_the_helper(
             loop.call_soon_threadsafe(batch.interrupt, kind("interrupted"))
 
         lightningd.after["injectonionmessage", 1] = interrupt
-        return await batch.run(iter([Row(1, 1, REQUEST, label=LABEL)]))
+        return await batch.run(iter([Row(1, 1, LONG, label=LABEL)]))
 
     before = time.time()
     assert asyncio.run(run()) is status
@@ -211,3 +214,25 @@ def test_interrupted_batch_ends_its_session_in_the_helper(
     assert result.outcome.exit_status is status
     last = [params for method, params in lightningd.calls if method == "sendinvoice-expect"][-1]
     assert before <= last["until"] <= time.time()
+
+
+def test_interrupted_batch_does_not_wait_for_calls_that_hang(lightningd: Lightningd) -> None:
+    batch = Batch(lightningd, Report(), pacer=Pacer(interval=0), limits=Limits(threads=1))
+    batch.link.open()
+    ended: list[str] = []
+
+    async def run() -> ExitStatus:
+        loop = asyncio.get_running_loop()
+
+        def hang() -> None:
+            loop.call_soon_threadsafe(batch.interrupt, InterruptedBySignalError("interrupted"))
+            try:
+                lightningd.hold(lambda: False)
+            finally:
+                ended.append("the call")
+
+        lightningd.before["injectonionmessage", 1] = hang
+        return await batch.run(iter([Row(1, 1, LONG, label=LABEL)]))
+
+    assert asyncio.run(run()) is ExitStatus.INTERRUPTED
+    assert ended == []

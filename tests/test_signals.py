@@ -74,6 +74,8 @@ def test_outcome_of_an_interruption_does_not_take_back_that_a_second_signal_ends
 
 
 def test_handlers_of_whoever_calls_this_code_are_left_alone() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     before = handlers()
     signals.finish()
     assert handlers() == before
@@ -154,3 +156,30 @@ def test_second_signal_between_the_outcome_and_its_printing_ends_the_process(
             env={"PYTHONPATH": str(tmp_path)},
         )
     assert (result.exit, result.stdout) == (-number, "")
+
+
+#: Runs before everything else: signals come when Python has begun to end, and has taken its
+#: handlers away.
+ENDING = """
+import atexit, os, sys
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, {number})
+
+sys.modules["a module that stays until the end"] = Last()
+"""
+
+
+@EACH
+def test_signal_while_the_process_ends_changes_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """It printed a result with exit code 0, and died of the signal."""
+    (tmp_path / "sitecustomize.py").write_text(ENDING.format(number=int(number)))
+    with rpc_server.serving(tmp_path / "rpc", paid_before()):
+        result = run(
+            *("--rpc-file", tmp_path / "rpc", "--json", request_string(), "a label"),
+            env={"PYTHONPATH": str(tmp_path)},
+        )
+    assert (result.exit, result.json["exit_code"]) == (ExitStatus.PAID, ExitStatus.PAID)

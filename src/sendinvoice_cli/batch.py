@@ -154,7 +154,8 @@ class Batch:
             await asyncio.gather(*self.tasks)
             raise
         finally:
-            await self.workers.begin(self.link.close)
+            # The workers may be stuck in calls that hang.
+            await Workers(1).begin(self.link.close)
         if self.interruption is not None:
             self.reporter.warn(
                 "interrupted; rows without a result were not sent, or their outcome is unknown",
@@ -374,7 +375,8 @@ class _RowHost:
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
         batch, links, size = self._batch, _links(route), self.exchange.packet_size(route)
-        async with batch.sending:
+        await self._suspend(batch.sending.acquire())
+        try:
             now = _monotonic()
             is_slow = any(now - since > INTERVAL for since in batch.in_flight)
             seconds = INTERVAL if is_slow else batch.gate.turn(links, now, size) - now
@@ -391,6 +393,8 @@ class _RowHost:
                 if is_sent:
                     self._release()
                 return is_sent
+        finally:
+            batch.sending.release()
         await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
         return None
 

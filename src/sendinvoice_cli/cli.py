@@ -417,6 +417,7 @@ def _prepare_streams() -> None:
 def main() -> NoReturn:
     """The entry point."""
     status = run()
+    signals.ignore()
     # Python would look through all that was imported once more, only to end: a tenth of the time.
     gc.freeze()
     sys.exit(status)

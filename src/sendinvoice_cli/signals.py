@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: the first one interrupts the work, a second one ends the process."""
+"""SIGINT and SIGTERM: the first one interrupts the work, a second one ends the process.
+
+Once all is printed they change nothing any more, and the exit status is the one that was printed.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,15 @@ def end_process() -> None:
     """Have a signal end the process at once."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_DFL)
+
+
+def ignore() -> None:
+    """Have signals change nothing: the process is about to end, and its exit status is printed.
+
+    Handlers of Python's would not do: it takes them away while it ends.
+    """
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _handle(handler: signal._HANDLER) -> None:

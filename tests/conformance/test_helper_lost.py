@@ -134,6 +134,7 @@ def test_helper_that_is_lost_before_another_copy_is_started_for_it(still: TimedN
     still.sandbox.faults.behave(PAYER)
     still.sandbox.faults.refuse(PAYER, "not this one")
     command.skip_wait()
+    timed.wait_for(lambda: len(command.client.made(REPLIES)) == 3, "the answer to be heard")
     outcome = command.outcome_in_time()
 
     assert len(lost) == 1

@@ -88,13 +88,15 @@ class Clocks:
     manual: ManualClock
     ahead_seconds: float
     sleeper: Callable[[float], None]
-    #: Whether the command knows how late it is.
+    #: Whether the command knows how late it is, and whether it has ended.
     is_noticed: Callable[[], bool] = lambda: True
+    is_over: Callable[[], bool] = lambda: False
 
     def sleep(self, seconds: float) -> None:
         """Sleep in the background, once the command has noticed how late it is by now."""
-        wait_for(self.is_noticed, "the command to notice the time")
-        self.sleeper(seconds)
+        wait_for(lambda: self.is_over() or self.is_noticed(), "the command to notice the time")
+        if not self.is_over():
+            self.sleeper(seconds)
 
     def now(self) -> float:
         """The command's time."""
@@ -259,7 +261,8 @@ class _Running:
         self._sandbox = sandbox
         self._clocks = clocks
         self._command = command
-        clocks.is_noticed = lambda: self.is_over or command.is_noticed()
+        clocks.is_noticed = command.is_noticed
+        clocks.is_over = lambda: self.is_over
         self._thread = threading.Thread(target=command.run, daemon=True)
         self._thread.start()
 

@@ -10,18 +10,15 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bolt12 import fields, invoice, invoice_request, tlv
+from ..bolt12 import invoice, invoice_request, tlv
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
-from ..bolt12.verdict import Verdict
 from ..errors import (
     InterruptedBySignalError,
     LabelTakenError,
     LightningdError,
     NoRouteError,
-    PayerError,
     SendInvoiceError,
-    TimedOutError,
     UnreachableError,
     UsageError,
 )
@@ -35,8 +32,8 @@ from ..node.routes import Route, Router
 from ..onion import message
 from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
-from . import label
-from .copies import Answered, Copies
+from . import endings, label
+from .copies import Copies
 from .draft import Draft, draft, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
 
@@ -407,26 +404,9 @@ class Exchange:
 
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was waited for in vain."""
-        copies = self.copies
-        if copies.last_words is not None:
-            return _payer_error(copies.last_words, self.invoice.bolt12)
-        if not len(copies):
+        if not len(self.copies) and self._router is not None and self._router.dead_ends:
             return self.no_route()
-        said = "and no answer from the payer was heard"
-        hint = "ask the payer for a new request, or try this one again with --renew"
-        if copies.is_being_paid:
-            said = "although the payer said that it was paying"
-        elif not any(route.has_channel for route in copies.routes):
-            peer = copies.routes[-1].nodes[1].hex()
-            hint = (
-                f"your node has no channel with {peer}, and some nodes drop messages from such "
-                "peers; open a channel with it, or ask the payer for a request with other paths"
-            )
-        return TimedOutError(
-            f"the invoice was not paid in time, {said}",
-            hint=hint,
-            data={"invstring": self.invoice.bolt12},
-        )
+        return endings.unpaid(self.copies, self.invoice.bolt12)
 
     def outcome(self, error: SendInvoiceError | None) -> Outcome:
         """What is known, and how it ended. A paid invoice is a success, whatever was said."""
@@ -464,26 +444,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _payer_error(answered: Answered, bolt12: str) -> PayerError:
-    """The error for what the payer said.
-
-    :param bolt12: the invoice it is about, which payers like to repeat.
-    """
-    error = answered.error
-    data: dict[str, Any] = {"error": error.text}
-    about = ""
-    if error.erroneous_field is not None:
-        data["erroneous_field"] = error.erroneous_field
-        about = f" (about {fields.field_name(error.erroneous_field)})"
-    if error.suggested_value is not None:
-        data["suggested_value"] = error.suggested_value.hex()
-    text = error.text.replace(bolt12, "lni1…")
-    if answered.verdict is Verdict.NOT_YET:
-        return PayerError(
-            f"the payer could not pay the invoice: {text}",
-            hint="run the same command again later with --renew: the payer may pay it then",
-            data=data,
-        )
-    return PayerError(f"the payer refused the invoice{about}: {text}", data=data)

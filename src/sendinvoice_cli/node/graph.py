@@ -12,7 +12,7 @@ channels. For ours it prefers peers that have a channel with us.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,6 +51,38 @@ class _Peer:
         )
 
 
+#: States of a channel in which lightningd takes payments over it.
+_OPEN_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
+
+#: What is asked of ``listpeerchannels``.
+OUR_CHANNEL_FIELDS = {
+    "channels": [
+        {
+            "peer_id": True,
+            "peer_connected": True,
+            "reestablished": True,
+            "state": True,
+            "private": True,
+            "short_channel_id": True,
+            "alias": {"local": True, "remote": True},
+            "receivable_msat": True,
+            "updates": {"remote": {"htlc_maximum_msat": True}},
+        }
+    ]
+}
+
+
+def is_open(channel: Mapping[str, Any]) -> bool:
+    """Whether payments can come over a channel of ours while its peer is there."""
+    return channel.get("state") in _OPEN_STATES
+
+
+def is_connected(channel: Mapping[str, Any]) -> bool:
+    """Whether the peer of a channel is there, and has the channel ready for payments."""
+    # lightningd tells "reestablished" from v24.02 on.
+    return bool(channel.get("peer_connected")) and bool(channel.get("reestablished", True))
+
+
 class Graph:
     """What lightningd knows of the network around two nodes, remembered once asked.
 
@@ -82,6 +114,16 @@ class Graph:
             )
             for peer in answer["peers"]
         }
+
+    @cached_property
+    def _our_channels(self) -> list[dict[str, Any]]:
+        answer = self._client.call("listpeerchannels", reply_filter=OUR_CHANNEL_FIELDS)
+        channels: list[dict[str, Any]] = answer["channels"]
+        return channels
+
+    def usable_channels(self) -> list[dict[str, Any]]:
+        """Our channels over which payments can come now, as ``listpeerchannels`` tells them."""
+        return [each for each in self._our_channels if is_open(each) and is_connected(each)]
 
     def message_peers(self) -> list[bytes]:
         """Connected peers that take onion messages from us, those with a channel first."""
@@ -160,7 +202,7 @@ class Graph:
             # One direction tells both ends: node 0 is the source of direction 0.
             at_source = half["direction"] == end.direction
             return bytes.fromhex(half["source" if at_source else "destination"])
-        for channel in self._client.call("listpeerchannels")["channels"]:
+        for channel in self._our_channels:
             if scid in (
                 channel.get("short_channel_id"),
                 channel.get("alias", {}).get("local"),

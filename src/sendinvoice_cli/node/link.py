@@ -17,7 +17,7 @@ from typing import Protocol
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
 from . import info
 from .client import Client
-from .graph import Graph
+from .graph import OUR_CHANNEL_FIELDS, Graph, is_connected, is_open
 from .info import NodeInfo
 from .invoices import Change
 from .replies import HelperUnavailableError, Reply, ReplySession
@@ -39,8 +39,6 @@ REPLY_GRACE = 60
 #: Seconds after which the network, and the block height, are looked at anew.
 GRAPH_SECONDS = 5
 BLOCKHEIGHT_SECONDS = 60
-
-_CHANNEL_FIELDS = {"channels": [{"state": True, "peer_connected": True, "reestablished": True}]}
 
 
 class LinkNews(Enum):
@@ -205,15 +203,12 @@ class Link:
         waited = 0.0
         with suppress(SendInvoiceError):
             while waited < ANY_CHANNEL_SECONDS:
-                back = [_is_back(each) for each in self._channels()]
+                channels = self.client.call("listpeerchannels", reply_filter=OUR_CHANNEL_FIELDS)
+                back = [is_connected(each) for each in channels["channels"] if is_open(each)]
                 if all(back) or (waited >= ALL_CHANNELS_SECONDS and any(back)):
                     return
                 self._sleep(_POLL_SECONDS)
                 waited += _POLL_SECONDS
-
-    def _channels(self) -> Iterator[dict[str, object]]:
-        answer = self.client.call("listpeerchannels", reply_filter=_CHANNEL_FIELDS)
-        return (each for each in answer["channels"] if each["state"] == "CHANNELD_NORMAL")
 
     def _await_change(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, or nobody waits for anything any more."""
@@ -342,8 +337,3 @@ class Link:
 
     def _spawn(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, daemon=True).start()
-
-
-def _is_back(channel: dict[str, object]) -> bool:
-    # lightningd tells "reestablished" from v23.11 on.
-    return bool(channel["peer_connected"]) and bool(channel.get("reestablished", True))

@@ -29,31 +29,12 @@ ROUTE_BLINDING = 24
 #: Most blinded paths that an invoice gets.
 MAX_PATHS = 5
 
-#: States of a channel in which lightningd takes payments over it.
-_USABLE_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
-
 #: Confirmations at which a public channel is announced (BOLT 7).
 _ANNOUNCEMENT_DEPTH = 6
 
 #: Blocks of room above what the timeout needs: payers pad the CLTV.
 _CLTV_MARGIN = 1100
 _FASTEST_BLOCK_SECONDS = 300
-
-_CHANNEL_FIELDS = {
-    "channels": [
-        {
-            "peer_id": True,
-            "peer_connected": True,
-            "reestablished": True,
-            "state": True,
-            "private": True,
-            "short_channel_id": True,
-            "alias": {"local": True, "remote": True},
-            "receivable_msat": True,
-            "updates": {"remote": {"htlc_maximum_msat": True}},
-        }
-    ]
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +51,7 @@ class Channel:
     capacity_msat: int
 
     def __str__(self) -> str:
-        return f"{self.peer.hex()} (up to {self.capacity_msat} msat)"
+        return f"{self.peer.hex()[:16]} (up to {self.capacity_msat // 1000:,} sat)"
 
     def as_json(self) -> dict[str, Any]:
         """For a dry run: ``peer`` (hex) and ``htlc_maximum_msat``."""
@@ -136,7 +117,7 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     :param amount_msat: of the invoice.
     :raises LightningdError: no node of ``payment-fronting-node`` can forward this amount.
     """
-    rows = _read_usable(client)
+    rows = graph.usable_channels()
     public: list[Channel] = []
     if not info.fronting_nodes and graph.is_public(info.id):
         public = _public(rows, info.blockheight)
@@ -159,19 +140,6 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     if _at_once(blinded) < amount_msat and _total(blinded) <= _total(public):
         return Inbound(public=tuple(public))
     return Inbound(blinded=tuple(blinded))
-
-
-def receivable_channels(client: Client) -> dict[str, int]:
-    """See which channels can take payments now, and how much (``listpeerchannels``).
-
-    When lightningd has restarted, its channels come back one by one. Those of
-    an :class:`Inbound` are back when the names of all its channels are here. A
-    channel that was closed meanwhile, or whose peer stays away, never is.
-
-    :returns: the most that can come at once, in msat, by ``Channel.name``; 0
-        for a channel that is usable but has nothing to receive.
-    """
-    return {_name(row): _capacity_msat(row) for row in _read_usable(client)}
 
 
 def build(
@@ -292,19 +260,6 @@ def _public(rows: Iterable[dict[str, Any]], blockheight: int) -> list[Channel]:
         if _is_announced(row, blockheight) and _capacity_msat(row) > 0
     ]
     return sorted(found, key=lambda channel: -channel.capacity_msat)
-
-
-def _read_usable(client: Client) -> list[dict[str, Any]]:
-    """Our channels that can carry payments now, as ``listpeerchannels`` has them."""
-    answer = client.call("listpeerchannels", reply_filter=_CHANNEL_FIELDS)
-    return [
-        row
-        for row in answer["channels"]
-        if row.get("state") in _USABLE_STATES
-        and row.get("peer_connected")
-        # Missing before v24.02.
-        and row.get("reestablished", True)
-    ]
 
 
 def _is_announced(row: dict[str, Any], blockheight: int) -> bool:

@@ -1,0 +1,57 @@
+"""How an invoice ends that is not paid: what the payer said, or that it said nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..bolt12 import fields
+from ..bolt12.verdict import Verdict
+from ..errors import PayerError, SendInvoiceError, TimedOutError
+from .copies import Answered, Copies
+
+
+def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
+    """The error for an invoice that was not paid in time.
+
+    :param bolt12: the ``lni1…`` string.
+    """
+    if copies.last_words is not None:
+        return _payer_error(copies.last_words, bolt12)
+    said = "and no answer from the payer was heard"
+    hint = "ask the payer for a new request, or try this one again with --renew"
+    if not len(copies):
+        said = "because its time was over before it could be sent"
+    elif copies.is_being_paid:
+        said = "although the payer said that it was paying"
+    elif not any(route.has_channel for route in copies.routes):
+        peer = copies.routes[-1].nodes[1].hex()
+        hint = (
+            f"your node has no channel with {peer}, and some nodes drop messages from such "
+            "peers; open a channel with it, or ask the payer for a request with other paths"
+        )
+    return TimedOutError(
+        f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": bolt12}
+    )
+
+
+def _payer_error(answered: Answered, bolt12: str) -> PayerError:
+    """The error for what the payer said.
+
+    :param bolt12: the invoice it is about, which payers like to repeat.
+    """
+    error = answered.error
+    data: dict[str, Any] = {"error": error.text}
+    about = ""
+    if error.erroneous_field is not None:
+        data["erroneous_field"] = error.erroneous_field
+        about = f" (about {fields.field_name(error.erroneous_field)})"
+    if error.suggested_value is not None:
+        data["suggested_value"] = error.suggested_value.hex()
+    text = error.text.replace(bolt12, "lni1…")
+    if answered.verdict is Verdict.NOT_YET:
+        return PayerError(
+            f"the payer could not pay the invoice: {text}",
+            hint="run the same command again later with --renew: the payer may pay it then",
+            data=data,
+        )
+    return PayerError(f"the payer refused the invoice{about}: {text}", data=data)
