@@ -12,23 +12,23 @@ DEFAULT_TIMEOUT = 90
 MAX_TIMEOUT = 2**32 - 1
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
-#: How many digits behind the point each unit has, down to 1 msat.
+#: Digits after the decimal point of each unit, down to 1 msat.
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One command.
+    """One invoice_request, and how the user wants it answered.
 
     :param invreq: the ``lnr1…`` string.
     :param label: of the invoice, unique in lightningd.
-    :param amount_msat: None for what the request offers.
+    :param amount_msat: None for the amount that the invoice_request offers.
     :param timeout: seconds to wait, and the invoice's relative expiry.
-    :param quantity: None when not chosen.
-    :param dry_run: look, and change nothing.
+    :param quantity: number of items, None when not given.
+    :param dry_run: check and show only; change nothing.
     :param renew: replace an expired, unpaid invoice for this request under this label.
-    :param no_connect: open no new connection.
-    :param no_replies: do without the reply helper.
+    :param no_connect: never open a connection to another node.
+    :param no_replies: do not start the reply helper.
     """
 
     invreq: str
@@ -62,7 +62,7 @@ def parse_amount(text: str) -> int:
     number = (whole + fraction.ljust(digits, "0")).lstrip("0")
     if not number:
         raise UsageError(f"{text}: the amount must be more than 0")
-    # Looked at before it is a number: Python refuses to read thousands of digits.
+    # Compare lengths first: int() refuses to read thousands of digits.
     if len(number) > len(str(MAX_AMOUNT_MSAT)) or int(number) > MAX_AMOUNT_MSAT:
         raise UsageError(f"{text}: more than all bitcoin there will ever be")
     return int(number)
@@ -87,8 +87,8 @@ def parse_quantity(text: str) -> int:
 def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
     """The amount of the invoice, in msat.
 
-    :raises UsageError: QUANTITY is missing, superfluous or too large, or there
-        is no amount to be had.
+    :raises UsageError: QUANTITY is missing, not allowed or too large, or neither the user nor the
+        invoice_request names an amount in bitcoin.
     """
     _check_quantity(request.quantity, invreq.quantity_max)
     if request.amount_msat is not None:
