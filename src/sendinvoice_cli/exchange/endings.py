@@ -1,4 +1,4 @@
-"""How an invoice ends that is not paid: what the payer said, or that it said nothing."""
+"""The errors for an invoice that was not paid: the payer's reply, or its silence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
 def _payer_error(answered: Answered, bolt12: str) -> PayerError:
     """The error for what the payer said.
 
-    :param bolt12: the invoice it is about, which payers like to repeat.
+    :param bolt12: the invoice, which payers repeat in their text.
     """
     error = answered.error
     data: dict[str, Any] = {"error": error.text}
