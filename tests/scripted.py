@@ -410,5 +410,8 @@ class ScriptedHost:
             self._world.copies_at.append(self._world.seconds)
         return is_sent
 
+    async def prepare(self) -> None:
+        """Nothing to be had beforehand."""
+
     async def follow(self) -> None:
         self._world.lightningd.call("wait")

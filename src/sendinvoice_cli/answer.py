@@ -102,6 +102,7 @@ class _Answer:
             await host.wait(math.inf)
         if copy.route is None:
             raise exchange.no_route()
+        await self._persist(host.prepare)
         await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
             await host.wait(math.inf)
@@ -240,6 +241,7 @@ class _Answer:
         :raises UnreachableError: it stays away, or went away MAX_LOSSES times.
         """
         losses = 0
+        until = math.inf
         while True:
             await self._await_link(needs_channels=needs_channels)
             generation = self.host.link.generation
@@ -248,16 +250,21 @@ class _Answer:
             except UnreachableError as lost:
                 losses += 1
                 self.host.link.lose(lost, generation)
-                if losses == MAX_LOSSES:
+                until = min(until, self._give_up_at())
+                if losses == MAX_LOSSES or self.host.now() >= until:
                     raise
 
+    def _give_up_at(self) -> float:
+        """Until when to try to reach a lightningd that was lost last (UNIX seconds)."""
+        exchange, lost_at = self.exchange, self.host.link.lost_at
+        if exchange.exists:
+            return give_up_at(exchange.invoice.expires_at, lost_at)
+        return lost_at + exchange.request.timeout
+
     async def _await_link(self, *, needs_channels: bool) -> None:
-        exchange, link = self.exchange, self.host.link
+        link = self.host.link
         while not (link.is_up and (link.is_ready or not needs_channels)):
-            if exchange.exists:
-                until = give_up_at(exchange.invoice.expires_at, link.lost_at)
-            else:
-                until = link.lost_at + exchange.request.timeout
+            until = self._give_up_at()
             if self.host.now() >= until:
                 if link.is_up:
                     return

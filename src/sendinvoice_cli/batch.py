@@ -19,8 +19,10 @@ from .answer import answer, unexpected
 from .errors import (
     ExitStatus,
     InterruptedBySignalError,
+    LightningdError,
     SendInvoiceError,
     TerminatedBySignalError,
+    UnreachableError,
 )
 from .exchange.exchange import Exchange
 from .node import invoices
@@ -292,13 +294,24 @@ class Batch:
         elif event.label in self.waiting:
             self.waiting[event.label].hear(event)
 
-    async def follow(self, host: _RowHost) -> None:
+    async def follow_all(self) -> None:
+        """Hear of changes of all invoices from now on.
+
+        :raises UnreachableError: lightningd is gone, or answers nonsense.
+        """
         async with self.feeding:
-            if not self.is_following:
+            if self.is_following:
+                return
+            try:
                 feed = await self.workers.begin(lambda: invoices.Feed(self.link.client))
-                self.link.follow(feed.changes)
-                self.link.follow(feed.deletions)
-                self.is_following = True
+            except LightningdError as failure:
+                raise UnreachableError(f"cannot follow invoices: {failure.message}") from None
+            self.link.follow(feed.changes)
+            self.link.follow(feed.deletions)
+            self.is_following = True
+
+    def add_waiting(self, host: _RowHost) -> None:
+        """Tell a row of changes of its invoice from now on."""
         self.waiting[host.exchange.request.label] = host
         self._count()
 
@@ -397,8 +410,12 @@ class _RowHost:
         await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
         return None
 
+    async def prepare(self) -> None:
+        await self._suspend(self._batch.follow_all())
+
     async def follow(self) -> None:
-        await self._suspend(self._batch.follow(self))
+        await self.prepare()
+        self._batch.add_waiting(self)
 
     def end(self) -> None:
         """The row has ended."""

@@ -60,5 +60,8 @@ class Host(Protocol):
         :returns: what ``transmit`` returned, or None when it was not its turn: call again.
         """
 
+    async def prepare(self) -> None:
+        """Have all ready that following an invoice needs: before it exists, time costs nothing."""
+
     async def follow(self) -> None:
         """Hear of changes of the invoice from now on."""

@@ -23,7 +23,7 @@ from .exchange.exchange import Exchange
 from .node import invoices
 from .node.client import Client
 from .node.invoices import Change
-from .node.link import Event, Link
+from .node.link import Event, Link, LinkNews
 from .node.queues import take
 from .node.replies import Reply
 from .node.routes import Route
@@ -114,6 +114,7 @@ class BlockingHost:
         self._wait = wait
         self._events: Events = SimpleQueue()
         self._heard: list[Change | Reply] = []
+        self._is_following = False
         #: Work that goes on in the background.
         self.jobs: list[_Job[Any]] = []
         self.link = Link(client, self._events.put, progress, clock=clock, sleep=sleep)
@@ -129,6 +130,9 @@ class BlockingHost:
 
     async def wait(self, until: float) -> None:
         event = self._wait(self._events, max(until - self.now(), 0))
+        if event is LinkNews.BACK and self._is_following:
+            # What happened meanwhile; following may fail again.
+            event = Change(self.exchange.request.label)
         if isinstance(event, Change | Reply):
             self._heard.append(event)
 
@@ -143,8 +147,12 @@ class BlockingHost:
     async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool:
         return transmit()
 
+    async def prepare(self) -> None:
+        pass
+
     async def follow(self) -> None:
         label = self.exchange.request.label
+        self._is_following = True
         self.link.follow(partial(invoices.wait_until_closed, self.link.client, label))
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -53,6 +54,19 @@ class Draft:
                 f"({failure.message}); it was not sent",
                 hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
             ) from None
+
+
+def check_any(drafts: Sequence[Draft], stored: StoredInvoice) -> None:
+    """Check that lightningd signed one of several drafts.
+
+    :param drafts: at least one.
+    :raises LightningdError: it is another invoice than any of them.
+    """
+    for each in drafts[:-1]:
+        with suppress(LightningdError):
+            each.check(stored)
+            return
+    drafts[-1].check(stored)
 
 
 def draft(

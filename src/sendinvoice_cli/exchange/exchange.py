@@ -34,7 +34,7 @@ from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
 from . import endings, label
 from .copies import Copies
-from .draft import Draft, draft, new_preimage
+from .draft import Draft, check_any, draft, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ class Exchange:
         self._ask: Ask | None = None
         self._label: Label = Free()
         self._inbound = Inbound()
-        self._draft: Draft | None = None
+        #: What lightningd was asked to sign, one for each attempt. They share a preimage, so that
+        #: any of them is known by its payment hash.
+        self._drafts: list[Draft] = []
+        self._preimage = new_preimage()
         self._dry_run: dict[str, Any] = {}
         self._router: Router | None = None
         self._dead_ends_shown = 0
@@ -213,7 +216,9 @@ class Exchange:
         """
         if isinstance(self._label, Expired) and not self._renew(self._label):
             return
-        asked = self._draft = self._draft or self._write()
+        asked = self._write()
+        # An earlier one may have been stored, and its answer lost.
+        self._drafts.append(asked)
         try:
             stored = invoices.create(
                 self._client, asked.encode(), self.request.label, asked.preimage
@@ -231,7 +236,7 @@ class Exchange:
                 return
             self._label = Free()
         try:
-            asked.check(stored)
+            check_any(self._drafts, stored)
         except LightningdError:
             self.issue = NotTried()
             # Nobody has seen it, so nobody can pay it: free the label.
@@ -263,7 +268,7 @@ class Exchange:
     def _write(self) -> Draft:
         self._check_version()
         node = self._link.current_node()
-        preimage = new_preimage()
+        preimage = self._preimage
         return draft(
             self._invreq,
             amount_msat=self._amount_msat,
