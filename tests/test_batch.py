@@ -337,11 +337,20 @@ def test_connections_that_hang_hold_up_no_other_row(launch: Launch) -> None:
         Topology((*shape.nodes, *(NodeSpec(name) for name in stuck)), shape.channels),
     )
     still.sandbox.faults.break_call(RECEIVER, "connect", CallFault.NEVER, times=10**6)
-    requests = [
-        Request(still.sandbox.request(payer, 1000), label)
-        for payer, label in (*((name, name) for name in stuck), (PAYER, "a"), (PAYER, "b"))
-    ]
-    batch = still.run_batch(rows_of(requests))
+    batches: list[BatchRun] = []
+
+    def arriving() -> Iterator[Row]:
+        hanging = [Request(still.sandbox.request(name, 1000), name) for name in stuck]
+        given = rows_of([*hanging, *(each.request for each in rows(still, "ab") if each.request)])
+        yield from given[: len(stuck)]
+        wait_for(
+            lambda: batches and len(batches[0].client.made("connect")) == len(stuck),
+            "the connections that hang",
+        )
+        yield from given[len(stuck) :]
+
+    batches.append(still.run_batch(arriving()))
+    batch = batches[0]
 
     def look() -> bool:
         still.clock.advance(0.1)
@@ -472,8 +481,8 @@ def test_each_row_gives_up_a_lightningd_that_is_gone_at_its_own_end(still: Timed
 
     def be_away(seconds: float) -> None:
         still.clock.advance(seconds)
-        if still.clock() >= begun + 5:
-            wait_for(lambda: batch.results, "the short row's end")
+        ended = sum(still.clock() >= begun + timeout for timeout in (5, 300))
+        wait_for(lambda: len(batch.results) >= ended, "a row's end")
 
     requests = [
         Request(still.sandbox.request(PAYER, 1000), label, timeout=timeout)

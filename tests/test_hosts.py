@@ -236,3 +236,17 @@ def test_interrupted_batch_does_not_wait_for_calls_that_hang(lightningd: Lightni
 
     assert asyncio.run(run()) is ExitStatus.INTERRUPTED
     assert ended == []
+
+
+def test_feed_that_lightningd_refuses_once_is_asked_for_again(lightningd: Lightningd) -> None:
+    """The row ended with 1, and its invoice was never sent."""
+
+    def refuse() -> None:
+        raise LightningdError("wait: not now", rpc_code=-32603)
+
+    lightningd.before["wait", 1] = refuse
+    lightningd.after["injectonionmessage", 1] = lambda: lightningd.happen(lightningd.delete)
+    outcome = send_batch(lightningd, SHORT)
+    assert lightningd.log.count("injectonionmessage") == 1
+    assert outcome.error is not None
+    assert "was deleted" in outcome.error.message

@@ -21,7 +21,9 @@ from .errors import (
     SendInvoiceError,
     UnreachableError,
 )
+from .exchange import endings
 from .exchange.exchange import Exchange, NotTried
+from .node.client import CALL_SECONDS, NoAnswerError
 from .node.invoices import Change
 from .node.link import REPLY_GRACE
 from .outcome import Outcome
@@ -143,8 +145,9 @@ class _Answer:
                 continue
             again_at = self.waiting.heard(verdict, host.now())
             if again_at is not None:
+                words = endings.words(event.error, exchange.invoice.bolt12)
                 host.progress.step(
-                    f"The payer could not pay yet: {event.error.text}; sending the invoice again "
+                    f"The payer could not pay yet: {words}; sending the invoice again "
                     f"in {again_at - host.now():.0f} s"
                 )
             elif verdict is Verdict.IN_PROGRESS:
@@ -204,8 +207,14 @@ class _Answer:
     def _lose(self, copy: CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
         """Note that lightningd went away with this copy; the copy goes on when it is back."""
         copy.losses += 1
+        if copy.losses == 1:
+            unheard_for = CALL_SECONDS if isinstance(lost, NoAnswerError) else 0
+            copy.lost_since = self.host.now() - unheard_for
         self.host.link.lose(lost, generation)
-        if copy.losses == MAX_LOSSES:
+        is_too_late = not self.exchange.exists and self.host.now() >= self._give_up_at(
+            copy.lost_since
+        )
+        if copy.losses == MAX_LOSSES or is_too_late:
             raise lost
 
     def _lack_route(self) -> None:
@@ -238,25 +247,26 @@ class _Answer:
         """Take a step, and repeat it when lightningd goes away during it.
 
         :param needs_channels: first wait until lightningd has its channels back.
-        :raises UnreachableError: it stays away, or went away MAX_LOSSES times.
+        :raises UnreachableError: it stays away, went away MAX_LOSSES times, or this took too
+            long: a lightningd that never answers this may still answer ``getinfo``.
         """
         losses = 0
-        until = math.inf
+        since: float | None = None
         while True:
             await self._await_link(needs_channels=needs_channels)
+            since = self.host.now() if since is None else since
             generation = self.host.link.generation
             try:
                 return await step()
             except UnreachableError as lost:
                 losses += 1
                 self.host.link.lose(lost, generation)
-                until = min(until, self._give_up_at())
-                if losses == MAX_LOSSES or self.host.now() >= until:
+                if losses == MAX_LOSSES or self.host.now() >= self._give_up_at(since):
                     raise
 
-    def _give_up_at(self) -> float:
-        """Until when to try to reach a lightningd that was lost last (UNIX seconds)."""
-        exchange, lost_at = self.exchange, self.host.link.lost_at
+    def _give_up_at(self, lost_at: float) -> float:
+        """Until when to try to reach a lightningd that went away then."""
+        exchange = self.exchange
         if exchange.exists:
             return give_up_at(exchange.invoice.expires_at, lost_at)
         return lost_at + exchange.request.timeout
@@ -264,7 +274,7 @@ class _Answer:
     async def _await_link(self, *, needs_channels: bool) -> None:
         link = self.host.link
         while not (link.is_up and (link.is_ready or not needs_channels)):
-            until = self._give_up_at()
+            until = self._give_up_at(link.lost_at)
             if self.host.now() >= until:
                 if link.is_up:
                     return

@@ -31,8 +31,9 @@ class CopyOnItsWay:
         self.route: Route | None = None
         #: When its turn comes, UNIX seconds; None when that is too late.
         self.goes_at: float | None = None
-        #: How often lightningd went away during it.
+        #: How often lightningd went away during it, and since when (UNIX seconds).
         self.losses = 0
+        self.lost_since = 0.0
         #: The link's generation when the search began.
         self.generation = 0
         self._has_ended = False

@@ -27,7 +27,7 @@ class Workers:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._may_grow = may_grow
         self._threads = count
-        #: Number of functions that have begun and not ended.
+        #: Number of functions whose end is not known yet to those who wait for it.
         self.pending = 0
         self._finished = 0
         self._look: asyncio.TimerHandle | None = None
@@ -63,14 +63,16 @@ class Workers:
         return future
 
     def _settle(self, future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
-        self.pending -= 1
         self._finished += 1
-        if future.cancelled():
-            return
-        if failure is not None:
-            future.set_exception(failure)
-        else:
-            future.set_result(result)
+        if not future.cancelled():
+            if failure is not None:
+                future.set_exception(failure)
+            else:
+                future.set_result(result)
+        self._loop.call_soon(self._forget_one)
+
+    def _forget_one(self) -> None:
+        self.pending -= 1
 
     def _look_later(self) -> None:
         self._look = self._loop.call_later(STUCK_SECONDS, self._grow, self._finished)

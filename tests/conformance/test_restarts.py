@@ -238,7 +238,7 @@ def test_lightningd_stays_away_after_createinvoice(still: TimedNetwork, fault: C
 
     assert outcome.exit_status == ExitStatus.OUTCOME_UNKNOWN
     assert sleeps[:7] == [0.1, 0.2, 0.5, 1, 2, 5, 5]
-    assert 20 <= sum(sleeps) <= 25
+    assert sum(sleeps) >= 20
     still.sandbox.start_node(RECEIVER)
     again = still.run(invreq, renew=True).outcome()
     assert again.exit_status == ExitStatus.PAID

@@ -13,9 +13,16 @@ from sendinvoice_cli.bolt12 import invoice_error
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node import replies
-from sendinvoice_cli.node.client import NoAnswerError
+from sendinvoice_cli.node.client import ConnectionLostError, NoAnswerError
 from sendinvoice_cli.node.invoices import Change
-from sendinvoice_cli.node.link import RECONNECT_INTERVALS, STABLE_SECONDS, Event, Link, LinkNews
+from sendinvoice_cli.node.link import (
+    HELPER_LOSSES,
+    RECONNECT_INTERVALS,
+    STABLE_SECONDS,
+    Event,
+    Link,
+    LinkNews,
+)
 from sendinvoice_cli.node.queues import take
 from sendinvoice_cli.node.replies import Reply
 from sendinvoice_cli.sandbox.model.clock import ManualClock
@@ -506,6 +513,24 @@ def test_loss_of_lightningd_while_listening_is_a_loss_and_heard_through() -> Non
     assert linked.next_but(BACK, READY) is HEARING
     helper.reply(InvoiceError("no"))
     assert linked.next_but(BACK, READY) == Reply(PATH_ID, InvoiceError("no"))
+
+
+def test_helper_that_breaks_each_connection_is_done_without_until_the_next_return() -> None:
+    """Nothing was sent, for ever."""
+    broken = ConnectionLostError("the connection broke during sendinvoice-expect")
+    linked = Linked(sendinvoice_expect=broken, sendinvoice_replies=Helper())
+    linked.link.hear(linked.clock() + 1000)
+    seen = [linked.next()]
+    while seen.count(READY) < HELPER_LOSSES:
+        seen.append(linked.next())
+    assert seen.count(HEARING) == 1
+    assert linked.client.methods().count("sendinvoice-expect") == HELPER_LOSSES
+    assert not linked.link.expect(PATH_ID, linked.clock())
+    assert len(deaf_warnings(linked)) == 1
+    linked.client.answers["sendinvoice-expect"] = {}
+    linked.lose()
+    assert linked.next_but(LOST, BACK, READY) is HEARING
+    assert linked.link.expect(PATH_ID, linked.clock())
 
 
 def test_helper_that_refuses_what_is_expected_is_done_without() -> None:

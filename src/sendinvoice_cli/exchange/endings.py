@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..bolt12 import fields
+from ..bolt12.invoice_error import InvoiceError
 from ..bolt12.verdict import Verdict
 from ..errors import PayerError, SendInvoiceError, TimedOutError
 from .copies import Answered, Copies
@@ -34,10 +35,18 @@ def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
     )
 
 
+def words(error: InvoiceError, bolt12: str) -> str:
+    """What the payer said, without the invoice, which payers like to repeat.
+
+    :param bolt12: the ``lni1…`` string.
+    """
+    return error.text.replace(bolt12, "lni1…")
+
+
 def _payer_error(answered: Answered, bolt12: str) -> PayerError:
     """The error for what the payer said.
 
-    :param bolt12: the invoice, which payers repeat in their text.
+    :param bolt12: the invoice that the error is about.
     """
     error = answered.error
     data: dict[str, Any] = {"error": error.text}
@@ -47,7 +56,7 @@ def _payer_error(answered: Answered, bolt12: str) -> PayerError:
         about = f" (about {fields.field_name(error.erroneous_field)})"
     if error.suggested_value is not None:
         data["suggested_value"] = error.suggested_value.hex()
-    text = error.text.replace(bolt12, "lni1…")
+    text = words(error, bolt12)
     if answered.verdict is Verdict.NOT_YET:
         return PayerError(
             f"the payer could not pay the invoice: {text}",

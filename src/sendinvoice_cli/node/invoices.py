@@ -10,6 +10,9 @@ from ..errors import LabelTakenError, LightningdError
 from .client import CALL_SECONDS, Client
 
 LABEL_TAKEN = 900
+#: How ``waitinvoice`` fails when the invoice has expired, and when it does not exist (any more).
+_EXPIRED = 903
+_DELETED = -1
 
 #: The fields of an invoice that the sendinvoice RPC documents, in its order.
 RPC_FIELDS = (
@@ -156,12 +159,12 @@ def wait_until_closed(client: Client, label: str) -> Iterator[Change]:
     """Yield once, when the invoice is paid, has expired or was deleted (``waitinvoice``).
 
     :raises UnreachableError: lightningd is gone.
-    :raises LightningdError: lightningd's answer is malformed.
+    :raises LightningdError: lightningd's answer is malformed, or it cannot wait.
     """
     try:
         answer = client.call("waitinvoice", {"label": label}, patience=None)
     except LightningdError as failure:
-        if failure.rpc_code is None:
+        if failure.rpc_code not in (_EXPIRED, _DELETED):
             raise
         yield Change(label)
     else:

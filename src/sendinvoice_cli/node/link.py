@@ -33,6 +33,9 @@ _POLL_SECONDS = 0.25
 
 #: How often a helper that ended is started again, as long as lightningd does not restart.
 HELPER_RESTARTS = 1
+#: How often the helper may lose lightningd, one loss soon after the other, before it is given up
+#: until lightningd comes back the next time.
+HELPER_LOSSES = 5
 #: Seconds past an invoice's expiry during which replies are still heard.
 REPLY_GRACE = 60
 
@@ -294,6 +297,7 @@ class Link:
         session = self._session
         assert session is not None
         restarts = HELPER_RESTARTS
+        losses, lost_at = 0, 0.0
         while not self._is_closed:
             generation = self.generation
             try:
@@ -301,8 +305,16 @@ class Link:
                 self._settle_hearing(True)
                 self._listen(session)
             except UnreachableError as lost:
+                now = self.clock()
+                losses = losses + 1 if now < lost_at + STABLE_SECONDS else 1
+                lost_at = now
+                if losses == HELPER_LOSSES:
+                    self._stop_hearing(lost.message)
                 self.lose(lost, generation)
                 self._await_change(lambda: self.is_up)
+                if losses == HELPER_LOSSES:
+                    self._await_change(lambda: self.generation > generation + 1)  # noqa: B023
+                    losses = 0
                 restarts = HELPER_RESTARTS
             except HelperUnavailableError as failure:
                 if generation != self.generation:
