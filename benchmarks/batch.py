@@ -21,7 +21,7 @@ from tests.networks import environment
 
 from .measure import Installation, before_option, installed, machine
 
-#: Sockets of the process that have nothing to do with lightningd: asyncio's own pair.
+#: Sockets of the process that do not lead to lightningd: asyncio's own pair.
 _OWN_SOCKETS = 2
 
 
@@ -52,7 +52,7 @@ def measure(
     with results.open("w") as out, errors.open("w") as err:
         process = subprocess.Popen(
             args,
-            cwd=installation.tree,  # of which benchmarks.unpaced is taken
+            cwd=installation.tree,  # so that its benchmarks.unpaced is used
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -108,7 +108,7 @@ def main(sizes: str, rounds: int, before: Path | None) -> None:
             runs: dict[str, list[Figures]] = {}
             for at in range(rounds):
                 for each in installations:
-                    # A fresh one each: what it holds from before would be in the figures.
+                    # A fresh sandbox for each run, since a full one is slower.
                     with Sandbox() as sandbox:
                         figures = measure(sandbox, size, at, Path(directory), each)
                     runs.setdefault(each.label("sendinvoice"), []).append(figures)

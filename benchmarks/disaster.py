@@ -1,7 +1,7 @@
-"""A batch under which everything goes wrong, in the sandbox: is every row accounted for?
+"""A batch in the sandbox during which everything goes wrong: is every row accounted for?
 
-Limits hold, messages are lost, some payers refuse, lightningd restarts, and the batch is killed
-at random times and started again. Not a matter of speed, but too long for the suite.
+Nodes limit messages, messages are lost, some payers refuse, lightningd restarts, and the batch is
+killed at random times and started again. This is not about speed, but too long for the tests.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from .measure import machine
 def run_batch(
     sandbox: Sandbox, file: Path, output: Path, copies: str, seconds: float | None = None
 ) -> int:
-    """Run the batch as a process of its own; returns what it exits with.
+    """Run the batch as a process of its own.
 
-    :param seconds: after which it is killed.
+    :param seconds: after which it is killed; None for never.
+    :returns: its exit status.
     """
     args = [sys.executable, "-m", "benchmarks.unpaced", "--copies", copies, "--"]
     args += [*lightning_options(sandbox, "receiver"), "--json", "--output", str(output)]
@@ -50,7 +51,7 @@ def run_batch(
 
 
 def results_in(output: Path) -> dict[str, int]:
-    """The exit code of each row, by label; what was said last."""
+    """The last exit code of each row, by label."""
     found = {}
     for line in output.read_text(encoding="utf-8").splitlines():
         result = json.loads(line)
@@ -69,7 +70,7 @@ def results_in(output: Path) -> dict[str, int]:
 def main(  # noqa: PLR0917
     rows: int, kills: int, lost: float, restarts: int, copies: str, timeout: int, seed: int
 ) -> None:
-    """Run a batch to its end through all of this, and check the books."""
+    """Run a batch to its end through all of this, and check that every row is accounted for."""
     numbers = random.Random(seed)
     print(f"{machine()}; {rows} rows, {kills} kills, {restarts} restarts, seed {seed}")
     with tempfile.TemporaryDirectory() as directory, Sandbox(crowd()) as sandbox:

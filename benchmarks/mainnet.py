@@ -1,7 +1,7 @@
-"""The same on a node that knows the main network, and searches for paths in it.
+"""Sends on a node that knows the main network, and searches for paths in that network.
 
-The graph is a ``gossip_store``, perhaps packed by xz: ``$GOSSIP_STORE``, else the one file in
-``../shared/gossip``. It is put into the receiver's directory while that is stopped.
+The graph is a ``gossip_store``, packed with xz or not: ``$GOSSIP_STORE``, else the one file in
+``../shared/gossip``. It is put into the receiver's directory while the receiver is stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .send import send
 
 #: init features with onion messages, a bitmap in hex.
 _FEATURES = (1 << ONION_MESSAGES + 1).to_bytes(5, "big").hex()
-#: How many neighbours a node has from which paths are looked for.
+#: Searches begin at nodes with this number of neighbours.
 _USUAL_NEIGHBOURS = range(2, 200)
 
 
@@ -61,7 +61,7 @@ def gossip_store() -> bytes:
 
 
 def load(network: RealNetwork, store: bytes) -> None:
-    """Restart the receiver with this graph, and have it learn its own network again."""
+    """Restart the receiver with this graph, and wait until it knows its own network again."""
     receiver, router = network.receiver, network.router
     with network.stopped(receiver):
         (receiver.lightning_dir / CHAIN / "gossip_store").write_bytes(store)
@@ -100,11 +100,11 @@ def compare_sends(small: RealNetwork, large: RealNetwork, rounds: int) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is relied on.
+    """What a search may use.
 
-    :param share: of nodes that take messages, picked by a hash of their ids; None when no
-        node's features are known, and each is relied on.
-    :param disabled: use channels that their owners call disabled where nothing else leads there.
+    :param share: the share of nodes that take messages, picked by a hash of their ids; None when
+        no node's features are known, and all may be used.
+    :param disabled: also use disabled channels where nothing else leads there.
     """
 
     name: str
@@ -116,13 +116,13 @@ class Kind:
         return self.share is None or sha256(bytes.fromhex(node)).digest()[0] < 256 * self.share
 
     def features(self, node: str) -> str | None:
-        """Features that a node announces, None where nobody has heard of them."""
+        """Features that a node announces (bitmap in hex), None when they are unknown."""
         if self.share is None:
             return None
         return _FEATURES if self.takes(node) else "00"
 
     def find(self, graph: Graph, target: str) -> list[str]:
-        """Look for a path as a send does, relying on more and more."""
+        """Look for a path as a send does: with the last resorts only where nothing else leads."""
         id_ = bytes.fromhex(target)
         path = graph.find_path(id_)
         if path is None and self.disabled:
@@ -141,9 +141,9 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Map:
-    """All of the graph, to know what can be reached at all.
+    """The whole graph, to know which nodes can be reached at all.
 
-    :param enabled: neighbours by the node from which a channel can be used.
+    :param enabled: by node, the neighbours to which it has an enabled channel.
     :param known: the same, disabled channels too.
     """
 
@@ -152,11 +152,11 @@ class Map:
     known: Mapping[str, set[str]]
 
     def neighbours(self, node: str, kind: Kind) -> set[str]:
-        """The nodes that this one can hand a message to."""
+        """The nodes to which this one can pass a message."""
         return (self.known if kind.disabled else self.enabled).get(node, set())
 
     def reachable(self, start: Collection[str], kind: Kind) -> set[str]:
-        """The nodes that a message gets to by way of nodes that take it."""
+        """The nodes that a message can reach."""
         seen = {node for node in start if kind.takes(node)}
         queue = list(seen)
         while queue:
@@ -168,7 +168,7 @@ class Map:
 
 
 def read_map(client: Client) -> Map:
-    """Read all of it."""
+    """Read the whole graph."""
     enabled: defaultdict[str, set[str]] = defaultdict(set)
     known: defaultdict[str, set[str]] = defaultdict(set)
     for half in client.call("listchannels")["channels"]:
@@ -180,9 +180,9 @@ def read_map(client: Client) -> Map:
 
 
 class Viewpoint(Client):
-    """lightningd as it would be at another place of the graph, its neighbours being its peers.
+    """lightningd as if it were another node of the graph, with that node's neighbours as peers.
 
-    :param features: of each node (bitmap in hex), None where they stay unknown.
+    :param features: the features of each node (bitmap in hex), None when unknown.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class Viewpoint(Client):
 
 @dataclass
 class Searches:
-    """What became of the searches of one kind."""
+    """The results of the searches of one kind."""
 
     reachable: int = 0
     found: int = 0
@@ -289,7 +289,7 @@ def search_paths(network: RealNetwork, seeds: int, targets: int) -> None:
 @click.option("--seeds", default=3, show_default=True, help="Nodes to look for paths from.")
 @click.option("--targets", default=200, show_default=True, help="Nodes to look for, from each.")
 def main(rounds: int, seeds: int, targets: int) -> None:
-    """Compare sends on a small and on the main network, and look for paths in the latter."""
+    """Compare sends on a small network and on the main network, and search for paths there."""
     nodes = require_nodes()
     store = gossip_store()
     with real_network() as large:

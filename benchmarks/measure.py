@@ -1,4 +1,4 @@
-"""What the benchmarks share: taking turns, medians, tables, and what it ran on."""
+"""What the benchmarks share: alternating runs, medians, tables, and the versions used."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ class Installation:
         return self.scripts / "python"
 
     def label(self, what: str) -> str:
-        """What a table calls something that was measured of this installation."""
+        """The name in a table of something measured with this installation."""
         return f"{self.name}: {what}" if self.name else what
 
 
 @contextmanager
 def installed(before: Path | None = None) -> Iterator[list[Installation]]:
-    """Installations of this checkout and, if there is one, of another, gone in the end.
+    """Temporary installations of this checkout and, if given, of another one.
 
-    They are made alike. The packages that they need are those of this Python.
-    Their modules are compiled, as those that pip installs are.
+    They are made in the same way. They use the packages of this Python. Their
+    modules are compiled, as pip compiles those that it installs.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         found = [Installation(_HERE, _install(_HERE, Path(directory, "now")))]
@@ -107,7 +107,7 @@ def _install(tree: Path, prefix: Path) -> Path:
 
 
 def machine() -> str:
-    """What this runs on, without naming it."""
+    """The number of cores, and the versions of Python and of packages."""
     packages = " ".join(f"{name} {version(name)}" for name in ("click", "pyln-client", "rich"))
     return f"{os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
 
@@ -125,7 +125,7 @@ def require_nodes() -> str:
 
 @contextmanager
 def real_network() -> Iterator[real.RealNetwork]:
-    """A network of the lightningd on PATH, gone in the end."""
+    """A temporary network of the lightningd on PATH."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as directory,
         real.network(Path(directory)) as network,
@@ -159,7 +159,7 @@ def seconds_of(
 
 
 def take_turns(of: Mapping[str, Timed], rounds: int) -> dict[str, list[float]]:
-    """Measure each so many times, one after the other: what slows the machine slows all.
+    """Measure each in every round, so that a slow moment of the machine slows all of them.
 
     The first round only warms up.
     """
@@ -184,6 +184,6 @@ def print_ratios(found: Mapping[str, Sequence[float]], baseline: str) -> None:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent of them do not exceed."""
+    """The value that ``percent`` percent of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)]

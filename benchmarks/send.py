@@ -33,7 +33,7 @@ BUILT_IN = "lightning-cli sendinvoice"
 WARM = "sendinvoice, helper running"
 COLD = "sendinvoice, helper not running"
 DRY_RUN = "sendinvoice --dry-run"
-#: Before each send, so that no node on the way has to drop a message.
+#: Seconds before each send, so that no node on the way drops a message.
 _REST_SECONDS = 0.5
 
 _labels = (f"bench-{number}" for number in count(1))
@@ -75,7 +75,7 @@ def send_warm(network: Network, installation: Installation) -> float:
 
 
 def send_cold(network: Network, installation: Installation) -> float:
-    """Seconds of one send of ours that has to have its helper started."""
+    """Seconds of one send of ours that must start its helper."""
     stop_helper(network)
     return send(network, installation)
 
@@ -91,13 +91,13 @@ def sends(network: Network, installation: Installation) -> dict[str, Timed]:
 
 
 def stop_helper(network: Network) -> None:
-    """Have lightningd end the helper, if it runs."""
+    """Let lightningd stop the helper, if it runs."""
     for path in network.receiver.plugins(HELPER):
         network.receiver.rpc("plugin", subcommand="stop", plugin=path)
 
 
 def phases(network: Network, installation: Installation) -> dict[str, float]:
-    """Where the seconds of one send go, told by the calls that ``-v`` prints as they end."""
+    """Where the seconds of one send go, by the calls that ``-v`` prints as they end."""
     time.sleep(_REST_SECONDS)
     request = network.request(1000)
     command = [installation.command, *network.as_receiver(), "--json", "-v"]

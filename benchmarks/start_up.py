@@ -1,4 +1,4 @@
-"""How long the command takes where it has nothing to do: help, a usage error, a completion."""
+"""How long the command takes when there is nothing to send: help, a usage error, a completion."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from sendinvoice_cli.pacing import INTERVAL, Pacer
 @click.option("--copies", default="", help="Seconds between copies: 1,2,4.")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def main(interval: float, copies: str, args: tuple[str, ...]) -> None:
-    """Run sendinvoice with ARGS; the last line on stderr tells what it took (JSON)."""
+    """Run sendinvoice with ARGS; the last line on stderr is its time and memory, as JSON."""
     batch.run = partial(batch.run, pacer=Pacer(interval=interval))
     if copies:
         intervals = tuple(float(each) for each in copies.split(","))
@@ -38,7 +38,7 @@ def main(interval: float, copies: str, args: tuple[str, ...]) -> None:
 
 
 def _peak_mb() -> float:
-    """The most memory that this process has held. (ru_maxrss counts who started it, too.)"""
+    """The peak memory of this process in MB. (ru_maxrss would include the parent process.)"""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         name, _, value = line.partition(":")
         if name == "VmHWM":

@@ -1,4 +1,4 @@
-"""Write the completion scripts: click's own, for both commands and three shells.
+"""Write click's completion scripts for both commands, for bash, zsh and fish.
 
     python completions/generate.py [DIRECTORY]
 
@@ -18,7 +18,7 @@ from sendinvoice_cli.cli import command
 from sendinvoice_cli.sandbox.cli import main as sandbox
 
 _COMMANDS: dict[str, Command] = {"sendinvoice": command, "sendinvoice-sandbox": sandbox}
-#: How each shell wants the file of a command to be called.
+#: The name of a command's file in each shell.
 _SHELLS: dict[type[ShellComplete], str] = {
     BashComplete: "{}.bash",
     ZshComplete: "_{}",

@@ -1,4 +1,4 @@
-"""Mutate requests, and see that each is read or refused as it should be."""
+"""Mutate requests, and check that each is read or refused as it should be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.requests_builder import NODE_ID, path, request_string
 from .rules import broken_rule
 
 MAX_SECONDS = 0.05
-#: Of every so many requests the memory is measured, which is slow.
+#: Memory is measured for one request in this many, since that is slow.
 MEMORY_EVERY = 50
 
 

@@ -1,7 +1,7 @@
-"""A second reading of BOLT 12's rules for an invoice_request that answers no offer.
+"""A second implementation of BOLT 12's rules for an invoice_request that is not for an offer.
 
-It shares no code with sendinvoice_cli, so that a fault of one shows against the other. It
-checks what was accepted, and is written to be obvious, not fast.
+It shares no code with sendinvoice_cli, so that a bug in one of the two shows. It checks what was
+accepted, and is written to be obvious, not fast.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _of_fields(fields: dict[int, bytes]) -> str | None:
     for forbidden in (2, 12, 16, 22):
         if forbidden in fields:
             return f"field {forbidden} forbidden"
-    # The command's contract goes on where BOLT 12 stops: offer_amount may stand in.
+    # We accept more than BOLT 12: offer_amount may take the place of invreq_amount.
     if 82 not in fields and 8 not in fields:
         return "no amount"
     return _of_values(fields)

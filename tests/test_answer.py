@@ -783,7 +783,7 @@ def test_invoice_that_is_found_by_its_label_after_a_lost_answer_is_checked() -> 
     outcome = world.run()
     assert outcome.exit_status is ExitStatus.ERROR
     assert outcome.error is not None
-    assert "another invoice than asked for" in outcome.error.message
+    assert "a different invoice than it was given" in outcome.error.message
     assert "bolt12" not in outcome.known
     assert world.copies_at == []
     # Nobody has seen it: the label is free again.
@@ -894,7 +894,7 @@ def test_surprise_is_an_error_with_what_is_known() -> None:
     outcome = world.run()
     assert_ends(world, outcome, ExitStatus.ERROR, 3)
     assert outcome.error is not None
-    assert "something unexpected: KeyError" in outcome.error.message
+    assert "unexpected error: KeyError" in outcome.error.message
     assert outcome.known["bolt12"]
 
 

@@ -21,7 +21,7 @@ from sendinvoice_cli.errors import (
 )
 from sendinvoice_cli.node.reply_plugin import EXPECT
 from sendinvoice_cli.outcome import Counts, Outcome, Result
-from sendinvoice_cli.pacing import INTERVAL, SMALL, Link, Pacer
+from sendinvoice_cli.pacing import INTERVAL, SMALL, Pacer, PeerLink
 from sendinvoice_cli.render.progress import SilentProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
@@ -265,7 +265,7 @@ def test_paid_while_a_resumed_row_waits_for_its_turn(still: TimedNetwork) -> Non
     """What happened before the invoice was followed is not missed, and nothing more is sent."""
 
     class Slow(Pacer):
-        def turn(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
+        def turn(self, links: Sequence[PeerLink], now: float, size: int = SMALL) -> float:
             return now + 5
 
     hold = still.sandbox.faults.hold_payments(PAYER)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendinvoice_cli import pacing
-from sendinvoice_cli.pacing import BURST, INTERVAL, Link, Pacer, links_of
+from sendinvoice_cli.pacing import BURST, INTERVAL, Pacer, PeerLink, links_of
 from tests.support.requests_builder import node_id
 
 US, ROUTER, OTHER, PAYER = (node_id(number) for number in (1, 2, 3, 4))
@@ -190,11 +190,11 @@ _LINKS = st.lists(
 @given(
     st.lists(st.tuples(st.floats(0, 2), _LINKS, st.sampled_from([1300, LARGE, LARGE])), max_size=60)
 )
-def test_no_node_has_to_drop_any(asked: list[tuple[float, list[Link], int]]) -> None:
+def test_no_node_has_to_drop_any(asked: list[tuple[float, list[PeerLink], int]]) -> None:
     """Whatever is asked for, at whatever times, and with up to 200 ms spent on the way."""
     pacer = Pacer()
     now = 0.0
-    sent: list[tuple[float, list[Link], int]] = []
+    sent: list[tuple[float, list[PeerLink], int]] = []
     for pause, links, size in asked:
         now += pause
         sent.append((pacer.reserve(links, now, size), links, size))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +18,7 @@ import pytest
 
 import sendinvoice_cli
 from sendinvoice_cli.bolt12 import invoice
+from tests.docs.mdoc import ROOT
 from tests.support import rpc_server
 from tests.support.requests_builder import request_string, signed_invoice, unsigned_invoice
 
@@ -133,6 +137,43 @@ def test_every_module_has_a_room() -> None:
     assert {path.relative_to(_PACKAGE).parts[0].removesuffix(".py") for path in _FILES} <= set(
         _ROOMS
     )
+
+
+def test_no_two_modules_of_a_room_share_a_name() -> None:
+    paths = [path.relative_to(_PACKAGE) for path in _FILES if path.stem != "__init__"]
+    names = Counter((path.parts[0] if len(path.parts) > 1 else "", path.stem) for path in paths)
+    assert [name for name, number in names.items() if number > 1] == []
+
+
+def _table(header: str) -> dict[str, str]:
+    """The first and the last cell of each row of a table of CONTRIBUTING.md."""
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    rows = takewhile(lambda line: line.startswith("|"), lines[lines.index(header) + 2 :])
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {row[0]: row[-1] for row in cells}
+
+
+def test_the_table_for_people_is_this_one() -> None:
+    shown = {
+        room.strip("`").removesuffix(".py").removesuffix("/"): set(re.findall(r"\w+", imports))
+        for room, imports in _table("| room | what lives there | may import |").items()
+    }
+    packages = {
+        room: set().union(
+            *(_THIRD_PARTIES[name] for name in _THIRD_PARTIES if name.split(".")[0] == room)
+        )
+        for room in _ROOMS
+    }
+    assert shown == {
+        room: imports | packages[room] for room, imports in _ROOMS.items() if room != "__init__"
+    }
+
+
+def test_where_to_change_something_exists() -> None:
+    cells = _table("| what | go to |").values()
+    named = {name for cell in cells for name in re.findall(r"`([\w/]+(?:\.py|/))`", cell)}
+    assert len(named) > 10
+    assert {name for name in named if not (_PACKAGE / name).exists()} == set()
 
 
 @pytest.mark.parametrize("room", _ROOMS)

@@ -86,16 +86,16 @@ def test_byte_order_mark() -> None:
         ('{"invreq": "lnr1a"}', "label is missing"),
         ('{"label": "x"}', "invreq is missing"),
         ('{"invreq": "lnr1a", "label": ""}', "label is missing"),
-        ('{"invreq": "lnr1a", "label": 7}', "label is not a text"),
+        ('{"invreq": "lnr1a", "label": 7}', "label is not text"),
         ('{"invreq": null, "label": "x"}', "invreq is missing"),
         ('{"invreq": "lnr1a", "label": "x", "amount": 1}', "'amount' is not one of"),
-        ('{"invreq": "lnr1a", "label": "x", "amount_msat": 1.5}', "neither a number nor a text"),
-        ('{"invreq": "lnr1a", "label": "x", "amount_msat": true}', "neither a number nor a text"),
-        ('{"invreq": "lnr1a", "label": "x", "amount_msat": 0}', "more than nothing"),
+        ('{"invreq": "lnr1a", "label": "x", "amount_msat": 1.5}', "neither a number nor text"),
+        ('{"invreq": "lnr1a", "label": "x", "amount_msat": true}', "neither a number nor text"),
+        ('{"invreq": "lnr1a", "label": "x", "amount_msat": 0}', "must be more than 0"),
         ('{"invreq": "lnr1a", "label": "x", "amount_msat": -1}', "'-1' is not an amount"),
         ('{"invreq": "lnr1a", "label": "x", "amount_msat": ""}', "'' is not an amount"),
         ('{"invreq": "lnr1a", "label": "x", "timeout": 0}', "TIMEOUT must be"),
-        ('{"invreq": "lnr1a", "label": "x", "timeout": [1]}', "neither a number nor a text"),
+        ('{"invreq": "lnr1a", "label": "x", "timeout": [1]}', "neither a number nor text"),
         ('{"invreq": "lnr1a", "label": "x", "quantity": 0}', "QUANTITY must be"),
     ],
 )
@@ -308,7 +308,8 @@ def test_a_line_that_is_too_long_is_a_bad_row(
     lines = lines_in(content.encode(), tmp_path / "file")
     found = list(rows.read(lines, Request("", "")))
     assert [request_of(found[0]).label, request_of(found[2]).label] == ["one", "three"]
-    assert (found[1].line, message_of(found[1])) == (3, "not a row of this file's format")
+    assert found[1].line == 3
+    assert "not a row" in message_of(found[1])
 
 
 def test_what_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:

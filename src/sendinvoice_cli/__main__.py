@@ -9,10 +9,10 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command, and exit."""
-    # Until there is something to tell, Ctrl-C ends the process without a word.
+    # While imports go on, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Imports leave nothing to collect, and looking for it takes as long as some of them. cli
-    # turns collection on again before the work begins.
+    # Imports leave no garbage, and the collector takes as long as some of them. cli.py turns it
+    # on again before the work begins.
     gc.disable()
     from . import cli
 

@@ -1,8 +1,8 @@
 """Answering one request: the only place that knows the order of steps.
 
-The order is written as coroutines over a :class:`~.host.Host`: what differs between a single
-send and a batch: how to call, how to wait, and whose turn it is. A host whose awaitables never
-suspend runs them straight through without an event loop: :func:`~.send.run_blocking`.
+The order is a coroutine over a :class:`~.host.Host`, which knows how to call, how to wait, and
+whose turn it is. A host that never suspends runs it to its end without an event loop:
+:func:`~.send.run_blocking`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .node.routes import Route
 
-#: How often one step may lose lightningd until it is given up: lightningd may go down by it.
+#: A step that loses lightningd this often is given up: it may be what makes lightningd crash.
 MAX_LOSSES = 5
 
 _T = TypeVar("_T")
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 async def answer(exchange: Exchange, host: Host) -> Outcome:
     """Answer one request, and wait for how it ends.
 
-    :returns: an outcome, of which an error is part.
+    :returns: the outcome, errors included; nothing is raised.
     """
     error: SendInvoiceError | None = None
     try:
@@ -90,14 +90,14 @@ class _Answer:
                 return
         await self._persist(host.follow)
         if exchange.is_resumed:
-            # What happened before it was followed.
+            # It may have changed before it was followed.
             await self._step(exchange.read_state)
         await self._wait()
         if not exchange.invoice.is_paid:
             raise exchange.unpaid()
 
     async def _make_invoice(self) -> None:
-        """Have all ready that sending needs, and then the invoice, whose time runs at once."""
+        """Prepare all that sending needs, then create the invoice: its time runs from then on."""
         exchange, host = self.exchange, self.host
         copy = self.copy = CopyOnItsWay(exchange, host)
         while not await self._has_route(copy):
@@ -154,7 +154,7 @@ class _Answer:
                 host.progress.step("The payer is paying already")
 
     async def _advance_copy(self) -> None:
-        """Go on with the copy that is due, until it is sent or there is something to wait for."""
+        """Take the copy that is due one step further: search, wait for its turn, or send it."""
         exchange, host = self.exchange, self.host
         deadline = exchange.invoice.expires_at
         copy = self.copy
@@ -171,7 +171,7 @@ class _Answer:
         elif copy.route is None:
             self._lack_route()
         elif copy.goes_at is None:
-            # Its turn would come too late to be paid.
+            # Its turn would come too late for the payer to pay.
             self._end_copy()
         elif host.now() < copy.goes_at:
             await host.wait(min(copy.goes_at, deadline))
@@ -193,7 +193,7 @@ class _Answer:
             copy.try_next()
 
     async def _has_route(self, copy: CopyOnItsWay) -> bool:
-        """Whether the search for a route has ended; begins it where necessary."""
+        """Whether the search for a route has ended. Begins it when it has not begun."""
         while True:
             await self._await_link(needs_channels=True)
             try:
@@ -202,10 +202,10 @@ class _Answer:
                 self._lose(copy, lost, copy.generation)
                 if not self.host.link.is_ready:
                     return False
-                # It was lost with a lightningd that is back by now: nothing more will be heard.
+                # lightningd is back already, so no event will wake us: search again.
 
     def _lose(self, copy: CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
-        """lightningd went away with this copy; the wait goes on, and so does the copy later."""
+        """Note that lightningd went away with this copy; the copy goes on when it is back."""
         copy.losses += 1
         if copy.losses == 1:
             unheard_for = CALL_SECONDS if isinstance(lost, NoAnswerError) else 0
@@ -218,7 +218,7 @@ class _Answer:
             raise lost
 
     def _lack_route(self) -> None:
-        """No route takes the copy."""
+        """Deal with a copy that no route takes."""
         exchange, host = self.exchange, self.host
         if not self.is_searched_anew and not len(exchange.copies):
             # The network may have changed while the copy waited for its turn.
@@ -244,11 +244,11 @@ class _Answer:
     async def _persist(
         self, step: Callable[[], Awaitable[_T]], *, needs_channels: bool = False
     ) -> _T:
-        """Take a step, again and again when lightningd goes away during it.
+        """Take a step, and repeat it when lightningd goes away during it.
 
-        :param needs_channels: take it only when lightningd has its channels back.
-        :raises UnreachableError: it stays away, or went away MAX_LOSSES times, or this took too
-            long: a lightningd that never answers may well go on answering ``getinfo``.
+        :param needs_channels: first wait until lightningd has its channels back.
+        :raises UnreachableError: it stays away, went away MAX_LOSSES times, or this took too
+            long: a lightningd that never answers this may still answer ``getinfo``.
         """
         losses = 0
         since: float | None = None
@@ -283,9 +283,9 @@ class _Answer:
 
 
 def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> InterruptedBySignalError:
-    """Say what an interruption leaves behind."""
+    """The error for an interruption: it says whether the invoice may still be paid."""
     label = exchange.request.label
-    resume = "run the same command again to go on"
+    resume = "run the same command again to continue"
     if not exchange.exists:
         return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
     invoice = exchange.invoice
@@ -298,16 +298,16 @@ def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> Interr
 
 
 def unexpected(failure: Exception) -> SendInvoiceError:
-    """The error for what should not happen: a fault of ours, or an answer that nobody foresaw."""
+    """The error for what should not happen: a bug of ours, or an answer that nobody foresaw."""
     return SendInvoiceError(
-        f"something unexpected: {type(failure).__name__}: {failure}",
+        f"unexpected error: {type(failure).__name__}: {failure}",
         hint="if lightningd's version is supported, please report this",
     )
 
 
 def _outcome_unknown(label: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
-        f"outcome unknown: lightningd is gone, and with it what became of invoice {label!r}",
+        f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
         hint="once it is back, run the same command again, or look with "
         f"'lightning-cli listinvoices {label}'",
     )

@@ -1,8 +1,8 @@
 """The host of many requests at once: rows, turns, pacing and signals, on one event loop.
 
-Every row is a task that runs the order of steps of answer.py. What blocks, the calls to
-lightningd, goes to a few threads. An invoice is created only when its turn to be sent has come,
-since its TIMEOUT runs from then on.
+Every row is a task that runs the order of steps of answer.py. Calls to lightningd block, so a few
+threads make them. An invoice is created only when its turn to be sent has come, since its TIMEOUT
+runs from then on.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from .node.link import Event, Link, LinkNews
 from .node.replies import Reply
 from .node.routes import Route
 from .outcome import Counts, Outcome, Result
-from .pacing import INTERVAL, Pacer, links_of
-from .pacing import Link as PacedLink
+from .pacing import INTERVAL, Pacer, PeerLink, links_of
 from .request import Request
 from .rows import Row
 from .workers import Workers
@@ -41,9 +40,9 @@ from .workers import Workers
 if TYPE_CHECKING:
     from .reporting import Progress, Reporter
 
-#: Seconds of one wait of a row. Event loops refuse to look years ahead.
+#: Longest single wait of a row, in seconds. Event loops refuse waits of years.
 MAX_WAIT_SECONDS = 3600
-#: And the shortest wait for a turn: a clock that tells UNIX seconds is little finer.
+#: Shortest wait for a turn, in seconds: UNIX seconds as a float are hardly finer.
 MIN_WAIT_SECONDS = 0.001
 
 _T = TypeVar("_T")
@@ -53,12 +52,12 @@ _T = TypeVar("_T")
 class Limits:
     """How much a batch does at once.
 
-    :param threads: that call lightningd, each over one connection at a time.
-    :param seekers: more of them, that search for routes; since a connection to a payer may take
-        minutes, there are even more while all of these are stuck.
+    :param threads: threads that call lightningd, each over one connection at a time.
+    :param seekers: threads that search for routes. Connecting to a payer may take minutes, so
+        more are started while all of them are stuck.
     :param unsent: rows that are prepared before their turn to be sent.
-    :param repeated: rows that wait for an earlier one with the same label.
-    :param rows: that are under way at all.
+    :param repeated: rows that wait for an earlier row with the same label.
+    :param rows: rows that are under way, in all.
     """
 
     threads: int = 4
@@ -78,8 +77,8 @@ def run(
 ) -> ExitStatus:
     """Answer every row, and wait for how each ends.
 
-    :raises UnreachableError: no lightningd; nothing was read.
-    :raises UsageError: the file is not a batch, or stops being one.
+    :raises UnreachableError: lightningd cannot be reached; nothing was read.
+    :raises UsageError: the file is not a batch, or cannot be read to its end.
     """
     batch = Batch(client, reporter, pacer=pacer, limits=limits)
     batch.link.open()
@@ -87,7 +86,7 @@ def run(
 
 
 def exit_status(paid: int, failures: set[ExitStatus]) -> ExitStatus:
-    """What a batch exits with: 0, 3, the failures' common status, or 1."""
+    """The exit status of a batch: 0, 3, the failures' common status, or 1."""
     if not failures:
         return ExitStatus.PAID
     if paid:
@@ -96,7 +95,7 @@ def exit_status(paid: int, failures: set[ExitStatus]) -> ExitStatus:
 
 
 class Batch:
-    """What the rows of a batch share. Its pace is kept by the time of the event loop.
+    """What the rows of a batch share. Pacing uses the event loop's clock.
 
     :param clock: UNIX seconds.
     :param sleep: seconds, between attempts to reach a lightningd that is gone.
@@ -116,15 +115,15 @@ class Batch:
         self.clock = clock
         self.link = Link(client, self._tell, reporter, clock=clock, sleep=sleep)
         self._limits = limits or Limits()
-        #: `pacer` schedules rows; `gate` checks again at the moment of sending.
+        #: `pacer` schedules turns; `gate` checks again at the moment of sending.
         self.pacer = pacer or Pacer()
         self.gate = self.pacer.anew()
-        #: When each message was handed to lightningd that it has not taken yet.
+        #: When each message was handed over that lightningd has not accepted yet.
         self.in_flight: list[float] = []
         self.interruption: InterruptedBySignalError | None = None
         self.is_following = False
         self.tasks: set[asyncio.Task[None]] = set()
-        #: The last row with each label that has not ended.
+        #: By label, the latest row that has not ended.
         self.last_of_label: dict[str, asyncio.Task[None]] = {}
         self.hosts: set[_RowHost] = set()
         #: Rows whose invoice exists, by label.
@@ -160,14 +159,14 @@ class Batch:
             await Workers(1).begin(self.link.close)
         if self.interruption is not None:
             self.reporter.warn(
-                "interrupted; rows without a result were not sent, or are not known to be paid",
-                "run the same command with the same file again to go on",
+                "interrupted; rows without a result were not sent, or their outcome is unknown",
+                "run the same command with the same file again to continue",
             )
             return self.interruption.exit_status
         return exit_status(self.paid, self.failures)
 
     def interrupt(self, interruption: InterruptedBySignalError) -> None:
-        """Send nothing more, and report the rows whose invoice exists."""
+        """Stop sending, and report the rows whose invoice exists."""
         self.interruption = interruption
         self.reading.cancel()
 
@@ -194,7 +193,7 @@ class Batch:
     # --- rows ---
 
     async def _read(self, rows: Iterator[Row]) -> None:
-        """Begin with each row as it comes, and wait for the last to end."""
+        """Begin each row as it comes, and wait until all have ended."""
         queue: asyncio.Queue[Row | SendInvoiceError | None] = asyncio.Queue()
         places = threading.Semaphore(self._limits.unsent)
 
@@ -245,8 +244,8 @@ class Batch:
     ) -> None:
         """Answer a row, and report how that ended.
 
-        :param earlier: a row with the same label, which goes first: this one resumes it.
-        :param slots: one of which it holds until it is sent.
+        :param earlier: a row with the same label, which must end first: this one resumes it.
+        :param slots: the row holds one of these until it is sent.
         """
         if row.request is None:
             slots.release()
@@ -278,7 +277,7 @@ class Batch:
     # --- what is heard ---
 
     def _tell(self, event: Event) -> None:
-        """From any thread."""
+        """Pass an event to the loop. May be called from any thread."""
         self.workers.post(self._dispatch, event)
 
     def _dispatch(self, event: Event) -> None:
@@ -318,7 +317,7 @@ class Batch:
 
 
 class _RowHost:
-    """The host of one row: what blocks goes to threads, and waiting leaves the loop to others."""
+    """The host of one row: threads make blocking calls, and other rows run while it waits."""
 
     def __init__(
         self, batch: Batch, request: Request, progress: Progress, slots: asyncio.Semaphore
@@ -351,7 +350,7 @@ class _RowHost:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
             self.waits_until = until
-            # Longer waits than that are waited for again.
+            # The caller waits again if that was too short.
             seconds = min(max(until - self.now(), 0), MAX_WAIT_SECONDS)
             timer = loop.call_later(seconds, self.wake)
             try:
@@ -369,7 +368,7 @@ class _RowHost:
             self._waiter.set_result(None)
 
     def hear(self, event: Change | Reply) -> None:
-        """Something was heard of this row's invoice."""
+        """Take an event about this row's invoice."""
         self._heard.append(event)
         self.wake()
 
@@ -401,7 +400,7 @@ class _RowHost:
                 finally:
                     batch.in_flight.remove(now)
                     if _monotonic() - now > INTERVAL:
-                        # lightningd may have taken it only at the end of that time.
+                        # lightningd may have sent it only at the end of that time.
                         batch.gate.reserve(links, _monotonic(), size)
                 if is_sent:
                     self._release()
@@ -426,13 +425,13 @@ class _RowHost:
         self.link.forget(self.exchange.copies.path_ids)
 
     def _release(self) -> None:
-        """Let the next row be prepared."""
+        """Give the slot back, so that the next row is prepared."""
         slots, self._slots = self._slots, None
         if slots is not None:
             slots.release()
 
     async def _suspend(self, awaitable: Awaitable[_T]) -> _T:
-        """Leave the loop to others.
+        """Wait for something while other rows run.
 
         :raises InterruptedBySignalError: the batch is to stop.
         """
@@ -444,7 +443,7 @@ class _RowHost:
             raise self._batch.interruption from None
 
 
-def _links(route: Route) -> list[PacedLink]:
+def _links(route: Route) -> list[PeerLink]:
     return links_of(route.nodes, leads_on=route.leads_on)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .request import Request
 
     class Sender(Protocol):
-        """Answers a single request: send.send()."""
+        """Answers a single request, as send.send() does."""
 
         def __call__(
             self,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _HELP_HINT = "sendinvoice --help shows how"
 
-#: The same for each, so that --help shows them in one row.
+#: The same text for each, so that --help shows them in one row.
 _SHORT = "Short for --network."
 
 _argument = partial(click.argument, cls=Argument, required=False)
@@ -51,7 +51,7 @@ _option = partial(click.option, cls=Option)
 def _parsed_by(
     function: str,
 ) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
-    """A click callback that reads a value by one of request.py's functions."""
+    """A click callback that reads a value with a function of request.py."""
 
     def parse(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
         if value is None or ctx.resilient_parsing:
@@ -188,7 +188,7 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     group=Group.NODE,
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="lightningd's socket. An absolute path stands for itself.  [default: lightning-rpc]",
+    help="lightningd's socket. An absolute path is used as it is.  [default: lightning-rpc]",
 )
 @_option(
     "--batch",
@@ -255,11 +255,11 @@ def _run(parameters: Parameters) -> ExitStatus:
     from .parameters import is_by_environment
 
     request = parameters.request()
-    # The command line wins over what the environment says of something else.
+    # A request on the command line wins over SENDINVOICE_BATCH.
     if parameters.batch is not None and not (parameters.invreq and is_by_environment("batch")):
         return _run_batch(parameters, parameters.batch, request)
     if parameters.output is not None and not is_by_environment("output"):
-        raise UsageError("--output goes with --batch")
+        raise UsageError("--output needs --batch")
     for name in ("invreq", "label"):
         if getattr(parameters, name) is None:
             raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
@@ -318,7 +318,7 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
         except OSError as failure:
             raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
         if output is not None and _is_same_file(source, output.fileno()):
-            raise UsageError("--output is the file of the batch itself")
+            raise UsageError("--output names the file of the batch itself")
         report = Spool(
             BatchReport(
                 as_json=parameters.as_json,
@@ -334,20 +334,20 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
             status = batch.run(rows.read(rows.lines_of(source), defaults), client, report)
             has_ended = True
         finally:
-            # Only writing is left, which may take for ever: a signal ends it at once.
+            # Only writing is left, and it may block for ever: a signal ends it at once.
             signals.end_process()
             report.close(summary=has_ended)
     return status
 
 
 def _collect_garbage() -> None:
-    """Collect what the work leaves from now on, and leave alone what was imported."""
+    """Collect garbage from now on, but never search what was imported."""
     gc.freeze()
     gc.enable()
 
 
 def _is_same_file(one: int, other: int) -> bool:
-    """Whether two descriptors are of one regular file, of which the end would never come."""
+    """Whether two descriptors are of one regular file: reading it would never end."""
     status = os.fstat(one)
     return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(other))
 
@@ -368,13 +368,13 @@ def _open_batch(path: str, files: ExitStack) -> int:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Write a result; that nobody can read it does not change how it ended."""
+    """Write a result; a write failure does not change the exit status."""
     try:
         yield
         sys.stdout.flush()
     except OSError as failure:
         lines.print_error(f"cannot write the result: {failure.strerror}")
-        # What is left in the buffer would fail once more when Python ends.
+        # Otherwise Python would fail on the rest of the buffer at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -404,7 +404,7 @@ def run(args: list[str] | None = None, *, sender: Sender | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Have streams that take any text, also where they are closed or speak ASCII only."""
+    """Make stdout and stderr take any text, even if they are closed or ASCII only."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -418,6 +418,6 @@ def main() -> NoReturn:
     """The entry point."""
     status = run()
     signals.ignore()
-    # Python would look through all that was imported once more, only to end: a tenth of the time.
+    # Otherwise Python searches all modules for garbage before it ends: a tenth of the time.
     gc.freeze()
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""One copy of the invoice before it is sent: a route is searched for, and its turn comes."""
+"""One copy of the invoice before it is sent: search for a route, then wait for its turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class CopyOnItsWay:
     """A copy to be sent.
 
-    :param is_fresh: search in the network as it is now, and not as it was seen seconds ago.
+    :param is_fresh: look at the network anew, not as it was seen seconds ago.
     """
 
     def __init__(self, exchange: Exchange, host: Host, *, is_fresh: bool = False) -> None:
@@ -31,7 +31,7 @@ class CopyOnItsWay:
         self.route: Route | None = None
         #: When its turn comes, UNIX seconds; None when that is too late.
         self.goes_at: float | None = None
-        #: How often lightningd went away with it, and since when it does, UNIX seconds.
+        #: How often lightningd went away during it, and since when (UNIX seconds).
         self.losses = 0
         self.lost_since = 0.0
         #: The link's generation when the search began.
@@ -39,7 +39,7 @@ class CopyOnItsWay:
         self._has_ended = False
 
     def has_ended_search(self) -> bool:
-        """Begin to search, or see whether that has ended.
+        """Begin to search, or tell whether the search has ended.
 
         :raises UnreachableError: lightningd went away meanwhile; call again to search again.
         """
@@ -65,7 +65,7 @@ class CopyOnItsWay:
         return True
 
     def try_next(self) -> None:
-        """The route did not take it: search for the next one."""
+        """Search for the next route: this one did not take it."""
         self.route = None
         self._has_ended = False
 

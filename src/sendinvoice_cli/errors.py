@@ -1,4 +1,4 @@
-"""Everything that can go wrong, each with its RPC code and its exit status.
+"""Every error, with its RPC code and its exit status.
 
 The exit statuses and the codes are public API. The documentation's tables are
 written from :class:`ExitStatus` and from the classes below, and tests hold
@@ -59,11 +59,11 @@ _MEANINGS: Mapping[ExitStatus, str] = {
 
 
 class SendInvoiceError(Exception):
-    """Something failed that no other class names.
+    """An error that no other class names.
 
-    :param message: one line, what happened.
-    :param hint: one line, what to do about it, where there is something.
-    :param data: what else is known, JSON-compatible.
+    :param message: what happened, on one line.
+    :param hint: what to do about it, on one line; None when there is nothing to do.
+    :param data: more details, JSON-compatible.
     """
 
     #: The numeric code of the ``sendinvoice`` RPC.
@@ -80,7 +80,7 @@ class SendInvoiceError(Exception):
         self.data = data
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's ``error`` object: ``code``, ``message`` and, where known, ``data``."""
+        """The JSON object ``error``: ``code``, ``message`` and, where known, ``data``."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.data is not None:
             error["data"] = dict(self.data)

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-#: In columns, margin included; narrower terminals get less.
+#: Columns of the output, margin included; less on narrower terminals.
 WIDTH = 80
-#: What stands in the left column, in characters.
+#: Longest name that still shares a line with its text, in characters.
 _LONGEST_NAME = 28
 
 
@@ -44,7 +44,7 @@ class Argument(click.Argument):
         self.about = about
 
     def get_help_record(self, _ctx: click.Context) -> tuple[str, str]:
-        """The name, and what it is."""
+        """The name in capitals, and its line of help."""
         return (self.name or "").upper(), self.about
 
 
@@ -60,7 +60,7 @@ class Command(click.Command):
     """A command whose parameters are all of the two classes above."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; without any arguments, say what is possible and exit with 2."""
+        """Parse; without any arguments, show the usage and exit with 2."""
         is_empty = not args
         rest = super().parse_args(ctx, args)
         # A file for --batch may come from the environment.
@@ -109,7 +109,7 @@ class Command(click.Command):
 
 
 def _merged(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """One row for those in a row that have the same help."""
+    """Join neighbouring rows that have the same help."""
     return [
         (", ".join(name for name, _ in same), help_)
         for help_, same in groupby(rows, key=lambda row: row[1])

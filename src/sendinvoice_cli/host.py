@@ -38,22 +38,27 @@ class Host(Protocol):
         """Take a step that blocks while lightningd answers."""
 
     def begin(self, work: Callable[[], _T]) -> Job[_T]:
-        """Begin work that may block for minutes; its end counts as something heard."""
+        """Begin work that may block for minutes; its end wakes :meth:`wait`."""
 
     async def wait(self, until: float) -> None:
-        """Wait until then (math.inf: as long as it takes), or until something is heard."""
+        """Wait until then, or until something is heard. math.inf waits as long as it takes."""
 
     def take_events(self) -> list[Change | Reply]:
-        """What was heard of this request since it was asked for last."""
+        """What was heard of this request since the last call."""
 
     def turn_at(self, route: Route, before: float) -> float | None:
-        """Take a turn on every link of a route, and return when it comes.
+        """Take a turn on every peer link of a route.
 
-        :param before: a turn that would come later is not taken: None.
+        :param before: take none that would come later.
+        :returns: when it comes, or None when it would come too late.
         """
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        """Send a copy: a step. None when it waited for others instead, or something was heard."""
+        """Send a copy.
+
+        :param transmit: sends it; False when lightningd cannot send it this way.
+        :returns: what ``transmit`` returned, or None when it was not its turn: call again.
+        """
 
     async def prepare(self) -> None:
         """Have all ready that following an invoice needs: before it exists, time costs nothing."""

@@ -10,14 +10,14 @@ from .errors import ExitStatus, SendInvoiceError
 
 
 class Ask(NamedTuple):
-    """What the payer asks for: the contract's ``request`` object.
+    """What the payer asks for: the JSON object ``request``.
 
     :param amount_msat: invreq_amount, None when the request leaves it open.
     :param payer_id: 33-byte point, in hex.
     :param absolute_expiry: UNIX seconds, None for never.
     :param offer_amount: amount of one item, in ``currency`` or, without one, in msat.
     :param bip_353_name: ``user@domain``.
-    :param signed: whether the request carries a signature; one that is there is valid.
+    :param signed: whether the request carries a signature, which then is valid.
     :param paths: number of blinded paths to the payer.
     """
 
@@ -44,7 +44,7 @@ class Ask(NamedTuple):
 class Outcome:
     """How one request ended.
 
-    :param known: the contract's JSON fields, as far as they are known.
+    :param known: the JSON fields of the result, as far as they are known.
     :param error: None for success.
     """
 
@@ -57,7 +57,7 @@ class Outcome:
         return ExitStatus.PAID if self.error is None else self.error.exit_status
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's JSON object."""
+        """The JSON object of this result."""
         return {
             **self.known,
             "exit_code": int(self.exit_status),
@@ -77,7 +77,7 @@ class Result(NamedTuple):
     outcome: Outcome
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's JSON object, after ``row`` and ``line``."""
+        """The JSON object of this result, with ``row`` and ``line`` in front."""
         return {"row": self.row, "line": self.line, **self.outcome.as_json()}
 
 

@@ -1,8 +1,8 @@
-"""Sending no faster than every node on the way reads.
+"""Sending no faster than every node on the route reads.
 
-Nodes limit the onion messages that they take from each peer, and drop the rest
-in silence. Nothing tells which software a node runs, so every link is paced for
-the strictest.
+Nodes limit the onion messages that they take from each peer, and silently drop
+the rest. We cannot tell which software a node runs, so every peer link is paced
+for the strictest limit.
 """
 
 from __future__ import annotations
@@ -37,52 +37,52 @@ BYTE_LIMITS = {
     "LND": Limit(per_second=512 * 125, burst=256 * 1024),
 }
 
-#: How much slower than a limit we send: two clocks are never quite alike.
+#: How much slower than a limit we send, since two clocks differ.
 _MARGIN = 1.004
 
-#: Seconds between messages over one link.
+#: Seconds between messages over one peer link.
 INTERVAL = max(_MARGIN / limit.per_second for limit in MESSAGE_LIMITS.values())
-#: How many go at once after a pause. One less than the nodes take makes up for
-#: messages that bunch up on the way.
+#: How many messages go at once after a pause: one less than nodes take, since
+#: messages may bunch up on the way.
 BURST = int(min(limit.burst for limit in MESSAGE_LIMITS.values())) - 1
 
 #: Bytes of payloads in the two sizes of onions (BOLT 4, "Onion Messages").
 SMALL, LARGE = 1300, 32768
-#: What an onion_message has besides: type 2, path_key 33, length 2; and of the
-#: onion, version 1, public key 33, HMAC 32.
+#: Bytes of an onion_message besides the payloads: type 2, path_key 33, length 2,
+#: and in the onion version 1, public key 33, HMAC 32.
 _OVERHEAD = 103
 
-#: The same two for bytes: seconds for one, and how many go at once.
+#: Seconds for each byte over one peer link, and bytes that go at once after a pause.
 _BYTE_INTERVAL = max(_MARGIN / limit.per_second for limit in BYTE_LIMITS.values())
 _BYTE_BURST = min(limit.burst for limit in BYTE_LIMITS.values()) - (LARGE + _OVERHEAD)
 
-#: With more links than that, those not used for a while are forgotten.
+#: Above this number, peer links that were not used for a while are forgotten.
 MAX_LINKS = 1000
 
-#: A directed link: two node ids; None stands for what lies behind an introduction node.
-Link = tuple[bytes, bytes | None]
+#: From one node id to the next; None stands for what lies behind an introduction node.
+PeerLink = tuple[bytes, bytes | None]
 
 
-def links_of(nodes: Sequence[bytes], *, leads_on: bool) -> list[Link]:
-    """The directed links of a path.
+def links_of(nodes: Sequence[bytes], *, leads_on: bool) -> list[PeerLink]:
+    """The peer links of a route.
 
     :param nodes: 33-byte node ids.
     :param leads_on: a blinded path follows, whose nodes we do not know.
     """
-    links: list[Link] = list(pairwise(nodes))
+    links: list[PeerLink] = list(pairwise(nodes))
     if leads_on:
         links.append((nodes[-1], None))
     return links
 
 
 class Pacer:
-    """Two token buckets for each link, one of messages and one of bytes.
+    """Two token buckets for each peer link: one of messages, one of bytes.
 
-    Times are seconds of one clock, whichever; ``size`` is that of the onion's
-    payloads, in bytes: 1300 or 32768.
+    Times are seconds of any one clock; ``size`` is that of the onion's payloads
+    in bytes: 1300 or 32768.
 
-    :param interval: seconds between messages over one link; the pace of bytes
-        changes in proportion, and 0 means no pace at all.
+    :param interval: seconds between messages over one peer link; the pace of
+        bytes changes in proportion, and 0 switches pacing off.
     :param burst: how many messages go at once after a pause.
     """
 
@@ -93,14 +93,14 @@ class Pacer:
         # How long each bucket takes to fill.
         self._depths = (interval * burst, self._byte_interval * _BYTE_BURST)
         # When the two buckets of a link will be full again.
-        self._full_at: dict[Link, tuple[float, float]] = {}
+        self._full_at: dict[PeerLink, tuple[float, float]] = {}
 
     def anew(self) -> Pacer:
-        """Another one of the same pace, with full buckets."""
+        """A pacer with the same pace and full buckets."""
         return Pacer(self._interval, self._burst)
 
-    def turn(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
-        """When a message may go over these links that asks now."""
+    def turn(self, links: Sequence[PeerLink], now: float, size: int = SMALL) -> float:
+        """When a message that asks now may go over these links."""
         costs = self._costs(size)
         turns = [
             full_at - (depth - cost)
@@ -111,7 +111,7 @@ class Pacer:
         ]
         return max([now, *turns])
 
-    def reserve(self, links: Sequence[Link], now: float, size: int = SMALL) -> float:
+    def reserve(self, links: Sequence[PeerLink], now: float, size: int = SMALL) -> float:
         """Take the message's tokens from every link, and return when it may go."""
         at = self.turn(links, now, size)
         message, bytes_ = self._costs(size)

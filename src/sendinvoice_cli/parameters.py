@@ -1,4 +1,4 @@
-"""The command line once it is parsed, and what it stands for: a request, a node, a display."""
+"""The parsed command line, and what it stands for: a request, a client, a progress display."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .node.client import Client
     from .render.progress import PlainProgress, TerminalProgress
 
-#: lnr1… strings longer than that are refused; so much is read from stdin at most.
+#: Bytes read from stdin at most: one more than the longest string that is accepted.
 _MAX_STDIN = 64 * 1024 + 1
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The command line, as click has parsed it: arguments and options by click's names."""
+    """The command line as click parsed it; the fields have click's names."""
 
     invreq: str | None
     label: str | None
@@ -55,7 +55,10 @@ class Parameters:
     color: str
 
     def request(self) -> Request:
-        """What the user asks for; with --batch, what a row does not say itself."""
+        """What the user asks for; with --batch, the defaults for each row.
+
+        :raises UsageError: a value is given both ways, or stdin is closed.
+        """
         return Request(
             invreq=_read_invreq(self.invreq),
             label=self.label or "",
@@ -69,7 +72,10 @@ class Parameters:
         )
 
     def client(self) -> Client:
-        """A client for the lightningd that is meant."""
+        """A client for the lightningd that the options name.
+
+        :raises UsageError: the network is unknown, or a configuration file cannot be read.
+        """
         rpc_file = socket_path.find(self.lightning_dir, self._named_network(), self.rpc_file)
 
         from .node.client import Client
@@ -82,7 +88,7 @@ class Parameters:
         named = {socket_path.SHORT_NETWORKS.get(name) or self.network for name in given}
         if len(named) > 1:
             names = ", ".join(sorted(map(str, named)))
-            raise UsageError(f"several networks are named: {names}")
+            raise UsageError(f"more than one network is given: {names}")
         network = next(iter(named), None)
         if network is not None and network not in socket_path.NETWORKS:
             raise UsageError(
@@ -92,13 +98,13 @@ class Parameters:
 
     @property
     def wants_color(self) -> bool | None:
-        """True or False as told by --color or NO_COLOR, None to leave it to the terminal."""
+        """True or False by --color or NO_COLOR; None if the terminal decides."""
         if self.color != "auto":
             return self.color == "always"
         return False if os.environ.get("NO_COLOR") else None
 
     def progress(self) -> PlainProgress | TerminalProgress:
-        """Who tells how a single send goes."""
+        """The progress display for a single request."""
         from .render.progress import PlainProgress, TerminalProgress
 
         for_people = not (self.as_json or self.quiet)
@@ -108,7 +114,10 @@ class Parameters:
 
 
 def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:
-    """A parameter that may be given in two ways, but not in both."""
+    """The value of a parameter that has an argument and an option.
+
+    :raises UsageError: both are given.
+    """
     if by_position is not None and by_name is not None and not is_by_environment(f"{name}_option"):
         option = name.replace("_", "-")
         raise UsageError(f"{name.upper()} and --{option} are the same; give one of them")
@@ -116,7 +125,7 @@ def _once(name: str, by_position: int | None, by_name: int | None) -> int | None
 
 
 def is_by_environment(name: str) -> bool:
-    """Whether a parameter has its value from an environment variable."""
+    """Whether a parameter's value comes from an environment variable."""
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.ENVIRONMENT
 

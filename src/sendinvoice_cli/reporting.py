@@ -9,19 +9,19 @@ from .outcome import Ask, Counts, Result
 
 
 class Progress(Notices, Protocol):
-    """Who is told how one request goes. Texts of strangers are passed on as they are."""
+    """Who is told how one request goes. Strangers' texts arrive here uncleaned."""
 
-    #: Whether the names of the nodes on the route are wanted: to look them up costs calls.
+    #: Whether to look up the names of the nodes on the route, which costs calls.
     wants_route: bool
 
     def asked(self, ask: Ask, amount_msat: int) -> None:
-        """The request is readable; ``amount_msat`` is what the invoice will ask for."""
+        """The request was read; ``amount_msat`` is what the invoice will ask for."""
 
     def routed(self, names: list[str]) -> None:
-        """A copy was sent; the names of the nodes that it goes over, ours first."""
+        """A copy was sent over the nodes with these names, ours first."""
 
     def waiting(self, until: float) -> None:
-        """Only waiting is left, until then at most (UNIX seconds)."""
+        """The wait for the payment begins; it ends at ``until`` (UNIX seconds) at the latest."""
 
 
 class Reporter(Notices, Protocol):
@@ -31,7 +31,7 @@ class Reporter(Notices, Protocol):
         """A row has ended."""
 
     def counts(self, counts: Counts) -> None:
-        """The numbers have changed."""
+        """The numbers of paid, failed and waiting rows have changed."""
 
     def for_row(self, number: int) -> Progress:
         """Who is told how one row goes."""

@@ -12,23 +12,23 @@ DEFAULT_TIMEOUT = 90
 MAX_TIMEOUT = 2**32 - 1
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
-#: How many digits behind the point each unit has, down to 1 msat.
+#: Digits after the decimal point of each unit, down to 1 msat.
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One command.
+    """One invoice_request, and how the user wants it answered.
 
     :param invreq: the ``lnr1…`` string.
     :param label: of the invoice, unique in lightningd.
-    :param amount_msat: None for what the request offers.
+    :param amount_msat: None for the amount that the invoice_request offers.
     :param timeout: seconds to wait, and the invoice's relative expiry.
-    :param quantity: None when not chosen.
-    :param dry_run: look, and change nothing.
+    :param quantity: number of items, None when not given.
+    :param dry_run: check and show only; change nothing.
     :param renew: replace an expired, unpaid invoice for this request under this label.
-    :param no_connect: open no new connection.
-    :param no_replies: do without the reply helper.
+    :param no_connect: never open a connection to another node.
+    :param no_replies: do not start the reply helper.
     """
 
     invreq: str
@@ -58,11 +58,11 @@ def parse_amount(text: str) -> int:
     digits = _UNIT_DIGITS[match[2] or "msat"]
     fraction = fraction.rstrip("0")
     if len(fraction) > digits:
-        raise UsageError(f"{text}: there is nothing smaller than 1 msat")
+        raise UsageError(f"{text}: the smallest amount is 1 msat")
     number = (whole + fraction.ljust(digits, "0")).lstrip("0")
     if not number:
-        raise UsageError(f"{text}: the amount must be more than nothing")
-    # Looked at before it is a number: Python refuses to read thousands of digits.
+        raise UsageError(f"{text}: the amount must be more than 0")
+    # Compare lengths first: int() refuses to read thousands of digits.
     if len(number) > len(str(MAX_AMOUNT_MSAT)) or int(number) > MAX_AMOUNT_MSAT:
         raise UsageError(f"{text}: more than all bitcoin there will ever be")
     return int(number)
@@ -87,8 +87,8 @@ def parse_quantity(text: str) -> int:
 def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
     """The amount of the invoice, in msat.
 
-    :raises UsageError: QUANTITY is missing, superfluous or too large, or there
-        is no amount to be had.
+    :raises UsageError: QUANTITY is missing, not allowed or too large, or neither the user nor the
+        invoice_request names an amount in bitcoin.
     """
     _check_quantity(request.quantity, invreq.quantity_max)
     if request.amount_msat is not None:
@@ -96,26 +96,26 @@ def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
     if invreq.amount_msat is not None:
         return invreq.amount_msat
     if invreq.offer_amount is None or invreq.currency is not None:
-        wanted = f" (it speaks of {invreq.offer_amount} {invreq.currency})" * bool(invreq.currency)
-        raise UsageError(
-            f"the invoice_request names no amount in bitcoin{wanted}", hint="give AMOUNT_MSAT"
-        )
+        other = f", only {invreq.offer_amount} {invreq.currency}" * bool(invreq.currency)
+        raise UsageError(f"the request names no amount in bitcoin{other}", hint="give AMOUNT_MSAT")
     amount_msat = invreq.offer_amount * (request.quantity or 1)
     if amount_msat > MAX_AMOUNT_MSAT:
-        raise UsageError("QUANTITY times offer_amount is more than all bitcoin there will ever be")
+        raise UsageError(
+            "QUANTITY times the offered amount is more than all bitcoin there will ever be"
+        )
     return amount_msat
 
 
 def _check_quantity(quantity: int | None, quantity_max: int | None) -> None:
     if quantity_max is None:
         if quantity is not None:
-            raise UsageError("QUANTITY is given, but the invoice_request leaves no choice of it")
+            raise UsageError("this request takes no QUANTITY")
         return
     limit = f" (1 to {quantity_max})" if quantity_max else ""
     if quantity is None:
-        raise UsageError(f"the invoice_request wants a QUANTITY{limit}")
+        raise UsageError(f"this request needs a QUANTITY{limit}")
     if quantity_max and quantity > quantity_max:
-        raise UsageError(f"QUANTITY {quantity} is more than the invoice_request allows{limit}")
+        raise UsageError(f"QUANTITY {quantity} is more than this request allows{limit}")
 
 
 def _parse_int(text: str, name: str, maximum: int) -> int:

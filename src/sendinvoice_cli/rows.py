@@ -24,7 +24,7 @@ _PARSERS = {
 }
 
 
-#: Longest line that is read, in characters. A request has 65,536 at most.
+#: Longest line that is read, in characters. An invoice_request has at most 65,536.
 MAX_LINE = 2**20
 _READ_SIZE = 2**16
 
@@ -37,7 +37,7 @@ class Row:
     :param line: the line of the file on which it begins, 1 for the first.
     :param request: None when the row cannot be read.
     :param error: why it cannot be read.
-    :param label: as far as it is known.
+    :param label: None when it cannot be read.
     """
 
     number: int
@@ -48,12 +48,12 @@ class Row:
 
 
 def lines_of(descriptor: int) -> Iterator[str]:
-    """Read the lines of a file as they come, whatever is not UTF-8 as lone surrogates.
+    """Read the lines of a file as they come; bytes that are not UTF-8 become lone surrogates.
 
-    A line that is too long is cut, which leaves no row that could be read.
+    A line over MAX_LINE characters is cut, so its row cannot be read.
 
-    Not through a file object: a thread that waits for input holds its lock, and
-    a process cannot end before that is free.
+    This uses no file object: a thread that waits for input would hold the object's lock, and
+    the process could not end.
 
     :param descriptor: of the open file.
     :raises UsageError: it cannot be read.
@@ -78,8 +78,8 @@ def read(lines: Iterable[str], defaults: Request) -> Iterator[Row]:
     The first line tells the format: an object makes it JSON Lines, anything
     else is a CSV header.
 
-    :param defaults: what a row does not say itself.
-    :raises UsageError: the header lacks a column, or has one that is not known.
+    :param defaults: values for what a row leaves out.
+    :raises UsageError: the header lacks a column, or has an unknown one.
     """
     iterator = iter(lines)
     skipped = 0
@@ -109,7 +109,7 @@ def _read_json(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
 
 
 class _Lines:
-    """An iterator of lines that keeps those taken since ``taken`` was cleared."""
+    """An iterator of lines that remembers in ``taken`` which lines it has given out."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.taken: list[str] = []
@@ -125,7 +125,7 @@ class _Lines:
         return line
 
     def put_back(self, lines: Sequence[str]) -> None:
-        """Have these come again."""
+        """Give these lines out again."""
         self._again.extendleft(reversed(lines))
 
 
@@ -147,7 +147,7 @@ def _read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
         except StopIteration:
             return
         except csv.Error:
-            # A quote that is never closed takes in what follows: only the first line is bad.
+            # An unclosed quote swallows the lines after it: only the first line is bad.
             source.put_back(source.taken[1:])
             del source.taken[1:]
             reader = csv.reader(source, strict=True)
@@ -162,7 +162,7 @@ def _read_csv(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _check_header(header: list[str]) -> None:
-    expected = f"the first line must be an object, or name columns of {', '.join(COLUMNS)}"
+    expected = f"the first line must be a JSON object, or a CSV header of {', '.join(COLUMNS)}"
     for column in header:
         if column not in COLUMNS:
             raise UsageError(f"{column!r} is not a column of a batch", hint=expected)
@@ -184,7 +184,7 @@ def _row(number: int, line: int, values: Any, defaults: Request) -> Row:
 
 def _request(values: Any, defaults: Request) -> Request:
     if not isinstance(values, Mapping):
-        raise UsageError("not a row of this file's format")
+        raise UsageError("not a row: neither a JSON object nor CSV that fits the header")
     for name in values:
         if name not in COLUMNS:
             raise UsageError(f"{name!r} is not one of {', '.join(COLUMNS)}")
@@ -192,13 +192,13 @@ def _request(values: Any, defaults: Request) -> Request:
         if not values.get(name):
             raise UsageError(f"{name} is missing")
         if not isinstance(values[name], str):
-            raise UsageError(f"{name} is not a text")
+            raise UsageError(f"{name} is not text")
     chosen: dict[str, Any] = {name: values[name] for name in _REQUIRED}
     for name, parse in _PARSERS.items():
         value = values.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise UsageError(f"{name} is neither a number nor a text")
+            raise UsageError(f"{name} is neither a number nor text")
         chosen[name] = parse(str(value))
     return replace(defaults, **chosen)

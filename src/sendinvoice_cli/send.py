@@ -37,12 +37,12 @@ _T = TypeVar("_T")
 
 
 class _JobEnded:
-    """News of a search in the background."""
+    """A job in the background has ended."""
 
 
 Events = SimpleQueue[Event | _JobEnded]
 
-#: Takes the next event from a queue, None when none comes within so many seconds.
+#: Takes the next event from a queue; None when none comes within the given seconds.
 Wait = Callable[["Events", float], "Event | _JobEnded | None"]
 
 
@@ -66,7 +66,7 @@ def send(
 ) -> Outcome:
     """Answer one request, and wait for how it ends.
 
-    :param settled: called once the outcome is known: a signal must not interrupt from then on.
+    :param settled: called once the outcome is known; from then on no signal may interrupt.
     :param clock: UNIX seconds.
     :param sleep: seconds, between attempts to reach a lightningd that is gone.
     :param wait: for an event, at most so many seconds.

@@ -1,6 +1,6 @@
 """SIGINT and SIGTERM: the first one interrupts the work, a second one ends the process.
 
-Once all is printed they change nothing any more, and the exit status is the one that was printed.
+Once the outcome is printed, signals are ignored, so the exit status is the one that was printed.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 def interrupt() -> None:
-    """Have the first signal raise InterruptedBySignalError in the main thread."""
+    """Let the first signal raise InterruptedBySignalError in the main thread."""
     _handle(_raise)
 
 
 def finish() -> None:
-    """Have the first signal change nothing: the outcome is known, and only has to be printed."""
+    """Ignore the first signal: the outcome is known and only has to be printed."""
     if signal.getsignal(signal.SIGINT) is _raise:
         _handle(_ignore_once)
 
 
 def end_process() -> None:
-    """Have a signal end the process at once."""
+    """Let a signal end the process at once."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_DFL)
 
 
 def ignore() -> None:
-    """Have signals change nothing: the process is about to end, and its exit status is printed.
+    """Ignore signals: the outcome is printed and the process is about to end.
 
-    Handlers of Python's would not do: it takes them away while it ends.
+    A handler in Python would not do: Python removes it while it shuts down.
     """
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from .exchange.copies import Copies
     from .node.invoices import StoredInvoice
 
-#: Seconds from one copy to the next while nothing is heard; the last interval goes on. A payer
-#: that has the invoice answers or pays within seconds.
+#: Seconds from one copy to the next while nothing is heard; the last one repeats. A payer that
+#: has the invoice answers or pays within seconds.
 COPY_INTERVALS = (8, 16, 32, 60)
-#: Seconds from "I could not pay" to the next copy; the last interval goes on.
+#: Seconds from "I could not pay" to the next copy; the last one repeats.
 RETRY_INTERVALS = (3, 6, 12, 24, 48, 60)
-#: Seconds without copies once the payer says that it is paying: lightningd tries for 60, and may
-#: give up without a word.
+#: Seconds without copies once the payer says that it is paying: lightningd tries for 60 s, and
+#: may give up silently.
 IN_PROGRESS_SECONDS = 70
-#: Seconds before the deadline in which no other copy is sent: the payer needs time to pay.
+#: Seconds before the deadline in which no copy but the first is sent: the payer needs time.
 LAST_COPY_BEFORE = 5
 #: Seconds past the deadline in which lightningd may still say how it ended.
 LAST_WORD_SECONDS = 30
-#: Seconds from one look at an invoice that should have expired to the next.
+#: Seconds between two looks at an invoice that should have expired.
 LAST_WORD_INTERVAL = 1
 
 
@@ -62,7 +62,7 @@ class Waiting:
         self._sent_before = sent_before
         self._copies_due = 0
         self._failures = 0
-        #: When the state was read last, after an answer that ends the wait or after the deadline.
+        #: When the state was last read because a reply or the deadline may end the wait.
         self._state_read_at: float | None = None
         self._deadline_seen_at: float | None = None
 
@@ -71,7 +71,7 @@ class Waiting:
         if invoice.status != "unpaid":
             return Due.END
         if self.is_refused(copies):
-            # A payment beats every answer: lightningd's state decides.
+            # A payment beats every reply: lightningd's state decides.
             return Due.STATE if self._state_read_at is None else Due.END
         if now < invoice.expires_at:
             return self._before_deadline(invoice.expires_at, now)
@@ -102,9 +102,10 @@ class Waiting:
         self._copies_due += 1
 
     def heard(self, verdict: Verdict, now: float) -> float | None:
-        """Take the payer's answer.
+        """Take the payer's reply.
 
-        :returns: when the invoice is sent again because the payer could not pay it yet, else None.
+        :returns: UNIX seconds at which the invoice is sent again because the payer could not pay
+            it yet, else None.
         """
         if verdict is Verdict.NOT_YET:
             self._copy_at = now + interval(RETRY_INTERVALS, self._failures)
@@ -113,7 +114,7 @@ class Waiting:
         if verdict is Verdict.IN_PROGRESS:
             self._copy_at = max(self._copy_at, now + IN_PROGRESS_SECONDS)
         else:
-            # It may end the wait, and what was read before it says nothing of a payment since.
+            # It may end the wait, but the invoice may have been paid since its state was read.
             self._state_read_at = None
         return None
 
@@ -122,19 +123,21 @@ class Waiting:
         self._state_read_at = now
 
     def is_refused(self, copies: Copies) -> bool:
-        """Whether the payer's answers are final.
+        """Whether the payer's replies are final.
 
-        "The invoice itself will not do" is final for every copy. Another error may answer a
-        repeated copy while the first is being paid, so every copy must be answered; those of an
-        earlier command never are.
+        A refusal of the invoice itself is final: every copy carries the same invoice. Another
+        error may be about a repeated copy while the first is being paid, so it is final once
+        every copy has its reply. We never hear replies to the copies of an earlier command.
         """
         return copies.is_rejected or (not self._sent_before and copies.are_all_refused)
 
 
 def give_up_at(expires_at: int, lost_at: float) -> float:
-    """Until when to try to reach a lightningd that went away, once the invoice may exist.
+    """When to stop looking for a lightningd that went away, once the invoice may exist.
 
-    Lost before the deadline, the deadline is the limit; lost after it, the last word is waited for.
+    That is the invoice's deadline or, if lightningd was lost after it, LAST_WORD_SECONDS later.
+
+    :param expires_at: the deadline; this, ``lost_at`` and what is returned are UNIX seconds.
     """
     return expires_at if lost_at < expires_at else lost_at + LAST_WORD_SECONDS
 

@@ -9,17 +9,17 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-#: Seconds without progress after which work that waits gets more threads.
+#: Seconds without progress after which waiting work gets more threads.
 STUCK_SECONDS = 0.2
 
 _T = TypeVar("_T")
 
 
 class Workers:
-    """A few threads, and more of them while all are stuck and work waits.
+    """A few threads, and more while all of them are stuck and work waits.
 
-    :param count: threads that are always there.
-    :param may_grow: False for work that shares the fate of what blocks the others.
+    :param count: number of threads that are always there.
+    :param may_grow: whether to start more; pointless for work that would get stuck as well.
     """
 
     def __init__(self, count: int, *, may_grow: bool = False) -> None:
@@ -27,7 +27,7 @@ class Workers:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._may_grow = may_grow
         self._threads = count
-        #: How many functions were begun whose end is not known yet to whoever waits for it.
+        #: Number of functions whose end is not known yet to those who wait for it.
         self.pending = 0
         self._finished = 0
         self._look: asyncio.TimerHandle | None = None
@@ -35,16 +35,16 @@ class Workers:
             self.spawn(self._serve)
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Run something in a thread of its own."""
+        """Run a function in a thread of its own."""
         threading.Thread(target=work, daemon=True).start()
 
     def post(self, function: Callable[..., None], *args: Any) -> None:
-        """From any thread: have something done in the loop."""
+        """Call a function in the loop. May be called from any thread."""
         with suppress(RuntimeError):  # the loop is closed: too late to matter
             self._loop.call_soon_threadsafe(function, *args)
 
     def begin(self, function: Callable[[], _T]) -> asyncio.Future[_T]:
-        """From the loop: have a function run in one of the threads."""
+        """Run a function in one of the threads. To be called in the loop only."""
         future: asyncio.Future[_T] = self._loop.create_future()
 
         def work() -> None:

@@ -120,7 +120,7 @@ def test_refused_forms(form: str, reason: str) -> None:
     ],
 )
 def test_stray_bits_at_the_end_are_refused(data: str) -> None:
-    with pytest.raises(MalformedError, match="ends with bits"):
+    with pytest.raises(MalformedError, match="ends inside a byte"):
         string.decode("lnr1" + data, "lnr")
 
 

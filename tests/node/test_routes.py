@@ -102,9 +102,10 @@ def test_dead_ends_are_passed_over() -> None:
     assert router.dead_ends == [
         DeadEnd(
             node_id(4).hex(),
-            "no path of onion message nodes leads there, and connect: All addresses failed",
+            "no path of nodes that take onion messages leads there, and connect: All addresses "
+            "failed",
         ),
-        DeadEnd("1x2x3/1", "an unknown channel"),
+        DeadEnd("1x2x3/1", "the channel is unknown"),
         DeadEnd(node_id(6).hex(), "it does not take onion messages"),
     ]
 

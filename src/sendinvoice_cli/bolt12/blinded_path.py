@@ -40,10 +40,10 @@ class BlindedHop(NamedTuple):
 
 @dataclass(frozen=True)
 class BlindedPath:
-    """A path to its maker, which hides every node after the introduction node.
+    """A path to its creator that hides every node after the introduction node.
 
     :param first_path_key: 33-byte point for the introduction node.
-    :param hops: at least one; the introduction node's is the first.
+    :param hops: at least one; the first is for the introduction node.
     """
 
     introduction_node: IntroductionNode
@@ -76,7 +76,7 @@ def parse_scid(text: str) -> int:
 
 
 def check_point(point: bytes, name: str) -> bytes:
-    """Return ``point`` when it is a valid compressed point of 33 bytes.
+    """Return ``point`` if it is a valid compressed point of 33 bytes.
 
     :param name: the field's name, for the error.
     :raises MalformedError: it is not.

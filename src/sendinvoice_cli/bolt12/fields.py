@@ -1,4 +1,4 @@
-"""Types of the fields of BOLT 12 messages, and what each may hold.
+"""The fields of BOLT 12 messages: their types, names and decoders.
 
 Source: BOLT 12, "TLV Fields for Offers", "… for `invoice_request`" and "Invoices".
 """
@@ -43,8 +43,8 @@ INVOICE_FEATURES = 174
 INVOICE_NODE_ID = 176
 SIGNATURE = 240
 
-#: Even types of the two drafts for recurring payments: readers must know them.
-#: (Odd types may be ignored, as always.)
+#: Even types of the two drafts for recurring payments. Readers must understand
+#: even types, and may ignore odd ones.
 RECURRENCE = frozenset((24, 26, 92, 94, 1000000024, 1000000026, 2000000092, 2000000094))
 
 _BIP_353_CHARACTERS = frozenset(
@@ -53,7 +53,7 @@ _BIP_353_CHARACTERS = frozenset(
 
 
 def is_request_field(type_: int) -> bool:
-    """Whether a type is in the ranges that a request and its invoice share."""
+    """Whether a type is in a range that an invoice copies from its invoice_request."""
     return type_ <= 159 or 1_000_000_000 <= type_ <= 2_999_999_999
 
 
@@ -169,9 +169,9 @@ def decode_field(type_: int, value: bytes) -> Any:
 
 
 def unknown_feature(features: bytes) -> int | None:
-    """The lowest even feature bit that is set: one that a reader must know. None without any.
+    """The lowest even feature bit that is set, None without one.
 
-    BOLT 12 defines none so far.
+    A reader must know every even bit, and BOLT 12 defines none so far.
 
     :param features: big-endian bitmap (BOLT 9).
     """

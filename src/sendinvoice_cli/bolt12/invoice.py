@@ -15,7 +15,7 @@ from .blinded_path import BlindedPath
 from .invoice_request import InvoiceRequest
 from .tlv import Record
 
-#: Seconds for which an invoice is valid without invoice_relative_expiry.
+#: Seconds for which an invoice without invoice_relative_expiry is valid.
 DEFAULT_RELATIVE_EXPIRY = 7200
 
 #: invoice_features with MPP/optional (bit 17): the payer may pay in parts.
@@ -24,13 +24,13 @@ MPP_OPTIONAL = (1 << 17).to_bytes(3, "big")
 
 @dataclass(frozen=True)
 class BlindedPayinfo:
-    """What a payment path costs and carries as a whole (BOLT 12, ``blinded_payinfo``).
+    """What a whole payment path costs and can carry (BOLT 12, ``blinded_payinfo``).
 
-    :param fee_base_msat: the fixed part of the fee.
-    :param fee_proportional_millionths: the fee's part in proportion to the amount.
+    :param fee_base_msat: fixed part of the fee.
+    :param fee_proportional_millionths: proportional part of the fee.
     :param cltv_expiry_delta: blocks.
-    :param htlc_minimum_msat: the least that it carries at once.
-    :param htlc_maximum_msat: the most that it carries at once.
+    :param htlc_minimum_msat: smallest payment part.
+    :param htlc_maximum_msat: largest payment part.
     :param features: big-endian bitmap, the path's allowed_features.
     """
 
@@ -55,7 +55,7 @@ class BlindedPayinfo:
 
 
 def decode_payinfos(data: bytes) -> tuple[BlindedPayinfo, ...]:
-    """Read invoice_blindedpay: one payinfo of 28 bytes and its features behind the other.
+    """Read invoice_blindedpay: a list of payinfos, each of 28 bytes and its features.
 
     :raises MalformedError: cut short.
     """
@@ -84,15 +84,16 @@ def build_unsigned(
     relative_expiry: int,
     payment_paths: Sequence[PaymentPath] = (),
 ) -> tuple[Record, ...]:
-    """Make the invoice that answers ``request``, without the signature.
+    """Build the invoice that answers ``request``, without the signature.
 
-    :param amount_msat: what is asked for.
+    :param amount_msat: the amount to ask for.
     :param payment_hash: 32 bytes, SHA256 of the preimage.
     :param node_id: 33-byte id of the receiver, who signs.
     :param created_at: UNIX seconds.
-    :param relative_expiry: seconds from then.
-    :param payment_paths: most preferred first. Without any, invoice_paths is
-        left out and lightningd's ``createinvoice`` adds one.
+    :param relative_expiry: seconds from ``created_at``.
+    :param payment_paths: most preferred first. Without any, the invoice has no
+        invoice_paths, and lightningd's ``createinvoice`` adds a path.
+    :returns: records in order of type.
     """
     own = {
         fields.INVOICE_CREATED_AT: tlv.encode_tu(created_at),
@@ -126,10 +127,10 @@ def decode(text: str) -> tuple[Record, ...]:
 def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
     """Check that ``createinvoice`` returned the invoice it was given, signed.
 
-    All fields of ``unsigned`` must be unchanged. Only the signature, which must
-    be that of invoice_node_id, and missing payment paths may have been added.
+    All fields of ``unsigned`` must be unchanged. Only two things may be new:
+    the signature, by invoice_node_id, and payment paths if there were none.
 
-    :raises MalformedError: names the field that is wrong.
+    :raises MalformedError: its message names the field that is wrong.
     """
     signed = dict(records)
     asked = dict(unsigned)
@@ -158,7 +159,7 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
 def answers(records: Sequence[Record], request: InvoiceRequest) -> bool:
     """Whether an invoice was made for this request (BOLT 12, "Invoices").
 
-    It was if all request fields are equal in both, byte for byte.
+    This is so if all request fields are equal in both, byte for byte.
     """
     return _request_fields(records) == _request_fields(request.records)
 

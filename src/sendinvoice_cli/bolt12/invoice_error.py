@@ -1,4 +1,4 @@
-"""The payer's refusal of an invoice (BOLT 12, "Invoice Errors")."""
+"""The payer's error about an invoice (BOLT 12, "Invoice Errors")."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class InvoiceError:
     """What the payer says is wrong.
 
     :param text: its words, of any length; bytes that are not UTF-8 are replaced.
-    :param erroneous_field: type of the field it objects to, None when unsaid.
-    :param suggested_value: bytes of a value it would accept there, None when unsaid.
+    :param erroneous_field: type of the field that it rejects, None when not given.
+    :param suggested_value: bytes that it would accept there, None when not given.
     """
 
     text: str
@@ -32,9 +32,9 @@ def decode(data: bytes) -> InvoiceError:
     """Read the content of onion message field 68.
 
     BOLT 12 has a bare TLV stream there. LDK writes the stream's length in
-    front of it, as a BigSize. The two cannot be confused: BOLT 12 has every
-    error carry ``error`` (5), so a bare stream begins with a type of at most 5.
-    Taken as a length, that leaves at most 5 bytes, which make no such error.
+    front, as a BigSize. The two cannot be confused: in BOLT 12 every error has
+    the field ``error`` (5), so a bare stream begins with a type of at most 5.
+    As a length, that would leave at most 5 bytes, too few for an error.
 
     :raises MalformedError: not a TLV stream, or a bad erroneous_field.
     """
@@ -42,7 +42,7 @@ def decode(data: bytes) -> InvoiceError:
     if values is None:
         values = _complete(_without_length(data))
     if values is None:
-        # Not as it should be, but its words may be readable.
+        # It breaks the rules, but its words may be readable.
         values = dict(tlv.decode_stream(data))
     erroneous_field = None
     if ERRONEOUS_FIELD in values:
@@ -66,7 +66,7 @@ def encode(error: InvoiceError) -> bytes:
 
 
 def _complete(data: bytes) -> Mapping[int, bytes] | None:
-    """The fields of an error as BOLT 12 has it: with ``error``, and no unknown even type."""
+    """The fields if ``error`` is among them and no even type is; else None."""
     try:
         values = dict(tlv.decode_stream(data))
     except MalformedError:
@@ -75,7 +75,7 @@ def _complete(data: bytes) -> Mapping[int, bytes] | None:
 
 
 def _without_length(data: bytes) -> bytes:
-    """What follows a BigSize that is the length of all that follows it; else nothing."""
+    """The bytes after a BigSize that is their exact length; else none."""
     try:
         length, start = tlv.decode_bigsize(data, 0)
     except MalformedError:

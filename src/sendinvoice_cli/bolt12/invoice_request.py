@@ -1,4 +1,4 @@
-"""invoice_requests that answer no offer: a refund, a withdrawal, a payout.
+"""invoice_requests that are not for an offer: a refund, a withdrawal, a payout.
 
 Source: BOLT 12, "Invoice Requests".
 """
@@ -26,20 +26,20 @@ MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
 
 @dataclass(frozen=True)
 class InvoiceRequest:
-    """A request that passed every check that needs neither a node nor a clock.
+    """A request that has passed every check that needs no node and no clock.
 
     :param records: every TLV record, known or not, unchanged.
     :param metadata: invreq_metadata.
     :param payer_id: 33-byte point.
-    :param chain: 32-byte genesis block hash; None stands for bitcoin.
-    :param amount_msat: what the payer offers; None only with offer_amount_* below.
+    :param chain: 32-byte genesis block hash, None for bitcoin.
+    :param amount_msat: what the payer offers; None only if ``offer_amount`` is given.
     :param offer_amount: amount per item, in ``currency`` or, if that is None, msat.
-    :param quantity: how many items the payer wants, None when it does not say.
-    :param quantity_max: greatest quantity that may be chosen; 0 = no limit; None = no choice.
+    :param quantity: number of items that the payer names, None when not given.
+    :param quantity_max: largest QUANTITY; 0 for no limit, None if it takes no QUANTITY.
     :param expires_at: UNIX seconds, None for never.
-    :param paths: ways to the payer, in the order in which to try them.
-    :param bip_353_name: ``user@domain`` that the payer gives as its name, None when unsaid.
-    :param is_signed: whether it carries a (valid) signature.
+    :param paths: blinded paths to the payer, in the order in which to try them.
+    :param bip_353_name: the payer's name, ``user@domain``; None when not given.
+    :param is_signed: whether it carries a signature, which then is valid.
     """
 
     records: tuple[Record, ...]
@@ -60,16 +60,16 @@ class InvoiceRequest:
     is_signed: bool
 
     def signed_fields(self) -> tuple[Record, ...]:
-        """All records but signatures: what an invoice must copy."""
+        """All records except signatures: those that an invoice must copy."""
         return tuple(record for record in self.records if not signature.is_signature(record))
 
 
 def decode(text: str) -> InvoiceRequest:
-    """Read an ``lnr1…`` string, and check what needs neither a node nor a clock.
+    """Read an ``lnr1…`` string, and check all that needs no node and no clock.
 
     :param text: any form that ``string.decode`` takes.
     :raises MalformedError: the string, the TLV stream or a field breaks its rules.
-    :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
+    :raises UnanswerableRequestError: BOLT 12 has readers reject it.
     """
     data = string.decode(text, "lnr")
     try:
@@ -113,7 +113,7 @@ def check_expiry(request: InvoiceRequest, now: float) -> None:
     """
     if request.expires_at is not None and now > request.expires_at:
         raise RequestExpiredError(
-            f"the invoice_request expired {_age(int(now) - request.expires_at)} ago",
+            f"the request expired {_age(int(now) - request.expires_at)} ago",
             hint="ask the payer for a new one",
         )
 
@@ -127,7 +127,10 @@ def _age(seconds: int) -> str:
 
 
 def _check_type(type_: int) -> bool:
-    """Whether a type is known. Raises for an unknown one that BOLT 12 has readers refuse."""
+    """Whether a type is known.
+
+    :raises UnanswerableRequestError: BOLT 12 has readers reject requests with this type.
+    """
     if type_ in fields.RECURRENCE:
         raise UnanswerableRequestError(
             f"{fields.field_name(type_)}: recurring payments are not supported"

@@ -1,4 +1,4 @@
-"""BOLT 12's merkle tree over TLV records, and BIP-340 signatures of its root.
+"""The merkle tree over the TLV records of a message, and BIP-340 signatures of its root.
 
 Source: BOLT 12, "Signature Calculation".
 """
@@ -12,12 +12,12 @@ from coincurve import PrivateKey, PublicKeyXOnly
 
 from .tlv import Record, encode_bigsize
 
-#: Types of signature records, which sign all others (inclusive).
+#: Types of signature records (240 to 1000), which sign all other records.
 SIGNATURE_TYPES = range(240, 1001)
 
 
 def is_signature(record: Record) -> bool:
-    """Whether a record is a signature element, which no signature covers."""
+    """Whether a record is a signature; no signature covers those."""
     return record.type in SIGNATURE_TYPES
 
 
@@ -63,10 +63,10 @@ def signature_hash(message_name: str, field_name: str, root: bytes) -> bytes:
 
 
 def verify(message_name: str, records: Sequence[Record], public_key: bytes, sig: bytes) -> bool:
-    """Whether the ``signature`` field of a message is right.
+    """Whether the ``signature`` field of a message is valid.
 
     :param message_name: ``invoice_request`` or ``invoice``.
-    :param records: the whole message; its signature records are left out.
+    :param records: the whole message; its signature records are ignored.
     :param public_key: 33-byte compressed point.
     :param sig: 64-byte BIP-340 signature.
     """
@@ -75,7 +75,7 @@ def verify(message_name: str, records: Sequence[Record], public_key: bytes, sig:
 
 
 def sign(message_name: str, records: Sequence[Record], private_key: bytes) -> bytes:
-    """Make the ``signature`` field of a message: 64 bytes.
+    """Compute the ``signature`` field of a message: 64 bytes.
 
     :param private_key: 32 bytes.
     """

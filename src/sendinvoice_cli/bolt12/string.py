@@ -1,4 +1,4 @@
-"""BOLT 12's ASCII form: a prefix, ``1``, and data in bech32's alphabet without a checksum.
+"""BOLT 12 strings: a prefix, ``1``, and data in bech32's alphabet, without a checksum.
 
 Source: BOLT 12, "Encoding".
 """
@@ -20,7 +20,7 @@ _FROM_RFC_4648 = str.maketrans(_RFC_4648, _ALPHABET)
 _CHARACTERS = frozenset(_ALPHABET)
 _CONTINUATION = re.compile(r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])")
 
-#: What else a string may be, by its beginning in lower case.
+#: What else a string may be, by how it begins in lower case.
 _OTHERS = (
     (re.compile("lno1"), "an offer, which asks to be paid"),
     (re.compile("lnr1"), "an invoice_request"),
@@ -36,14 +36,14 @@ _OTHERS = (
 _LIGHTNING_URI = "lightning:"
 _BITCOIN_URI = "bitcoin:"
 _PERCENT = re.compile("%([0-9A-Fa-f]{2})")
-#: A key that begins so must be understood (BIP 321, "Forward compatibility").
+#: Readers must understand a key with this prefix (BIP 321, "Forward compatibility").
 _REQUIRED = "req-"
 
-#: Hint for a string that cannot be read to its end.
+#: Hint for a string that ends too early.
 CUT_SHORT = "was it copied whole?"
 
-#: Longest string accepted, in characters. It is more than 32 KiB of data, and an
-#: onion message carries less.
+#: Longest string accepted, in characters: over 32 KiB of data, more than an onion
+#: message can carry.
 MAX_LENGTH = 64 * 1024
 
 
@@ -57,7 +57,7 @@ def decode(text: str, prefix: str) -> bytes:
     :param text: any text; more than MAX_LENGTH characters are refused.
     :param prefix: the human-readable part wanted, such as ``lnr``.
     :returns: the TLV stream, at least one byte.
-    :raises MalformedError: not such a string; its hint says what it is instead.
+    :raises MalformedError: not such a string; the hint says what it may be instead.
     """
     if len(text) > MAX_LENGTH:
         raise MalformedError(f"the {prefix}1 string is longer than {MAX_LENGTH} characters")
@@ -94,7 +94,7 @@ def _decode_uri(uri: str, prefix: str) -> bytes:
         raise MalformedError(f"the bitcoin: URI has no {prefix}", hint=f"it {instead}")
     decoded = {_decode_plain(value, prefix) for value in values}
     if len(decoded) > 1:
-        # To answer one of them would be a guess, and about money.
+        # We do not guess which of them to answer: it is about money.
         raise MalformedError(
             f"the bitcoin: URI has several different {prefix} keys",
             hint=f"give the {prefix}1 string of one of them",
@@ -103,13 +103,13 @@ def _decode_uri(uri: str, prefix: str) -> bytes:
 
 
 def _unquote(text: str) -> str:
-    """Undo percent-encoding, once. What is no such code stays as it is."""
-    # Bytes above 7F become characters that are not ASCII, and those are refused.
+    """Undo percent-encoding, once. Anything else stays as it is."""
+    # Bytes above 7F become characters that are not ASCII, which are refused later.
     return _PERCENT.sub(lambda code: chr(int(code[1], 16)), text)
 
 
 def _shorten(key: str) -> str:
-    """A stranger's words for a message: printable ASCII, and not many."""
+    """A stranger's words for a message: printable ASCII, 40 characters at most."""
     return ascii(key if len(key) <= 40 else f"{key[:40]}...")
 
 
@@ -132,16 +132,14 @@ def _decode_plain(text: str, prefix: str) -> bytes:
         raise MalformedError(f"nothing follows {prefix}1")
     size, rest = divmod(len(data) * 5, 8)
     value = int(data.translate(_TO_DIGITS), 32)
-    # What does not fill a byte is padding: less than a character, and of zeros.
+    # Bits that do not fill a byte are padding: fewer than 5, and all zero.
     if rest > 4 or value & ((1 << rest) - 1):
-        raise MalformedError(
-            f"the {prefix}1 string ends with bits that belong to no byte", hint=CUT_SHORT
-        )
+        raise MalformedError(f"the {prefix}1 string ends inside a byte", hint=CUT_SHORT)
     return (value >> rest).to_bytes(size, "big")
 
 
 def _instead(text: str) -> str | None:
-    """What a lower-case text is instead of a BOLT 12 string of the kind wanted."""
+    """A hint at what a lower-case text is instead; None when it is nothing known."""
     for beginning, name in _OTHERS:
         if beginning.match(text):
             return f"it is {name}"

@@ -1,8 +1,8 @@
-"""What a payer's words mean for the wait: is its refusal final?
+"""What a payer's words mean for the wait: is its error final?
 
-BOLT 12, "Invoice Errors", leaves the words of ``error`` to the writer, so this
-is a table of what payers say. The words are data from a stranger, of any
-length: they are compared with the table and nothing else, in linear time.
+BOLT 12, "Invoice Errors", leaves the words of ``error`` to the payer, so this
+is a table of what payers say. A stranger's text may have any length: it is only
+compared with the table, in linear time.
 
 Sources: Core Lightning v23.08 to v26.06, ``plugins/offers_inv_hook.c`` and the
 commands it pays with (``plugins/pay.c``, ``plugins/xpay``, ``lightningd/pay.c``);
@@ -20,17 +20,17 @@ from .invoice_error import InvoiceError
 class Verdict(Enum):
     """What an invoice_error means for the wait."""
 
-    #: The invoice itself will not do: final at once.
+    #: The payer rejects the invoice itself: final at once.
     REFUSED = auto()
-    #: The payer is paying it already, or has paid: go on waiting.
+    #: The payer is paying already, or has paid: go on waiting.
     IN_PROGRESS = auto()
-    #: The invoice is good, but the payer's attempt failed: ask again later.
+    #: The invoice is good, but the payer's attempt failed: send it again later.
     NOT_YET = auto()
     #: Anything else: final once every copy is answered.
     UNCLEAR = auto()
 
 
-#: How Core Lightning begins. It repeats the invoice if it could read it.
+#: How Core Lightning's text begins. It repeats the invoice if it could read it.
 _CLN = re.compile(r"Failed invoice(?: lni1[02-9ac-hj-np-z]*)?: ")
 
 #: What follows when it refuses the invoice, without trying to pay it.
@@ -47,7 +47,7 @@ _CLN_REFUSALS = (
     "invoice amount is too large",
     "invoice missing signature",
     "invoice_request no longer available",
-    # Developers' words for "Unknown invoice_request".
+    # With --developer, instead of "Unknown invoice_request".
     "Expected to use invreq_path",
     "Wrong blinded path",
 )
@@ -55,12 +55,11 @@ _CLN_REFUSALS = (
 #: What follows when it tried to pay: the error of its payment command, in quotes.
 _CLN_ATTEMPT = re.compile('pay attempt failed: "?')
 
-#: How a payment command quotes an error of lightningd's, and where its words begin.
+#: How a payment command quotes an error of lightningd, and where the quoted words begin.
 _CLN_WRAPPERS = ("Unexpected injectpaymentonion error ", "Failing ")
 _CLN_WRAPPED = re.compile(r'"message\\?": ?\\?"')
 
-#: Words of payment commands that are no failed attempt. All others are,
-#: whatever they quote.
+#: Words of payment commands that mean no failed attempt. All others mean one.
 _CLN_ATTEMPTS = (
     (
         Verdict.IN_PROGRESS,
@@ -68,7 +67,7 @@ _CLN_ATTEMPTS = (
             "Single-use invoice_request already in progress"
             "|Payment with groupid=[0-9]+ still in progress"
             "|Already have (?:non-)?parallel payment in progress"
-            # By xpay, of this very invoice: lightningd will tell us.
+            # xpay says this of the same invoice: lightningd will tell us that it is paid.
             "|Already paid this invoice"
         ),
     ),
@@ -102,7 +101,7 @@ _LDK = {
             "MissingPaymentHash",
             "MissingSignature",
             "MissingSigningPubkey",
-            # Of the invoice's blinded paths.
+            # Because of the invoice's blinded paths.
             "OnionPacketSizeExceeded",
             "PaymentExpired",
             "UnexpectedAmount",
@@ -122,8 +121,8 @@ _LDK = {
 def judge(error: InvoiceError) -> Verdict:
     """Tell what an invoice_error means for the wait.
 
-    ``IN_PROGRESS`` says nothing of how the attempt ends, and a payer may give
-    up without another word: ask again when it should be over.
+    ``IN_PROGRESS`` does not tell how the attempt will end, and the payer may give
+    up silently: send the invoice again when the attempt should be over.
     """
     if error.erroneous_field is not None:
         return Verdict.REFUSED

@@ -1,6 +1,6 @@
-"""The copies of one invoice on their way to the payer, and what the payer answered to each.
+"""The copies of one invoice on their way to the payer, and the payer's reply to each.
 
-Every copy has a path_id of its own, so that an answer tells which copy it is about.
+Every copy has a path_id of its own, so a reply tells which copy it is about.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from ..node.routes import Route
 
 
 class BeingSent:
-    """lightningd has not confirmed the message. It may be out: the answer to the call was lost."""
+    """lightningd has not confirmed the message. It may have sent it, if it went away meanwhile."""
 
 
 class Sent:
-    """lightningd has taken the message."""
+    """lightningd has sent the message."""
 
 
 class Answered(NamedTuple):
-    """The payer answered, with an error: no other answer exists."""
+    """The payer has replied: with an error, since BOLT 12 has no other reply."""
 
     error: InvoiceError
     verdict: Verdict
@@ -67,17 +67,17 @@ class Copies:
         return path_id
 
     def confirm(self, path_id: bytes) -> None:
-        """lightningd has taken the message. An answer may have been faster, and stays."""
+        """Note that lightningd has sent the message. A reply that was faster stays."""
         copy = self._copies[path_id]
         if isinstance(copy.state, BeingSent):
             copy.state = Sent()
 
     def withdraw(self, path_id: bytes) -> None:
-        """lightningd has refused the message: this copy was never sent."""
+        """Forget a copy that was never sent: lightningd refused the message."""
         del self._copies[path_id]
 
     def answer(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
-        """Note what the payer said of a copy; None when no such copy waits for an answer."""
+        """Note the payer's reply to a copy; None when no such copy waits for one."""
         copy = self._copies.get(path_id)
         if copy is None or isinstance(copy.state, Answered):
             return None
@@ -88,17 +88,17 @@ class Copies:
 
     @property
     def last_words(self) -> Answered | None:
-        """What the payer said last, except that it is paying; None when it said nothing else."""
+        """The payer's last reply, other than that it is paying; None without one."""
         return self._last_words
 
     @property
     def is_being_paid(self) -> bool:
-        """Whether the last that the payer said is that it is paying."""
+        """Whether the payer's last reply says that it is paying."""
         return self._last is not None and self._last.verdict is Verdict.IN_PROGRESS
 
     @property
     def is_rejected(self) -> bool:
-        """Whether the payer said that the invoice itself will not do."""
+        """Whether the payer refused the invoice itself."""
         return any(
             isinstance(copy.state, Answered) and copy.state.verdict is Verdict.REFUSED
             for copy in self._copies.values()
@@ -106,7 +106,7 @@ class Copies:
 
     @property
     def are_all_refused(self) -> bool:
-        """Whether every copy is answered, none is being paid, and the last answer was a refusal."""
+        """Whether every copy has its reply, none is being paid, and the last reply is unclear."""
         return (
             self._last is not None
             and self._last.verdict is Verdict.UNCLEAR

@@ -1,4 +1,4 @@
-"""The invoice before lightningd has signed it, and the check of what lightningd made of it."""
+"""The invoice before lightningd signs it, and the check of what lightningd returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..node.invoices import StoredInvoice
 
 
 def new_preimage() -> bytes:
-    """32 random bytes."""
+    """A new payment_preimage: 32 random bytes."""
     return secrets.token_bytes(32)
 
 
@@ -42,15 +42,15 @@ class Draft:
         return invoice.encode(self.unsigned)
 
     def check(self, stored: StoredInvoice) -> None:
-        """Check that lightningd signed what it was asked to, before anybody sees it.
+        """Check that lightningd signed exactly this invoice, before anybody sees it.
 
-        :raises LightningdError: it is another invoice.
+        :raises LightningdError: it is a different invoice.
         """
         try:
             invoice.check_signed(invoice.decode(stored.bolt12), self.unsigned)
         except MalformedError as failure:
             raise LightningdError(
-                "createinvoice: lightningd returned another invoice than asked for "
+                "createinvoice: lightningd returned a different invoice than it was given "
                 f"({failure.message}); it was not sent",
                 hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
             ) from None

@@ -1,4 +1,4 @@
-"""How an invoice ends that is not paid: what the payer said, or that it said nothing."""
+"""The errors for an invoice that was not paid: the payer's reply, or its silence."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .copies import Answered, Copies
 
 
 def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
-    """The error for an invoice that nobody has paid, though the payer may be within reach.
+    """The error for an invoice that was not paid in time.
 
     :param bolt12: the ``lni1…`` string.
     """
     if copies.last_words is not None:
         return _payer_error(copies.last_words, bolt12)
-    said = "and no answer of the payer was heard"
+    said = "and no answer from the payer was heard"
     hint = "ask the payer for a new request, or try this one again with --renew"
     if not len(copies):
-        said = "for its time was over before it could be sent"
+        said = "because its time was over before it could be sent"
     elif copies.is_being_paid:
         said = "although the payer said that it was paying"
     elif not any(route.has_channel for route in copies.routes):
         peer = copies.routes[-1].nodes[1].hex()
         hint = (
-            f"your node has no channel with {peer}, and some nodes drop the messages of such "
+            f"your node has no channel with {peer}, and some nodes drop messages from such "
             "peers; open a channel with it, or ask the payer for a request with other paths"
         )
     return TimedOutError(
@@ -46,7 +46,7 @@ def words(error: InvoiceError, bolt12: str) -> str:
 def _payer_error(answered: Answered, bolt12: str) -> PayerError:
     """The error for what the payer said.
 
-    :param bolt12: the invoice it is about.
+    :param bolt12: the invoice that the error is about.
     """
     error = answered.error
     data: dict[str, Any] = {"error": error.text}

@@ -40,13 +40,13 @@ from .label import Expired, Free, Label, Paid, Resumed
 if TYPE_CHECKING:
     from ..reporting import Progress
 
-#: Bytes of the fields that an invoice adds to its request, and of each payment path among them.
+#: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
 _OWN_FIELDS_SIZE = 200
 _PAYMENT_PATH_SIZE = 240
 
 
 class NotTried:
-    """lightningd was not asked to make the invoice."""
+    """lightningd was not asked to create the invoice."""
 
 
 class Unknown:
@@ -60,7 +60,7 @@ class Issued(NamedTuple):
 
 
 class Exchange:
-    """One request on its way to an outcome."""
+    """What is known of one request and its invoice, and the steps that change it."""
 
     def __init__(self, request: Request, link: Link, progress: Progress) -> None:
         self.request = request
@@ -83,11 +83,11 @@ class Exchange:
     # --- before the invoice exists ---
 
     def read(self) -> None:
-        """Read the request; no call.
+        """Read the invoice_request; makes no call.
 
         :raises MalformedError: it breaks the rules of its encoding.
-        :raises UnanswerableRequestError: BOLT 12 has its reader reject it.
-        :raises UsageError: amount and quantity do not fit it.
+        :raises UnanswerableRequestError: BOLT 12 has readers reject it.
+        :raises UsageError: the label, the amount or the quantity will not do.
         """
         if not _is_utf8(self.request.label):
             raise UsageError("the label is not valid UTF-8")
@@ -97,17 +97,18 @@ class Exchange:
         self._progress.asked(self._ask, self._amount_msat)
         if invreq.amount_msat not in (None, self._amount_msat):
             self._progress.warn(
-                f"asking for {self._amount_msat} msat, {invreq.amount_msat} msat are offered",
-                "payers should refuse any other amount than they offered; Core Lightning pays "
-                "less, and refuses more; LDK refuses both without a word",
+                f"asking for {self._amount_msat} msat, but the payer offers "
+                f"{invreq.amount_msat} msat",
+                "payers should refuse any other amount than their own: Core Lightning refuses "
+                "more and pays less, LDK refuses both and does not say so",
             )
 
     def find(self) -> None:
-        """Check the network, and see what has the label (``listinvoices``).
+        """Check the network, and what the label names (``listinvoices``).
 
         :raises UnanswerableRequestError: the request is for another network.
         :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
-        :raises RequestExpiredError: it has expired, and nobody answered it before.
+        :raises RequestExpiredError: the request has expired, and no invoice exists for it.
         """
         info.check_chain(self._invreq.chain, self._link.node)
         self._look_up_label()
@@ -137,7 +138,7 @@ class Exchange:
             self._progress.warn(
                 f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
                 "before TIMEOUT ends",
-                "a deleted invoice is no longer known: the same command would make a second one",
+                "once it is deleted, the same command asks for the money again; set it longer",
             )
 
     @property
@@ -147,19 +148,19 @@ class Exchange:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether another command made the invoice, and may have sent it."""
+        """Whether another command created the invoice, and may have sent it."""
         return isinstance(self._label, Resumed)
 
     @property
     def invoice(self) -> StoredInvoice:
-        """The invoice, which exists."""
+        """The invoice, which must exist."""
         assert isinstance(self.issue, Issued)
         return self.issue.invoice
 
     def choose_payment_paths(self) -> None:
-        """See through which channels we can be paid.
+        """Choose the channels through which we are paid.
 
-        :raises LightningdError: only through nodes that will not do.
+        :raises LightningdError: no node of ``payment-fronting-node`` can carry the amount.
         """
         link = self._link
         graph, node = link.graph(), link.current_node()
@@ -172,7 +173,7 @@ class Exchange:
             return
         if inbound.channels or graph.is_public(node.id):
             self._progress.warn(
-                f"asking for {self._amount_msat} msat, and this node's channels can receive "
+                f"asking for {self._amount_msat} msat, but this node's channels can receive only "
                 f"{inbound.total_msat} msat now",
                 "the payer will probably find no route; open a channel with inbound capacity",
             )
@@ -183,7 +184,7 @@ class Exchange:
             )
 
     def plan(self) -> None:
-        """Find out what would be sent, and change nothing.
+        """Find out what would be sent, for a dry run; changes nothing.
 
         :raises NoRouteError: it could not be sent.
         """
@@ -208,10 +209,10 @@ class Exchange:
     def create(self) -> None:
         """Have lightningd sign and store the invoice, unless one exists by now.
 
-        May be called again when the connection broke: it never makes a second invoice.
+        Call it again when the connection broke: it never creates a second invoice.
 
         :raises LabelTakenError: the label belongs to another invoice by now.
-        :raises LightningdError: lightningd refused, or returned another invoice.
+        :raises LightningdError: lightningd refused, or returned a different invoice.
         """
         if isinstance(self._label, Expired) and not self._renew(self._label):
             return
@@ -246,7 +247,7 @@ class Exchange:
         self._progress.step("Invoice created")
 
     def _renew(self, expired: Expired) -> bool:
-        """Make room for a fresh invoice; False when one exists after all."""
+        """Delete the expired invoice; False when a valid one exists after all."""
         if label.delete(self._client, expired):
             self._progress.step("Deleted the expired invoice")
             self._label = Free()
@@ -259,7 +260,8 @@ class Exchange:
         if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
             # Field 90 means something else to these versions.
             raise LightningdError(
-                f"lightningd {node.version} cannot answer a request with invreq_paths",
+                f"lightningd {node.version} cannot answer a request with blinded paths "
+                "(invreq_paths)",
                 hint="v24.08 and later can",
             )
 
@@ -286,9 +288,9 @@ class Exchange:
     # --- the way to the payer ---
 
     def routes(self, *, connect: bool = True, is_fresh: bool = False) -> Iterator[Route]:
-        """Routes for the next copy, each searched for when it is asked for.
+        """Yield routes for the next copy; the search for each begins when it is asked for.
 
-        Those over nodes and into paths that no copy has used come first.
+        Nodes and invreq_paths that no copy has used come first.
 
         :param connect: open connections where nothing else leads to the payer.
         :param is_fresh: look at the network anew.
@@ -315,7 +317,7 @@ class Exchange:
         )
 
     def packet_size(self, route: Route) -> int:
-        """Bytes of the onion's payloads on a route, 1300 or 32768, as far as is known now."""
+        """Expected size of the onion's payloads on a route, in bytes: 1300 or 32768."""
         nodes = route.nodes
         if self._link.node.onion_api is OnionApi.SEND_HOPS:
             nodes = nodes[1:]
@@ -331,7 +333,7 @@ class Exchange:
         """Send one copy of the invoice.
 
         :returns: False when lightningd cannot send it this way.
-        :raises UnreachableError: lightningd is gone; the copy may be out.
+        :raises UnreachableError: lightningd is gone; the copy may have been sent.
         """
         path_id = self.copies.begin(route)
         is_out = False
@@ -360,7 +362,7 @@ class Exchange:
         return True
 
     def show_route(self, route: Route) -> None:
-        """Tell which way a copy goes, by the names of the nodes (``listnodes``)."""
+        """Tell the route of a copy, by the names of the nodes (``listnodes``)."""
         ends = self._router.dead_ends if self._router is not None else []
         for end in ends[self._dead_ends_shown :]:
             self._progress.step(f"Skipped {end.target}: {end.reason}")
@@ -383,7 +385,7 @@ class Exchange:
     # --- how it ends ---
 
     def learn(self, change: Change) -> None:
-        """Take what lightningd says of the invoice. "Paid" is final.
+        """Take a change of the invoice. "Paid" is final.
 
         :raises LightningdError: it was deleted.
         """
@@ -406,13 +408,13 @@ class Exchange:
             )
 
     def unpaid(self) -> SendInvoiceError:
-        """The error for an invoice that was waited for in vain."""
+        """The error for an invoice that was not paid in time."""
         if not len(self.copies) and self._router is not None and self._router.dead_ends:
             return self.no_route()
         return endings.unpaid(self.copies, self.invoice.bolt12)
 
     def outcome(self, error: SendInvoiceError | None) -> Outcome:
-        """What is known, and how it ended. A paid invoice is a success, whatever was said."""
+        """The outcome: what is known, and the error. A paid invoice is a success in any case."""
         known: dict[str, Any] = {"label": self.request.label, **self._dry_run}
         if isinstance(self.issue, Issued):
             known.update(self.issue.invoice.fields)

@@ -1,4 +1,4 @@
-"""What has the label in lightningd: nothing, or an invoice in one of its states."""
+"""What the label names in lightningd: nothing, or an invoice in one of its states."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ..node.invoices import StoredInvoice
 
 
 class Free:
-    """No invoice has the label."""
+    """The label names no invoice."""
 
 
 class Expired(NamedTuple):
-    """An expired, unpaid invoice for this request and amount has it."""
+    """The label names an expired, unpaid invoice for this request and amount."""
 
     invoice: StoredInvoice
 
 
 class Resumed(NamedTuple):
-    """An unpaid invoice for this request and amount has it: an earlier command may have sent it."""
+    """The label names an unpaid invoice for this request and amount, which may have been sent."""
 
     invoice: StoredInvoice
 
 
 class Paid(NamedTuple):
-    """The paid invoice for this request and amount has it."""
+    """The label names the paid invoice for this request and amount."""
 
     invoice: StoredInvoice
 
@@ -40,7 +40,7 @@ Label = Free | Expired | Resumed | Paid
 def look_up(
     client: Client, label: str, invreq: InvoiceRequest, amount_msat: int, now: float
 ) -> Label:
-    """Ask lightningd what has the label (``listinvoices``).
+    """Ask lightningd what the label names (``listinvoices``).
 
     :param now: UNIX seconds.
     :raises LabelTakenError: an invoice for another request, or over another amount.
@@ -65,7 +65,7 @@ def look_up(
 
 
 def has_expired(expired: Expired) -> LabelTakenError:
-    """The error for an expired invoice that is to stay."""
+    """The error for an expired invoice, without ``--renew``."""
     return LabelTakenError(
         f"the invoice {expired.invoice.label!r} for this request has expired unpaid",
         hint="--renew replaces it with a fresh one",
@@ -74,11 +74,11 @@ def has_expired(expired: Expired) -> LabelTakenError:
 
 
 def delete(client: Client, expired: Expired) -> bool:
-    """Delete an expired invoice, to make room for a fresh one (``delinvoice``).
+    """Delete an expired invoice, so that its label is free (``delinvoice``).
 
-    :returns: False when something else has the label by now: it was paid after all, or another
-        command was faster.
-    :raises LightningdError: it stays as it was.
+    :returns: False when the invoice has changed: it was paid after all, or another command has
+        replaced it.
+    :raises LightningdError: lightningd refuses, and the invoice is unchanged.
     """
     stored = expired.invoice
     try:

@@ -1,4 +1,4 @@
-"""Threads for calls that may never return, kept for the next call where they do."""
+"""Threads for calls that may never return. A thread whose call returns takes the next one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .queues import take
 
-#: Most threads kept without work; there are as many of them as calls at one time.
+#: Most idle threads that are kept. The number of busy ones is not limited.
 MAX_IDLE = 8
 
 _T = TypeVar("_T")
@@ -22,13 +22,13 @@ _idle: list[SimpleQueue[_Work]] = []
 
 
 def run(function: Callable[[], _T], seconds: float) -> _T:
-    """Have another thread call a function, and wait for its result.
+    """Call a function in another thread, and wait for its result.
 
-    Signals are handled meanwhile. The thread of a function that takes too
-    long is left alone; what the function returns in the end goes nowhere.
+    Signals are handled meanwhile. A function that takes too long is left
+    alone, and its late result is dropped.
 
     :param function: must not raise.
-    :param seconds: to wait at most.
+    :param seconds: how long to wait.
     :raises queue.Empty: there was no result in time.
     """
     results: SimpleQueue[_T] = SimpleQueue()
@@ -48,8 +48,8 @@ def _serve(inbox: SimpleQueue[_Work]) -> None:
         result = function()
         stays = len(_idle) < MAX_IDLE
         if stays:
-            # Before whoever waits goes on, and perhaps makes the next call.
+            # Before the caller gets the result: its next call may use this thread.
             _idle.append(inbox)
         results.put(result)
-        # A thread without work keeps nothing of what it has seen.
+        # An idle thread must not keep these alive.
         del function, results, result

@@ -1,9 +1,9 @@
 """Calls to lightningd over its JSON-RPC socket.
 
-This module and the reply helper are all that knows pyln.client, and this one
-hides its traps: a missing socket is a bare FileNotFoundError, a dropped
-connection an RpcError whose ``.error`` is a string, and an RpcError's text and
-the debug log hold the parameters of the call, the preimage among them.
+Only this module and the reply helper use pyln.client. This one hides its traps:
+a missing socket is a bare FileNotFoundError; a dropped connection is an RpcError
+whose ``.error`` is a string; an RpcError's text and the debug log hold the
+parameters of the call, and so the preimage.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _import_pyln() -> tuple[Any, Any]:
-    """LightningRpc and RpcError, with as little of pyln.client as can be had."""
+    """LightningRpc and RpcError, with as little of pyln.client as possible."""
     json_default = json.JSONEncoder.default
     try:
         for module in load("pyln.client", "lightning") or ():
@@ -50,19 +50,19 @@ _silent.disabled = True
 
 
 class ConnectionLostError(UnreachableError):
-    """The connection broke inside a call: it may have been carried out, or not."""
+    """The connection broke during a call, which may have been carried out or not."""
 
 
 class NoAnswerError(ConnectionLostError):
-    """lightningd took too long to answer: it may still be at it."""
+    """lightningd took too long to answer. It may still be carrying out the call."""
 
 
 class Client:
     """One lightningd, by its socket. May be used from several threads.
 
     :param rpc_file: path of the socket.
-    :param on_call: told of each finished call: its name, the seconds it took,
-        and how it failed (None for success).
+    :param on_call: gets each finished call: its name, the seconds it took, and
+        its error message (None for success).
     """
 
     def __init__(
@@ -83,8 +83,7 @@ class Client:
         """Make one call and wait for its answer.
 
         :param params: by name; None values are left out.
-        :param reply_filter: which fields of the answer to send, as lightningd's
-            ``filter``: the rest stays where it is.
+        :param reply_filter: the fields of the answer to send (lightningd's ``filter``).
         :param patience: seconds after which a lightningd that does not answer
             counts as gone; None for a call that waits for something.
         :raises UnreachableError: no connection.
@@ -96,8 +95,8 @@ class Client:
         result, error = self._attempt_for(patience, method, dict(params or {}), reply_filter)
         if self._on_call is not None:
             self._on_call(method, time.monotonic() - started, error.message if error else None)
-        # Raised here, outside of the except clauses, so that pyln's exception
-        # with the parameters inside is not dragged along as its context.
+        # Raised outside of the except clauses, so that pyln's exception, which
+        # holds the parameters, does not become its context.
         if error is not None:
             raise error
         return result
@@ -109,7 +108,7 @@ class Client:
         params: dict[str, Any],
         reply_filter: Mapping[str, Any] | None,
     ) -> tuple[dict[str, Any], SendInvoiceError | None]:
-        """Have another thread make the call: pyln.client knows no timeout."""
+        """Make the call in another thread, since pyln.client has no timeout."""
         if patience is None:
             return self._attempt(method, params, reply_filter)
         try:

@@ -1,13 +1,12 @@
 """Finding nodes that forward an onion message, by small questions to lightningd.
 
-Onion messages (BOLT 4) need connected peers hop by hop, all with
-option_onion_messages; capacity and fees do not matter. So this is a search of
-its own, from both ends towards the middle. It never reads the whole graph, and
-asks about a node only once.
+An onion message (BOLT 4) goes from peer to peer; each needs option_onion_messages,
+while capacity and fees do not matter. So we search by ourselves, from both ends
+towards the middle, without reading the whole graph. We ask about a node only once.
 
-Some nodes drop messages from peers without a channel: LND from 0.21 in silence,
-others say so by feature bits 66/67. On all links but ours the search follows
-channels. For ours it prefers peers that have a channel with us.
+Some nodes drop messages from peers without a channel: LND from 0.21 silently,
+others announce it with feature bits 66/67. So beyond our own peers the search
+follows channels, and it prefers peers that have a channel with us.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..errors import LightningdError
 from .client import Client, NoAnswerError
 from .info import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 
-#: Seconds that a connection may take: by Tor, and by several addresses.
+#: Seconds that a connection may take: it may use Tor, and try several addresses.
 CONNECT_SECONDS = 180
 
 _PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True, "num_channels": True}]}
@@ -36,7 +35,7 @@ _CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": 
 class _Peer:
     """A node that is connected to us, or has a channel with us, or both.
 
-    :param features: init features (bitmap in hex), None when not connected.
+    :param features: feature bits of its ``init`` (bitmap in hex), None when not connected.
     """
 
     features: str | None
@@ -54,7 +53,7 @@ class _Peer:
 #: States of a channel in which lightningd takes payments over it.
 _OPEN_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
 
-#: What is asked of ``listpeerchannels``.
+#: The fields that we ask ``listpeerchannels`` for.
 OUR_CHANNEL_FIELDS = {
     "channels": [
         {
@@ -73,18 +72,18 @@ OUR_CHANNEL_FIELDS = {
 
 
 def is_open(channel: Mapping[str, Any]) -> bool:
-    """Whether payments can come over a channel of ours while its peer is there."""
+    """Whether a channel of ours can carry payments while its peer is connected."""
     return channel.get("state") in _OPEN_STATES
 
 
 def is_connected(channel: Mapping[str, Any]) -> bool:
-    """Whether the peer of a channel is there, and has the channel ready for payments."""
-    # lightningd tells "reestablished" from v24.02 on.
+    """Whether the peer of a channel is connected, and the channel is ready for payments."""
+    # lightningd has "reestablished" from v24.02 on.
     return bool(channel.get("peer_connected")) and bool(channel.get("reestablished", True))
 
 
 class Graph:
-    """What lightningd knows of the network around two nodes, remembered once asked.
+    """What lightningd knows of the network. Every answer is remembered.
 
     :param own_id: 33-byte id of our node; all node ids here are 33 bytes.
     """
@@ -98,7 +97,7 @@ class Graph:
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
     def renewed(self) -> Graph:
-        """A view that asks everything anew, except that it knows how connections failed."""
+        """A graph that asks everything anew, but remembers which connections failed."""
         graph = Graph(self._client, self.own_id)
         graph._failed = self._failed
         return graph
@@ -122,7 +121,7 @@ class Graph:
         return channels
 
     def usable_channels(self) -> list[dict[str, Any]]:
-        """Our channels over which payments can come now, as ``listpeerchannels`` tells them."""
+        """Our channels that can carry payments now, as ``listpeerchannels`` shows them."""
         return [each for each in self._our_channels if is_open(each) and is_connected(each)]
 
     def message_peers(self) -> list[bytes]:
@@ -139,7 +138,7 @@ class Graph:
         return node in self._peers and self._peers[node].takes_ours
 
     def wants_channel(self, node: bytes) -> bool:
-        """Whether a node takes onion messages from channel peers only, and we are none."""
+        """Whether a node takes onion messages from channel peers only, and we have no channel."""
         features = self._features(node)
         return (
             features is not None
@@ -149,12 +148,12 @@ class Graph:
         )
 
     def peer_features(self, node: bytes) -> str | None:
-        """Init features of a connected peer (bitmap in hex), None for any other node."""
+        """Feature bits of a connected peer (bitmap in hex), None for any other node."""
         peer = self._peers.get(node)
         return None if peer is None else peer.features
 
     def connect(self, node: bytes) -> None:
-        """Make a node a peer (``connect``); one that could not be reached is not tried again.
+        """Connect to a node (``connect``). One that failed is not tried again.
 
         :raises LightningdError: it cannot be reached.
         :raises NoAnswerError: lightningd is still trying after CONNECT_SECONDS.
@@ -178,13 +177,13 @@ class Graph:
         return self._node(node).get("alias")
 
     def has_address(self, node: bytes) -> bool:
-        """Whether a node announces where to connect to it (``listnodes``)."""
+        """Whether a node announces an address (``listnodes``)."""
         return bool(self._node(node).get("addresses"))
 
     def takes_messages(self, node: bytes, with_unknown: bool = False) -> bool:
         """Whether a node takes onion messages from peers that it has a channel with.
 
-        :param with_unknown: the answer for a node with public channels whose
+        :param with_unknown: what to return for a node with public channels whose
             announcement lightningd has not seen.
         """
         features = self._features(node)
@@ -195,11 +194,11 @@ class Graph:
         )
 
     def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
-        """The node at one end of a channel, public or ours; None for an unknown one."""
+        """The node at one end of a channel, public or ours; None for an unknown channel."""
         scid = format_scid(end.scid)
         answer = self._client.call("listchannels", {"short_channel_id": scid})
         for half in answer["channels"]:
-            # One direction tells both ends: node 0 is the source of direction 0.
+            # One direction is enough: node 0 is the source of direction 0.
             at_source = half["direction"] == end.direction
             return bytes.fromhex(half["source" if at_source else "destination"])
         for channel in self._our_channels:
@@ -222,11 +221,11 @@ class Graph:
     ) -> tuple[bytes, ...] | None:
         """A path of nodes that forward an onion message, from us to ``target``.
 
-        The shortest one that begins with a channel of ours; where there is
-        none, the shortest one that begins with a connection.
+        This is the shortest one that begins with a channel of ours or, without
+        such, the shortest one that begins with any peer of ours.
 
-        :param avoid: nodes it may not lead through.
-        :param with_disabled: also follow channels that their owner calls disabled.
+        :param avoid: nodes it must not lead through.
+        :param with_disabled: also follow channels that a node has disabled.
         :param with_unknown: also use nodes whose announcement lightningd has not seen.
         :returns: node ids with ours first and ``target`` last, None when there is none.
         """
@@ -239,7 +238,7 @@ class Graph:
         for starts in (by_channel, peers):
             if target in starts:
                 return (self.own_id, target)
-            # The second search is for nothing when it begins at the same peers.
+            # With the same peers the second search would find nothing new.
             if starts is peers and len(peers) == len(by_channel):
                 return None
             search = _Search(
@@ -279,7 +278,7 @@ class Graph:
         return self._neighbours[key]
 
     def _features(self, node: bytes) -> str | None:
-        """What a connected peer told us of itself, or else what a node announces.
+        """Feature bits (bitmap in hex) that a connected peer sent, or else that a node announces.
 
         None when lightningd has seen neither.
         """
@@ -311,7 +310,7 @@ class _Search:
         self._avoid = avoid
         self._with_disabled = with_disabled
         self._with_unknown = with_unknown
-        # Who each node was reached from: None at the two ends.
+        # The node from which each node was reached; None at the two ends.
         self._from_us: dict[bytes, bytes | None] = {
             peer: None for peer in starts if peer not in avoid
         }
@@ -342,7 +341,7 @@ class _Search:
         wider: list[bytes] = []
         for node in frontier:
             # Nodes enter the frontier unchecked, since most are never looked
-            # at; the two ends are known to take messages.
+            # at. The two ends are known to take messages.
             if not self._graph.takes_messages(node, self._with_unknown):
                 continue
             for neighbour in around(node, self._with_disabled):

@@ -1,4 +1,4 @@
-"""What lightningd tells about our own node."""
+"""Our own node: what lightningd says about it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from enum import Enum
 from ..errors import LightningdError, UnanswerableRequestError
 from .client import Client
 
-#: Feature bit of option_onion_messages (BOLT 9); 38 requires, 39 offers it.
+#: Feature bit of option_onion_messages (BOLT 9): 38 requires it, 39 offers it.
 ONION_MESSAGES = 38
-#: The like for nodes that take onion messages only from peers they have a
-#: channel with (proposed in lightning/bolts PR 1343).
+#: The same for nodes that take onion messages only from peers with a channel
+#: (proposed in lightning/bolts PR 1343).
 ONION_MESSAGES_BY_CHANNEL = 66
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
@@ -35,7 +35,7 @@ _CONFIG_FIELDS = {
         "autoclean-paidinvoices-age": {"value_int": True},
     }
 }
-#: lightningd's default, in blocks.
+#: lightningd's default of ``cltv-final``, in blocks.
 _CLTV_FINAL = 18
 
 
@@ -59,9 +59,9 @@ class NodeInfo:
     :param blockheight: height of the chain, in blocks.
     :param no_connect: whether ``fetchinvoice-noconnect`` is set.
     :param cltv_final: blocks that lightningd wants at the last hop of a payment.
-    :param fronting_nodes: 33-byte ids of the peers that all payments are to come
-        through (``payment-fronting-node``); empty when not set.
-    :param autoclean_paid_seconds: after how long lightningd deletes a paid invoice
+    :param fronting_nodes: 33-byte ids of the peers through which all payments must
+        come (``payment-fronting-node``); empty when not set.
+    :param autoclean_paid_seconds: age at which lightningd deletes a paid invoice
         (``autoclean-paidinvoices-age``); None for never.
     """
 
@@ -78,7 +78,7 @@ class NodeInfo:
 
 
 def read(client: Client) -> NodeInfo:
-    """Ask lightningd about our node (``getinfo``, ``help``, ``listconfigs``).
+    """Ask lightningd about our node (``getinfo``, ``listconfigs``, ``help``).
 
     :raises LightningdError: it cannot send onion messages.
     :raises UnreachableError: lightningd is gone.
@@ -91,7 +91,7 @@ def read(client: Client) -> NodeInfo:
         if not offers_feature(features, ONION_MESSAGES):
             raise LightningdError(
                 f"lightningd {version} has onion messages turned off",
-                hint="start it with --experimental-onion-messages (before v24.08)",
+                hint="before v24.08, start it with --experimental-onion-messages",
             )
         return NodeInfo(
             id=bytes.fromhex(answer["id"]),
@@ -111,7 +111,7 @@ def read(client: Client) -> NodeInfo:
             ),
         )
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        raise LightningdError("getinfo: cannot make sense of lightningd's answer") from None
+        raise LightningdError("getinfo: lightningd's answer is malformed") from None
 
 
 def read_blockheight(client: Client) -> int:
@@ -123,7 +123,7 @@ def offers_feature(features: str, bit: int) -> bool:
     """Whether either bit of a feature pair is set.
 
     :param features: big-endian bitmap in hex.
-    :param bit: the even one of the pair.
+    :param bit: the even bit of the pair.
     """
     return int(features or "0", 16) >> bit & 3 != 0
 
@@ -131,8 +131,8 @@ def offers_feature(features: str, bit: int) -> bool:
 def check_chain(chain: bytes | None, info: NodeInfo) -> None:
     """Refuse a request for another network than the node's.
 
-    :param chain: the request's invreq_chain, None for bitcoin.
-    :raises UnanswerableRequestError: it is another one.
+    :param chain: the request's invreq_chain (32 bytes), None for bitcoin.
+    :raises UnanswerableRequestError: it is for another network.
     """
     asked = _NETWORKS.get(chain) if chain is not None else "bitcoin"
     if asked == info.network:
@@ -149,7 +149,7 @@ def check_chain(chain: bytes | None, info: NodeInfo) -> None:
 
 
 def _onion_api(client: Client, version: str) -> OnionApi:
-    """Tell the call by the parameters that ``help`` shows, since one name had two forms."""
+    """The call that this lightningd has (``help``). One name had different parameters."""
     usage = _usage(client, "injectonionmessage")
     if usage is not None:
         return OnionApi.INJECT_ONION if "path_key" in usage else OnionApi.INJECT_HOPS
@@ -157,7 +157,7 @@ def _onion_api(client: Client, version: str) -> OnionApi:
         return OnionApi.SEND_HOPS
     raise LightningdError(
         f"lightningd {version} has no call that sends onion messages",
-        hint="v23.08 and later have one",
+        hint="upgrade to v23.08 or later",
     )
 
 

@@ -31,7 +31,7 @@ RPC_FIELDS = (
     "payment_preimage",
 )
 _AMOUNTS = ("amount_msat", "amount_received_msat")
-#: The order in which an invoice's status can change.
+#: The order in which an invoice goes through its statuses.
 _STATUS_ORDER = {"unpaid": 0, "expired": 1, "paid": 2}
 
 #: Most changes asked for at once.
@@ -42,7 +42,7 @@ _PAGE = 500
 class StoredInvoice:
     """An invoice as lightningd last reported it.
 
-    :param fields: the documented fields, amounts as integers (msat). The preimage is among them
+    :param fields: the documented fields, amounts as integers (msat). They include the preimage
         only once the invoice is paid.
     """
 
@@ -95,15 +95,16 @@ class StoredInvoice:
         return str(self.fields["payment_hash"])
 
     def updated(self, newer: StoredInvoice) -> StoredInvoice:
-        """This invoice after a report that arrived later, and may be older all the same."""
+        """The newer of the two: a report that arrives later may still be the older one."""
         order = _STATUS_ORDER
         return newer if order[newer.status] >= order[self.status] else self
 
 
 class Change(NamedTuple):
-    """Something happened to the invoice with this label; None: to any, lightningd cannot say.
+    """Something happened to an invoice.
 
-    :param invoice: what it is now; None when it has to be asked for.
+    :param label: which one; None when lightningd does not say.
+    :param invoice: its new state; None when it must be asked for.
     """
 
     label: str | None
@@ -111,10 +112,11 @@ class Change(NamedTuple):
 
 
 def create(client: Client, invstring: str, label: str, preimage: bytes) -> StoredInvoice:
-    """Have an unsigned invoice signed and stored (``createinvoice``).
+    """Let lightningd sign and store an invoice (``createinvoice``).
 
+    :param invstring: the unsigned ``lni1…`` string.
     :param preimage: 32 bytes.
-    :raises LabelTakenError: ``data`` is the invoice that has the label.
+    :raises LabelTakenError: its ``data`` is the invoice that has the label.
     """
     try:
         answer = client.call(
@@ -148,7 +150,7 @@ def delete(client: Client, label: str, status: str) -> None:
     """Delete an invoice that still has this status (``delinvoice``).
 
     :param status: ``unpaid`` or ``expired``.
-    :raises LightningdError: its status is another by now.
+    :raises LightningdError: its status has changed.
     """
     client.call("delinvoice", {"label": label, "status": status})
 
@@ -157,7 +159,7 @@ def wait_until_closed(client: Client, label: str) -> Iterator[Change]:
     """Yield once, when the invoice is paid, has expired or was deleted (``waitinvoice``).
 
     :raises UnreachableError: lightningd is gone.
-    :raises LightningdError: lightningd answers nonsense, or that it cannot wait.
+    :raises LightningdError: lightningd's answer is malformed, or it cannot wait.
     """
     try:
         answer = client.call("waitinvoice", {"label": label}, patience=None)
@@ -170,10 +172,10 @@ def wait_until_closed(client: Client, label: str) -> Iterator[Change]:
 
 
 class Feed:
-    """All changes of all invoices since it was made (``wait invoices updated``, ``… deleted``).
+    """All changes of all invoices since it was created (``wait invoices updated``, ``… deleted``).
 
-    Both indexes only grow, so :meth:`changes` and :meth:`deletions` miss nothing when they are
-    called again after the connection broke.
+    lightningd's two indexes only grow, so :meth:`changes` and :meth:`deletions` miss nothing when
+    they are called again after the connection broke.
 
     :raises UnreachableError: lightningd is gone.
     """
@@ -184,7 +186,7 @@ class Feed:
         self._next_deleted = self._wait("deleted", 0)[0] + 1
 
     def changes(self) -> Iterator[Change]:
-        """Yield each invoice that changes; blocks in between, and never ends.
+        """Yield every change. Blocks in between, and never ends.
 
         :raises UnreachableError: lightningd is gone.
         """
@@ -200,11 +202,11 @@ class Feed:
                     yield Change(changed["label"], StoredInvoice.read(changed))
                 if len(page) < _PAGE:
                     break
-            # The invoice that had this index may be deleted by now.
+            # The invoice with this index may have been deleted by now.
             self._next_updated = max(self._next_updated, index + 1)
 
     def deletions(self) -> Iterator[Change]:
-        """Yield each deletion; blocks in between, and never ends.
+        """Yield every deletion. Blocks in between, and never ends.
 
         :raises UnreachableError: lightningd is gone.
         """
@@ -216,7 +218,10 @@ class Feed:
             yield Change(label)
 
     def _wait(self, name: str, index: int) -> tuple[int, str | None]:
-        """Wait until an index is that large; returns it, and the label of what changed, if told."""
+        """Wait until an index reaches a number.
+
+        :returns: the index, and the label of the changed invoice if lightningd says it.
+        """
         answer = self._client.call(
             "wait",
             {"subsystem": "invoices", "indexname": name, "nextvalue": index},

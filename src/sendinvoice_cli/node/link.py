@@ -1,7 +1,7 @@
 """A lightningd that may go away and come back, and what is heard from it.
 
-Events go to a function: changes of invoices, the payers' replies, and news of the link itself.
-The threads are daemons: whoever stops waiting just leaves.
+Events go to a function: changes of invoices, payers' replies, and news of the link itself.
+All threads are daemons, so the process can end at any time.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from .info import NodeInfo
 from .invoices import Change
 from .replies import HelperUnavailableError, Reply, ReplySession
 
-#: Seconds between attempts to reach a lightningd that is gone; the last goes on.
+#: Seconds between attempts to reach a lightningd that is gone; the last one repeats.
 RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
-#: Seconds without a loss after which the intervals begin anew, and a loss is told again.
+#: Seconds without a loss after which the intervals start again, and the next loss is reported.
 STABLE_SECONDS = 30
-#: Seconds that a lightningd which is back gets to have all its channels back, and at least one.
+#: Seconds to wait for all channels, and for at least one, when lightningd is back.
 ALL_CHANNELS_SECONDS = 15
 ANY_CHANNEL_SECONDS = 60
 _POLL_SECONDS = 0.25
 
-#: How often a helper that ended is started again until lightningd itself was away.
+#: How often a helper that ended is started again, as long as lightningd does not restart.
 HELPER_RESTARTS = 1
-#: How often lightningd may be lost by the helper, one loss soon after the other, until it is done
-#: without, until lightningd was away once more.
+#: How often the helper may lose lightningd, one loss soon after the other, before it is given up
+#: until lightningd comes back the next time.
 HELPER_LOSSES = 5
-#: Seconds past an invoice's expiry for which the helper keeps replies.
+#: Seconds past an invoice's expiry during which replies are still heard.
 REPLY_GRACE = 60
 
-#: Seconds after which the network, and the block height, are looked at anew.
+#: Seconds after which the graph, and the block height, are read anew.
 GRAPH_SECONDS = 5
 BLOCKHEIGHT_SECONDS = 60
 
@@ -57,19 +57,19 @@ Event = Change | Reply | LinkNews
 
 
 class Notices(Protocol):
-    """Who is told in words, from any thread."""
+    """Who is told in words. May be called from any thread."""
 
     def step(self, text: str) -> None:
-        """Something was done."""
+        """Tell that something was done."""
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Something is wrong, and the work goes on."""
+        """Tell that something is wrong, though the work goes on."""
 
 
 class Link:
     """One lightningd. May be used from several threads.
 
-    :param tell: gets each event, from any thread.
+    :param tell: called with each event, from any thread.
     :param clock: UNIX seconds.
     :param sleep: seconds, between attempts to reach a lightningd that is gone.
     """
@@ -92,11 +92,11 @@ class Link:
         self._is_closed = False
         #: Whether calls are answered, as far as is known.
         self.is_up = True
-        #: Whether the channels are there as well, as far as they come back soon.
+        #: Whether the channels are back as well, or are not expected back soon.
         self.is_ready = True
         #: How often lightningd came back.
         self.generation = 0
-        #: When it was lost last (UNIX seconds), and how that showed.
+        #: When it was last lost (UNIX seconds), and the error that showed it.
         self.lost_at = 0.0
         self.loss: UnreachableError | None = None
         self._attempt = 0
@@ -114,7 +114,7 @@ class Link:
     # --- what our node is, and sees ---
 
     def open(self) -> None:
-        """Read what our node is, once.
+        """Read the data of our node; once only.
 
         :raises UnreachableError: lightningd cannot be reached.
         :raises LightningdError: it cannot send onion messages.
@@ -124,7 +124,7 @@ class Link:
 
     @property
     def node(self) -> NodeInfo:
-        """Our node, as it was read; no call."""
+        """Our node as it was last read; makes no call."""
         assert self._node is not None
         return self._node
 
@@ -140,9 +140,9 @@ class Link:
         return self.node
 
     def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:
-        """The network around us.
+        """The network as lightningd knows it.
 
-        :param max_age: seconds; an older view is replaced.
+        :param max_age: seconds; an older graph is replaced.
         """
         now = self.clock()
         graph = self._graph
@@ -152,16 +152,18 @@ class Link:
             return graph
         else:
             graph = graph.renewed()
-        # Several threads may do this at once: each view is complete.
+        # Several threads may do this at once: each graph is complete.
         self._graph, self._graph_made_at = graph, now
         return graph
 
     # --- losses ---
 
     def lose(self, lost: UnreachableError, generation: int) -> None:
-        """A call found lightningd gone: begin to look for it, unless that goes on already.
+        """Note that a call found lightningd gone, and begin to look for it.
 
-        :param generation: the link's when that call was made.
+        :param lost: the call's error.
+        :param generation: the link's generation when the call was made; nothing happens when
+            lightningd has come back since, or is being looked for.
         """
         with self._changed:
             if generation != self.generation or not self.is_up:
@@ -180,7 +182,7 @@ class Link:
         while not self._is_closed:
             self._sleep(RECONNECT_INTERVALS[min(self._attempt, len(RECONNECT_INTERVALS) - 1)])
             self._attempt += 1
-            # Gone, or there and still starting up.
+            # It is gone, or still starting up.
             with suppress(UnreachableError, LightningdError):
                 self.client.call("getinfo")
                 break
@@ -202,7 +204,7 @@ class Link:
         self._tell(LinkNews.READY)
 
     def _await_channels(self) -> None:
-        """Wait for the channels to be usable again: until then, payments to us fail."""
+        """Wait until the channels are usable again; until then, payments to us fail."""
         waited = 0.0
         with suppress(SendInvoiceError):
             while waited < ANY_CHANNEL_SECONDS:
@@ -214,17 +216,17 @@ class Link:
                 waited += _POLL_SECONDS
 
     def _await_change(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds, or nobody waits for anything any more."""
+        """Wait until a condition holds, or the link is closed."""
         with self._changed:
             self._changed.wait_for(lambda: condition() or self._is_closed)
 
     # --- invoices ---
 
     def follow(self, source: Callable[[], Iterator[Change]]) -> None:
-        """Tell of changes of invoices, until the source ends.
+        """Tell of changes of invoices until the source ends.
 
-        :param source: yields them; called again after lightningd was away. An error other than a
-            loss counts as one, too: lightningd's answers make no sense.
+        :param source: yields the changes; called again after lightningd was away. Any error of
+            its counts as a loss, also one that only says that lightningd's answers are malformed.
         """
 
         def run() -> None:
@@ -246,7 +248,7 @@ class Link:
     # --- replies ---
 
     def hear(self, until: float) -> None:
-        """Have the reply helper started, and tell of replies from then on; once.
+        """Start the reply helper, and tell of replies from then on; once only.
 
         :param until: UNIX seconds after which nobody waits for replies.
         """
@@ -257,9 +259,11 @@ class Link:
         self._spawn(self._hear)
 
     def expect(self, path_id: bytes, until: float) -> bool:
-        """Expect a reply with this path_id (32 bytes); False when replies are not heard.
+        """Expect a reply with this path_id.
 
+        :param path_id: 32 bytes.
         :param until: UNIX seconds after which nobody waits for it.
+        :returns: False when replies cannot be heard.
         :raises UnreachableError: lightningd is gone.
         """
         session = self._session
@@ -277,12 +281,12 @@ class Link:
         return True
 
     def forget(self, path_ids: Iterable[bytes]) -> None:
-        """No reply with these path_ids is of interest any more."""
+        """Stop expecting replies with these path_ids (32 bytes each)."""
         if self._session is not None:
             self._session.forget(path_ids)
 
     def close(self) -> None:
-        """Nobody waits any more: end the helper's session where it would stay long."""
+        """Stop all waiting, and end the helper's session if it would last for long."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -314,7 +318,7 @@ class Link:
                 restarts = HELPER_RESTARTS
             except HelperUnavailableError as failure:
                 if generation != self.generation:
-                    # It ended together with the lightningd of before.
+                    # It ended together with its lightningd.
                     restarts = HELPER_RESTARTS
                 elif restarts and self._is_hearing:
                     restarts -= 1
@@ -329,7 +333,7 @@ class Link:
             expected = self._expected
             for reply in session.listen():
                 self._tell(reply)
-            # The helper waits for nothing now.
+            # The helper expects no reply now.
             self._await_change(lambda: self._expected > expected)  # noqa: B023
 
     def _settle_hearing(self, is_hearing: bool) -> None:

@@ -1,4 +1,4 @@
-"""Sending an onion message, by whichever call this lightningd has."""
+"""Sending an onion message by the call that this lightningd has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .info import OnionApi
 
 
 class Packet(NamedTuple):
-    """A message ready to be sent: the call that sends it."""
+    """A message that is ready: the call that sends it, and its parameters."""
 
     method: str
     params: dict[str, Any]
@@ -27,7 +27,7 @@ def prepare(
     content: Sequence[Record],
     their_path: BlindedPath | None,
 ) -> Packet:
-    """Wrap a message (``createonion``, where the older calls do not do that themselves).
+    """Wrap a message (``createonion``; the older calls wrap it themselves).
 
     :param nodes: 33-byte ids from our own node to the recipient or, with ``their_path``, to its
         introduction node.
@@ -69,7 +69,7 @@ def prepare(
 def send(client: Client, packet: Packet) -> None:
     """Send a prepared message (``injectonionmessage``, ``sendonionmessage``).
 
-    :raises LightningdError: lightningd cannot send it, mostly because the next node has just
+    :raises LightningdError: lightningd cannot send it, usually because the next node has
         disconnected.
     """
     client.call(packet.method, packet.params)

@@ -1,8 +1,8 @@
 """Ways to be paid: which of our channels can take a payment now, and how payers find them.
 
-lightningd's own payment path has one hop, our node, so payers come by our
-public channels. Where these cannot take the amount, the invoice gets blinded
-paths that begin at our peers, and payers come by the channels with them.
+By default lightningd adds a payment path of one hop, our node; then payers use
+our public channels. If these cannot take the amount, the invoice gets blinded
+paths that begin at our peers, and payers use our channels with them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_PATHS = 5
 #: Confirmations at which a public channel is announced (BOLT 7).
 _ANNOUNCEMENT_DEPTH = 6
 
-#: Blocks of room above what the timeout needs: payers pad the CLTV.
+#: Blocks above what the timeout needs, since payers pad the CLTV.
 _CLTV_MARGIN = 1100
 _FASTEST_BLOCK_SECONDS = 300
 
@@ -43,7 +43,7 @@ class Channel:
 
     :param name: its short_channel_id, or our alias while it has none.
     :param peer: 33-byte node id.
-    :param capacity_msat: the most that can come at once.
+    :param capacity_msat: the most that one payment part can have.
     """
 
     name: str
@@ -73,18 +73,18 @@ class IncomingChannel(Channel):
     htlc_minimum_msat: int
 
     def fee_msat(self, amount_msat: int) -> int:
-        """What the peer takes for forwarding an amount."""
+        """The peer's fee for forwarding an amount."""
         return self.fee_base_msat + amount_msat * self.fee_proportional_millionths // 1_000_000
 
 
 @dataclass(frozen=True)
 class Inbound:
-    """The channels through which a payment can come now; at most one of the two has any.
+    """The channels through which a payment can come now: either blinded or public ones.
 
-    :param blinded: the invoice gets a blinded path through each, the best first.
-    :param public: without blinded paths, lightningd adds its own path to the
-        invoice, and payers come by these, the widest first. Empty when payers
-        do not find this node, or its public channels can take nothing.
+    :param blinded: channels that get a blinded path in the invoice, best first.
+    :param public: channels that payers find by themselves, widest first; used with
+        the path that lightningd adds. Empty when this node is not public, or its
+        public channels can take nothing.
     """
 
     blinded: tuple[IncomingChannel, ...] = ()
@@ -109,10 +109,9 @@ class Inbound:
 def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> Inbound:
     """Choose the channels through which a payment is to come.
 
-    lightningd's own path stays where a public channel can take the amount
-    (``listpeerchannels``). Otherwise, and for a node without public channels or
-    with ``payment-fronting-node``, blinded paths are looked for as well
-    (``listincoming``), through the peers of public and unannounced channels.
+    If a public channel can take the amount (``listpeerchannels``), lightningd's
+    own path serves. Otherwise, and with ``payment-fronting-node``, blinded paths
+    are considered (``listincoming``), over public and unannounced channels.
 
     :param amount_msat: of the invoice.
     :raises LightningdError: no node of ``payment-fronting-node`` can forward this amount.
@@ -121,9 +120,8 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     public: list[Channel] = []
     if not info.fronting_nodes and graph.is_public(info.id):
         public = _public(rows, info.blockheight)
-        # One channel has to take all of it: an invoice_request without an offer
-        # may be paid once only (CLN's default; no field tells), and CLN cannot
-        # pay such a request in parts.
+        # One channel must take all of it: a request may be single-use (CLN's
+        # default, which no field tells), and CLN pays those in one part only.
         if _at_once(public) >= amount_msat:
             return Inbound(public=tuple(public))
     blinded = [
@@ -133,8 +131,8 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     ]
     if info.fronting_nodes and not blinded:
         raise LightningdError(
-            "payment-fronting-node is set, and no such node has a channel through which "
-            "this amount could come"
+            "payment-fronting-node is set, but none of its nodes has a channel that can carry "
+            "this amount"
         )
     blinded = sorted(blinded, key=lambda channel: _rank(channel, graph, amount_msat))[:MAX_PATHS]
     if _at_once(blinded) < amount_msat and _total(blinded) <= _total(public):
@@ -149,16 +147,16 @@ def build(
     payment_hash: bytes,
     timeout: int,
 ) -> list[PaymentPath]:
-    """Make the blinded paths for an invoice (BOLT 4, "Route Blinding"; ``makesecret``).
+    """Build the blinded paths for an invoice (BOLT 4, "Route Blinding"; ``makesecret``).
 
-    :param channels: ``Inbound.blinded``; without any there is nothing to make.
+    :param channels: ``Inbound.blinded``; without any, no path is built.
     :param payment_hash: 32 bytes, of the invoice.
-    :param timeout: seconds for which they must be good.
+    :param timeout: seconds for which the paths must be valid.
     """
     if not channels:
         return []
     base = client.call("makesecret", {"string": "bolt12-invoice-base"})["secret"]
-    # By this path_id lightningd knows which invoice a payment is for.
+    # This path_id tells lightningd which invoice a payment is for.
     path_id = sha256(bytes.fromhex(base) + payment_hash).digest()
     return [_build_one(info, channel, path_id, timeout) for channel in channels]
 
@@ -202,11 +200,11 @@ def _build_one(
 
 
 def _rank(channel: IncomingChannel, graph: Graph, amount_msat: int) -> tuple[Any, ...]:
-    """Smaller is better.
+    """A key to sort channels by, best first.
 
-    Peers that payers find come first. Among these, channels that carry the
-    whole amount, the cheapest first: some payers fail at paying in parts. Then
-    the others, the widest first.
+    Channels with public peers come first, since payers find those. Among them,
+    channels that carry the whole amount come first, the cheapest in front,
+    because some payers cannot pay in parts; then the others, widest first.
     """
     carries_all = channel.capacity_msat >= amount_msat
     fee_msat = channel.fee_msat(amount_msat)
@@ -225,7 +223,7 @@ def _incoming(
     found = []
     for each in client.call("listincoming")["incoming"]:
         peer = bytes.fromhex(each["id"])
-        # listincoming, too, calls a channel without a short_channel_id by our alias.
+        # Without a short_channel_id, listincoming shows our alias.
         row = by_name.get(each["short_channel_id"])
         features = graph.peer_features(peer)
         if (
@@ -240,7 +238,7 @@ def _incoming(
             IncomingChannel(
                 name=each["short_channel_id"],
                 peer=peer,
-                # incoming_capacity_msat counts all of a peer's channels.
+                # incoming_capacity_msat is the sum over all channels of the peer.
                 capacity_msat=min(_msat(each["htlc_max_msat"]), _capacity_msat(row)),
                 scid=_forwarding_scid(each, row),
                 fee_base_msat=_msat(each["fee_base_msat"]),
@@ -253,7 +251,7 @@ def _incoming(
 
 
 def _public(rows: Iterable[dict[str, Any]], blockheight: int) -> list[Channel]:
-    """Announced channels that can take something, the widest first."""
+    """Announced channels that can take anything, widest first."""
     found = [
         Channel(_name(row), bytes.fromhex(row["peer_id"]), _capacity_msat(row))
         for row in rows
@@ -263,7 +261,7 @@ def _public(rows: Iterable[dict[str, Any]], blockheight: int) -> list[Channel]:
 
 
 def _is_announced(row: dict[str, Any], blockheight: int) -> bool:
-    """Whether others know a channel: public, and confirmed for long enough (BOLT 7)."""
+    """Whether a channel is public and deep enough in the chain to be announced (BOLT 7)."""
     scid = row.get("short_channel_id")
     if row.get("private") or scid is None:
         return False
@@ -276,7 +274,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _capacity_msat(row: dict[str, Any]) -> int:
-    """The most that can come at once: what the peer has, and what it forwards."""
+    """The most that one payment part can have: what the peer owns there and will forward."""
     receivable_msat = _msat(row["receivable_msat"])
     # Missing before v24.02, and before the peer's first channel_update.
     forwarded = row.get("updates", {}).get("remote", {}).get("htlc_maximum_msat")
@@ -292,11 +290,11 @@ def _total(channels: Iterable[Channel]) -> int:
 
 
 def _forwarding_scid(incoming: dict[str, Any], row: dict[str, Any]) -> int:
-    """The name under which the peer forwards into this channel.
+    """The short_channel_id by which the peer forwards into this channel.
 
     For an unannounced channel that is the alias that the peer gave us: with
-    scid_alias negotiated, it refuses the real short_channel_id. (lightningd
-    would take next_node_id, too, but LDK cannot read a payment path with it.)
+    scid_alias, it refuses the real one. (lightningd accepts next_node_id, too,
+    but LDK cannot read a payment path with it.)
     """
     alias = None if incoming.get("public") else row.get("alias", {}).get("remote")
     return parse_scid(alias or incoming["short_channel_id"])

@@ -1,4 +1,4 @@
-"""Waiting for another thread, without being deaf to signals."""
+"""Waiting for another thread while signals are still handled."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-#: Seconds of one wait. Python handles a signal that arrives just before a wait begins, or in
-#: another thread, after that wait: the longest that a Ctrl-C may seem to be ignored.
+#: Seconds of one wait. Python may handle a signal only after the current wait, so this is the
+#: longest time for which Ctrl-C may seem to be ignored.
 SLICE_SECONDS = 0.25
 
 _T = TypeVar("_T")
 
 
 def take(queue: SimpleQueue[_T], seconds: float) -> _T:
-    """Take the next item, waiting for it at most so many seconds.
+    """Take the next item from a queue.
 
-    :raises Empty: there was none.
+    :param seconds: how long to wait for it.
+    :raises Empty: none came in time.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""Hearing what payers answer, through the reply helper inside lightningd."""
+"""Hearing payers' replies, through the reply helper inside lightningd."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .reply_plugin import EXPECT, REPLIES
 HELPER = "sendinvoice-reply-helper"
 _DISTRIBUTION = "sendinvoice"
 
-#: Seconds that lightningd itself gives a plugin to start, and some more.
+#: Seconds for ``plugin start``: lightningd gives a plugin 60.
 _PLUGIN_SECONDS = 70
 
-#: How long a helper that another command has started may take to be ready.
+#: Seconds to wait for a helper that another command is starting.
 _START_SECONDS = 10
 _POLL_SECONDS = 0.05
 
-#: Seconds for which a helper may keep a session in vain: telling it costs a call.
+#: Sessions that end within so many seconds are left to expire, which saves a call.
 _LINGER_SECONDS = 300
-#: Seconds that it gets to hear of its end.
+#: Seconds that the helper gets to end a session.
 _CLOSE_SECONDS = 1
 
-#: What a payer said that cannot be read.
+#: Stands for a reply that cannot be read.
 UNREADABLE = InvoiceError("(the payer's answer is malformed)")
 
 
@@ -41,16 +41,16 @@ class HelperUnavailableError(Exception):
 
 
 class Reply(NamedTuple):
-    """An answer: to which copy of the invoice, by its 32-byte path_id, and what it says."""
+    """A payer's reply: the 32-byte path_id of the copy that it is about, and what it says."""
 
     path_id: bytes
     error: InvoiceError
 
 
 class ReplySession:
-    """The replies to the messages of one command. May be used from several threads.
+    """The replies that one command expects. May be used from several threads.
 
-    :param until: UNIX seconds after which nobody waits any more.
+    :param until: UNIX seconds after which nobody waits for replies.
     """
 
     def __init__(self, client: Client, until: float) -> None:
@@ -61,9 +61,9 @@ class ReplySession:
         self._forgotten: list[bytes] = []
 
     def start(self) -> None:
-        """Have the helper ready, and all that is expected known to it.
+        """Start the helper if it does not run, and tell it which replies to expect.
 
-        Needed before the first message, and again after the helper was lost.
+        Call it before the first message, and again after the helper was lost.
 
         :raises HelperUnavailableError: lightningd cannot run it.
         :raises UnreachableError: lightningd is gone.
@@ -71,17 +71,17 @@ class ReplySession:
         self._register(self._path_ids)
 
     def extend(self, until: float) -> None:
-        """Wait longer: until then (UNIX seconds), if that is later than before."""
+        """Expect replies until then (UNIX seconds), if that is later than before."""
         self._until = max(self._until, until)
 
     def forget(self, path_ids: Iterable[bytes]) -> None:
-        """No reply with these path_ids is of interest any more; the helper is told in time."""
+        """Stop expecting replies with these path_ids; the next call to the helper says so."""
         for path_id in path_ids:
             self._path_ids.discard(path_id)
             self._forgotten.append(path_id)
 
     def expect(self, path_id: bytes) -> None:
-        """Let a reply with this path_id (32 bytes) be one of ours.
+        """Expect a reply with this path_id (32 bytes) (``sendinvoice-expect``).
 
         :raises HelperUnavailableError: lightningd cannot run the helper.
         :raises UnreachableError: lightningd is gone.
@@ -90,7 +90,7 @@ class ReplySession:
         self._register([path_id])
 
     def close(self, now: float) -> None:
-        """Nobody waits any more: have a helper forget what it would keep for long.
+        """End the session, unless it expires soon by itself.
 
         :param now: UNIX seconds.
         """
@@ -100,7 +100,7 @@ class ReplySession:
                 self._client.call(EXPECT, params, patience=_CLOSE_SECONDS)
 
     def listen(self) -> Iterator[Reply]:
-        """Yield replies as they come. Ends when nothing more can come.
+        """Yield replies as they come (``sendinvoice-replies``). Ends when none can come.
 
         :raises HelperUnavailableError: the helper is gone.
         :raises UnreachableError: lightningd is gone.
@@ -119,7 +119,7 @@ class ReplySession:
             except LightningdError as failure:
                 raise HelperUnavailableError(failure.message) from None
             except (KeyError, TypeError, ValueError):
-                raise HelperUnavailableError("the helper answers with nonsense") from None
+                raise HelperUnavailableError("the reply helper's answer is malformed") from None
             if not replies:
                 return
             yield from replies
@@ -136,13 +136,13 @@ class ReplySession:
             try:
                 self._client.call(EXPECT, params)
             except LightningdError:
-                # It was never started, has left, or is just being stopped, which
-                # lightningd tells in as many ways.
+                # It was never started, has left, or is being stopped. lightningd has
+                # a different error for each.
                 _start_helper(self._client)
                 params["pathsecrets"] = [path_id.hex() for path_id in list(self._path_ids)]
                 self._client.call(EXPECT, params)
         except (LightningdError, NoAnswerError) as failure:
-            # What does not answer is the helper: lightningd itself answers other calls.
+            # If there is no answer, it is the helper that hangs, not lightningd.
             raise HelperUnavailableError(failure.message) from None
 
 
@@ -154,13 +154,13 @@ def _read(hex_error: str) -> InvoiceError:
 
 
 def _start_helper(client: Client) -> None:
-    """Have lightningd start the helper, or wait while another command has it started."""
+    """Let lightningd start the helper, or wait while it starts for another command."""
     path = helper_path()
     try:
         client.call("plugin", {"subcommand": "start", "plugin": path}, patience=_PLUGIN_SECONDS)
     except LightningdError as failure:
-        # lightningd has several words for a plugin that it has already. If
-        # another command is having it started, it answers no calls yet.
+        # lightningd has several errors for a plugin that it already has. While
+        # that plugin is starting, it answers no calls.
         for _ in range(round(_START_SECONDS / _POLL_SECONDS)):
             active = _is_active(client, path)
             if active is None:
@@ -184,11 +184,11 @@ def _is_active(client: Client, path: str) -> bool | None:
 
 
 def helper_path() -> str:
-    """The helper's executable, absolute and inside this installation.
+    """The absolute path of the helper's executable, inside this installation.
 
-    Its owner, and groups that may write it, are trusted: they could change this command as well.
+    Its owner and group are trusted: they could change this command as well.
 
-    :raises HelperUnavailableError: it is not installed, or anybody could write it or a folder
+    :raises HelperUnavailableError: it is not installed, or anybody may write to it or to a folder
         above it.
     """
     path = os.path.join(sys.prefix, "bin", HELPER)

@@ -1,18 +1,18 @@
 """The reply helper: the plugin that lightningd runs so that payers' refusals are heard.
 
 Only a plugin sees onion messages (hook ``onion_message_recv_secret``). This
-one keeps those that come along a reply path of ours, known by their 32-byte
-path_id, and hands them to the command that waits. Everything else it passes
-on. Commands share one helper; it leaves when no one has asked for a while.
+one keeps those whose 32-byte path_id a command expects, and hands them to that
+command. It passes everything else on. All commands share one helper, which
+leaves when it has been idle for a while.
 
 RPC methods:
 
 ``sendinvoice-expect session pathsecrets until [forget]``
-    replies with these path_ids (hex) belong to ``session`` until then (UNIX
-    seconds), and those of ``forget`` to nobody any more.
+    replies with the path_ids ``pathsecrets`` (hex) belong to ``session`` until
+    then (UNIX seconds); those in ``forget`` are no longer expected.
 ``sendinvoice-replies session received``
     waits until the session has more than ``received`` replies, and returns
-    those behind that number, and the number to give next time:
+    the new ones, and the number to pass next time:
     ``{"replies": [{"pathsecret", "invoice_error"}], "received"}``.
 """
 
@@ -30,7 +30,7 @@ from typing import Any
 EXPECT = "sendinvoice-expect"
 REPLIES = "sendinvoice-replies"
 
-#: A session that is not known (any more), most often because the helper was started anew.
+#: Error code for an unknown session, usually because the helper has restarted.
 UNKNOWN_SESSION = -32001
 
 #: Seconds without a session after which the helper leaves.
@@ -40,12 +40,12 @@ _TICK_SECONDS = 15
 
 MAX_SESSIONS = 1000
 MAX_SECRETS = 100_000
-#: Longest invoice_error kept, in bytes of hex. An onion message holds less.
+#: Longest invoice_error kept, in hex digits. An onion message holds less.
 MAX_REPLY_SIZE = 2 * 32768
-#: Bytes of replies kept over all sessions.
+#: Hex digits of replies kept over all sessions.
 MAX_REPLIES_SIZE = 16 * 1024 * 1024
 
-#: What the hook answers: lightningd asks the next plugin, or takes it as dealt with.
+#: The hook's answers: lightningd asks the next plugin, or the message is dealt with.
 CONTINUE = {"result": "continue"}
 RESOLVED = {"result": "resolve"}
 
@@ -53,32 +53,32 @@ Respond = Callable[[dict[str, Any]], None]
 
 
 class RefusedError(Exception):
-    """A call that cannot be carried out; its text is for the caller."""
+    """A call is refused; the text is for the caller."""
 
 
 class _Session:
     def __init__(self, until: float) -> None:
         self.until = until
         self.secrets: set[str] = set()
-        #: Replies that the caller is not known to have yet.
+        #: Replies that the caller has not confirmed.
         self.replies: list[dict[str, str]] = []
-        #: How many it is known to have.
+        #: Number of replies that it has confirmed.
         self.received = 0
-        #: A held call.
+        #: Answers the caller's open call.
         self.respond: Respond | None = None
 
     def size(self) -> int:
         return sum(len(reply["invoice_error"]) for reply in self.replies)
 
     def answer(self) -> None:
-        """Answer the held call, with what is new."""
+        """Answer the open call with the new replies."""
         if self.respond is not None:
             respond, self.respond = self.respond, None
             respond({"replies": list(self.replies), "received": self.received + len(self.replies)})
 
 
 class Registry:
-    """Who waits for which reply. Bounded in every direction; all times in UNIX seconds."""
+    """Which session expects which reply. Its memory is bounded; times are UNIX seconds."""
 
     def __init__(self, now: float) -> None:
         self._lock = threading.Lock()
@@ -89,9 +89,9 @@ class Registry:
     def expect(
         self, session: str, pathsecrets: Sequence[str], until: float, forget: Sequence[str] = ()
     ) -> None:
-        """Let replies with these path_ids belong to ``session``.
+        """Expect replies with these path_ids for ``session``.
 
-        :raises RefusedError: malformed, or too much is expected already.
+        :raises RefusedError: malformed parameters, or too many expected replies.
         """
         if not _is_hex(session, 16) or not all(_is_hex(each, 32) for each in pathsecrets):
             raise RefusedError("session is 16 bytes, pathsecrets are of 32 bytes, in hex")
@@ -132,9 +132,9 @@ class Registry:
                 found.answer()
 
     def on_message(self, message: Mapping[str, Any]) -> bool:
-        """Take an onion message when it is a reply that is waited for.
+        """Take an onion message if it is an expected reply.
 
-        :returns: whether it was; any other is for somebody else.
+        :returns: False when it is not one: it is for somebody else.
         """
         secret = message.get("pathsecret")
         with self._lock:
@@ -148,7 +148,7 @@ class Registry:
                 and secret in session.secrets
                 and self._size() + len(error) <= MAX_REPLIES_SIZE
             ):
-                # One reply for each message sent: a repeated one says nothing new.
+                # Each message gets one reply; a repeated one is dropped.
                 session.secrets.discard(secret)
                 session.replies.append({"pathsecret": secret, "invoice_error": error})
                 session.answer()
@@ -186,7 +186,7 @@ def _is_hex(text: object, size: int) -> bool:
 
 
 def _import_pyln() -> Any:
-    """pyln.client.plugin, with as little of the rest of pyln.client as can be had."""
+    """pyln.client.plugin, with as little of the rest of pyln.client as possible."""
     from .submodules import load
 
     modules = load("pyln.client", "lightning", "plugin")
@@ -199,13 +199,13 @@ def _import_pyln() -> Any:
 
 def main() -> None:
     """Run as a plugin of lightningd."""
-    # lightningd waits for this start, and imports leave no garbage to look for.
+    # lightningd waits until this has started, and imports leave no garbage.
     gc.disable()
     pyln = _import_pyln()
     gc.enable()
     RpcException = pyln.RpcException  # noqa: N806
 
-    # lightningd does not survive a hook that answers with an error.
+    # lightningd crashes when a hook answers with an error.
     pyln.hook_fallbacks["onion_message_recv_secret"] = CONTINUE
 
     plugin = pyln.Plugin(dynamic=True)
@@ -251,7 +251,7 @@ def main() -> None:
 
 
 def _leave(plugin: Any) -> None:
-    """Have lightningd end this plugin, so that nothing is asked of it any more."""
+    """Let lightningd stop this plugin, so that it gets no more calls."""
     try:
         plugin.rpc.call("plugin", {"subcommand": "stop", "plugin": os.path.abspath(sys.argv[0])})
     finally:

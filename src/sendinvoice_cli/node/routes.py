@@ -1,4 +1,4 @@
-"""Ways to the payer: which node to head for, and how to get there."""
+"""Routes to the payer: which node to head for, and over which nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .client import Client, NoAnswerError
 from .graph import CONNECT_SECONDS, Graph
 from .info import NodeInfo, OnionApi
 
-_NO_PATH = "no path of onion message nodes leads there"
+_NO_PATH = "no path of nodes that take onion messages leads there"
 
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
@@ -21,15 +21,15 @@ _ALL_ADDRESSES_FAILED = 401
 
 @dataclass(frozen=True)
 class Route:
-    """A way to the payer.
+    """The nodes that carry an onion message to the payer.
 
     :param nodes: 33-byte ids, ours first; the last is the payer or, with
         ``their_path``, its introduction node.
-    :param their_path: the entry of invreq_paths it leads into, None when the
-        request has none.
-    :param would_connect: the last node is not connected yet, and would have to be.
+    :param their_path: the entry of invreq_paths that it leads into, None when
+        the request has none.
+    :param would_connect: a dry run found that we would have to connect to the last node.
     :param has_channel: we have a channel with the second node. Without one, some
-        nodes drop our messages in silence (LND from 0.21).
+        nodes drop our messages silently (LND from 0.21).
     """
 
     nodes: tuple[bytes, ...]
@@ -39,16 +39,16 @@ class Route:
 
     @property
     def leads_on(self) -> bool:
-        """Whether the last node forwards the message to others that we do not know."""
+        """Whether the last node forwards the message along a blinded path."""
         return self.their_path is not None and len(self.their_path.hops) > 1
 
     @property
     def reply_nodes(self) -> tuple[bytes, ...]:
-        """The nodes of the way back, ours last.
+        """The nodes of the reply path, ours last.
 
-        With ``their_path`` it begins at the introduction node: where others
-        reach the payer, the payer reaches others. Without, it begins at the
-        payer's neighbour, which the payer is connected to.
+        With ``their_path`` it begins at the introduction node, which the payer
+        can reach. Without, it begins at the last node before the payer, which
+        is a peer of the payer.
         """
         back = tuple(reversed(self.nodes))
         if self.their_path is not None or len(back) == 1:
@@ -57,27 +57,28 @@ class Route:
 
 
 class DeadEnd(NamedTuple):
-    """A target that could not be reached: its name, and why."""
+    """A node that could not be reached, and why."""
 
     target: str
     reason: str
 
 
-class _Refusal(NamedTuple):
-    """Why a node cannot be connected to; ``is_away`` when we tried, and it did not answer."""
+class _NoConnection(NamedTuple):
+    """Why there is no connection to a node; ``is_away`` when it did not answer."""
 
     reason: str
     is_away: bool = False
 
 
 class Router:
-    """Looks for ways to the payer of one request, one per entry of invreq_paths.
+    """Looks for routes to the payer of one request, one for each entry of invreq_paths.
 
-    Best is a path that begins with a channel of ours, then one that begins with
-    a connection without a channel, then a new connection to the target (BOLT 4
-    lets nodes choose whose onion messages they take).
+    A route that begins with a channel of ours is best, then one that begins with
+    a peer without a channel, then a new connection to the target (BOLT 4 lets
+    nodes choose whose onion messages they take).
 
-    :param allow_connect: False never opens a connection. lightningd's own
+    :param request: the invoice_request.
+    :param allow_connect: False never opens a connection; lightningd's option
         ``fetchinvoice-noconnect`` forbids it as well.
     """
 
@@ -109,10 +110,10 @@ class Router:
         The search for a target begins when its route is asked for. Where no
         path leads to the target, a connection to it is opened.
 
-        :param avoid: nodes to lead around, where possible.
+        :param avoid: nodes to avoid where possible.
         :param first: index of the target to begin with; those before it come last.
-        :param connect: False opens no connection, and reports the one that
-            would be opened as ``would_connect``.
+        :param connect: False opens no connection; ``would_connect`` tells which
+            routes need one.
         :raises UnreachableError: lightningd is gone.
         """
         start = first % len(self._targets)
@@ -145,7 +146,7 @@ class Router:
         else:
             target = self._graph.end_of_channel(introduction_node)
             if target is None:
-                self.gave_up(introduction_node, "an unknown channel")
+                self.gave_up(introduction_node, "the channel is unknown")
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path)
@@ -171,10 +172,10 @@ class Router:
         return Route(nodes, their_path, would_connect, self._graph.has_channel(nodes[1]))
 
     def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
-        """A path that may not carry onion messages, where no better one is left.
+        """A path that may not carry onion messages, when there is no better one.
 
-        A disabled channel most often means that a node is away. A node whose
-        announcement lightningd has not seen may well take onion messages.
+        A disabled channel usually means that a node is offline. A node whose
+        announcement lightningd has not seen may take onion messages.
         """
         find_path = self._graph.find_path
         return find_path(target, with_disabled=True) or find_path(
@@ -182,48 +183,48 @@ class Router:
         )
 
     def _route_to_us(self, their_path: BlindedPath | None) -> Route | None:
-        """We are the introduction node, or the payer itself."""
+        """The route when we are the introduction node, or the payer itself."""
         own_id = self._info.id
         if self._info.onion_api is not OnionApi.SEND_HOPS:
             return Route((own_id,), their_path)
-        # That call can only send to a peer. A peer can send it back.
+        # That call sends to peers only. A peer can send the message back.
         for peer in self._graph.message_peers():
             return self._route((own_id, peer, own_id), their_path)
-        self.gave_up(own_id, "our own node, and no peer to send the message around")
+        self.gave_up(own_id, "it is our own node, and no peer can send the message back to it")
         return None
 
-    def _connect(self, target: bytes, connect: bool) -> _Refusal | None:
-        """Connect to a node, or see whether we may. None when it takes our messages now."""
+    def _connect(self, target: bytes, connect: bool) -> _NoConnection | None:
+        """Connect to a node, or only check whether we may. None for success."""
         refusal = self._refuse_connection(target)
         if refusal is not None:
             return refusal
         if not connect:
             known = self._graph.has_address(target)
-            return None if known else _Refusal(f"{_NO_PATH}, and its address is not known")
+            return None if known else _NoConnection(f"{_NO_PATH}, and its address is not known")
         try:
             self._graph.connect(target)
         except NoAnswerError:
-            # Some of its addresses may take longer to fail.
+            # lightningd is still trying its addresses.
             reason = f"{_NO_PATH}, and it did not answer within {CONNECT_SECONDS} s"
-            return _Refusal(reason, is_away=True)
+            return _NoConnection(reason, is_away=True)
         except LightningdError as failure:
-            return _Refusal(
+            return _NoConnection(
                 f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
             )
         return None if self._graph.takes_ours(target) else self._refuse_connection(target)
 
-    def _refuse_connection(self, target: bytes) -> _Refusal | None:
-        """Why a connection to a node would not help, or is not wanted."""
+    def _refuse_connection(self, target: bytes) -> _NoConnection | None:
+        """Why a connection to a node would not help, or is not allowed."""
         if self._graph.wants_channel(target):
-            return _Refusal(
+            return _NoConnection(
                 f"{_NO_PATH}, and it takes onion messages only from nodes with a channel to it"
             )
         if self._graph.peer_features(target) is not None:
-            return _Refusal("it does not take onion messages")
+            return _NoConnection("it does not take onion messages")
         if not self._allow_connect:
-            return _Refusal(f"{_NO_PATH}, and --no-connect forbids a connection")
+            return _NoConnection(f"{_NO_PATH}, and --no-connect forbids a connection")
         if self._info.no_connect:
-            return _Refusal(
+            return _NoConnection(
                 f"{_NO_PATH}, and lightningd's fetchinvoice-noconnect forbids a connection"
             )
         return None

@@ -1,8 +1,8 @@
 """Modules of a package, imported without the rest of it.
 
-``import pyln.client.lightning`` runs ``pyln/client/__init__.py`` first, which
-imports everything that pyln.client has: most of the time that a send spends on
-imports, for modules that it never uses.
+``import pyln.client.lightning`` first runs ``pyln/client/__init__.py``, which
+imports all of pyln.client. That takes most of a send's import time, for modules
+that it never uses.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 
 def load(package: str, *names: str) -> list[ModuleType] | None:
-    """Import modules of a package, and nothing else of it.
+    """Import modules of a package without the rest of it.
 
     The package itself is not in ``sys.modules`` afterwards. Whoever imports it
-    later gets all of it, with these very modules in it: no class exists twice.
+    later gets all of it, with these same modules, so no class exists twice.
 
-    :param names: in the order in which they import each other.
-    :returns: the modules, or None when it cannot be done: the package is
-        imported already, or laid out in another way. Then import it as usual.
+    :param names: the modules; each may import only those before it.
+    :returns: the modules, or None when this is not possible, since the package is
+        already imported or has another layout. Then import it as usual.
     """
     if package in sys.modules:
         return None
@@ -49,7 +49,7 @@ def load(package: str, *names: str) -> list[ModuleType] | None:
 def _module(package: str, name: str) -> ModuleType:
     """Import one module; it stays in ``sys.modules``.
 
-    :raises ImportError: there is no such module, or somebody else has just imported it.
+    :raises ImportError: there is no such module, or another thread has just imported it.
     """
     full_name = f"{package}.{name}"
     parent = find_spec(package)
@@ -58,7 +58,7 @@ def _module(package: str, name: str) -> ModuleType:
         raise ModuleNotFoundError(full_name)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    # Only now, so that no other thread meets it half-made.
+    # Only now, so that no other thread sees it incomplete.
     if sys.modules.setdefault(full_name, module) is not module:
         raise ImportError(full_name)
     return module
@@ -82,13 +82,13 @@ class _Finder:
     """Finds the modules that were imported before their package."""
 
     def __init__(self) -> None:
-        #: Of type Any, since importlib.abc, which has the type, imports a lot.
+        #: Any, since importlib.abc, which has the right type, imports a lot.
         self.loaders: dict[str, Any] = {}
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        # A target is a module to reload, which is the business of other finders.
+        # With a target, a module is reloaded; other finders do that.
         loader = self.loaders.get(name) if target is None else None
         return None if loader is None else ModuleSpec(name, loader)
 
@@ -99,8 +99,8 @@ _finder = _Finder()
 def _hand_out(modules: Iterable[ModuleType]) -> None:
     """Give these modules to whoever imports them later, as parts of their package.
 
-    Left in ``sys.modules`` they would be found as well, but the package would
-    lack the attributes of their names, which only an import sets.
+    If they stayed in ``sys.modules``, they would be found as well, but the package
+    would lack their names: only an import sets these.
     """
     _finder.loaders.update({module.__name__: _Loader(module) for module in modules})
     if _finder not in sys.meta_path:

@@ -46,7 +46,7 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
     """Blind a path of at least one node.
 
     :param nodes: in order; the first becomes the introduction node.
-    :param session_key: 32 bytes, by default fresh random ones.
+    :param session_key: 32 bytes; random by default.
     """
     path_key = PrivateKey(session_key) if session_key else _random_key()
     first_path_key = path_key.public_key.format()
@@ -77,12 +77,12 @@ def blind_node_id(node_id: bytes, shared_secret: bytes) -> bytes:
 
 
 def blinding_factor(path_key: bytes, shared_secret: bytes) -> bytes:
-    """SHA256(E(i) ‖ ss(i)): the factor between one path key and the next."""
+    """SHA256(E(i) ‖ ss(i)), 32 bytes: the factor from one path key to the next."""
     return sha256(path_key + shared_secret).digest()
 
 
 def encrypt(shared_secret: bytes, data: bytes) -> bytes:
-    """Make encrypted_recipient_data: ``data`` and a 16-byte tag."""
+    """Make encrypted_recipient_data: the encrypted ``data``, and a 16-byte tag."""
     return ChaCha20Poly1305(derive_key(b"rho", shared_secret)).encrypt(_ZERO_NONCE, data, None)
 
 

@@ -1,4 +1,4 @@
-"""Onion messages: what each node on the way is told.
+"""Onion messages: the payload for each node on the way.
 
 Source: BOLT 4, "Onion Messages".
 """
@@ -22,10 +22,10 @@ INVOICE_REQUEST = 64
 INVOICE = 66
 INVOICE_ERROR = 68
 
-#: Bytes of payloads that the two sizes of onion packets hold.
+#: Bytes of payloads in the two sizes of onion packets.
 PACKET_SIZES = (1300, 32768)
 _HMAC_SIZE = 32
-#: The tag behind encrypted data, and a next_node_id or next_path_key_override record in it.
+#: Bytes of the tag of encrypted data, and of a next_node_id or next_path_key_override record.
 _TAG_SIZE = 16
 _NEXT_NODE_SIZE = 35
 
@@ -43,7 +43,7 @@ class OnionHop(NamedTuple):
 
 @dataclass(frozen=True)
 class OnionMessage:
-    """A message before ``createonion`` makes an onion of it.
+    """A message before ``createonion`` wraps it into an onion.
 
     :param first_node: 33-byte id of the node that unwraps the first layer.
     :param first_path_key: 33-byte point, sent to that node along with the onion.
@@ -64,7 +64,7 @@ def outgoing(
     content: Sequence[Record],
     their_path: BlindedPath | None = None,
 ) -> OnionMessage:
-    """Address a message.
+    """Make the layers of a message.
 
     :param nodes: 33-byte node ids. The first unwraps the first layer; the last
         is the recipient or, with ``their_path``, its introduction node.
@@ -76,8 +76,8 @@ def outgoing(
     elif len(nodes) == 1:
         path = BlindedPath(nodes[0], their_path.first_path_key, their_path.hops)
     else:
-        # The node before the introduction node swaps in the path key that
-        # their path begins with.
+        # The node before the introduction node passes on the first path key of
+        # their path, instead of its own.
         joint = Record(blinding.NEXT_PATH_KEY_OVERRIDE, their_path.first_path_key)
         ours = blinding.blind_path(_chain(nodes, before_last=(joint,))[:-1])
         path = BlindedPath(nodes[0], ours.first_path_key, ours.hops + their_path.hops)
@@ -95,9 +95,10 @@ def expected_packet_size(
     their_path: BlindedPath | None,
     content_size: int,
 ) -> int:
-    """What :meth:`OnionMessage.packet_size` will be, without making the message.
+    """The later :meth:`OnionMessage.packet_size`, without making the message.
 
-    :param nodes: as for :func:`outgoing`, and so is ``their_path``.
+    :param nodes: as for :func:`outgoing`.
+    :param their_path: as for :func:`outgoing`.
     :param content_size: bytes of the records for the recipient.
     """
     ours = len(nodes) - 1 if their_path is None else max(len(nodes) - 2, 0)
@@ -113,12 +114,15 @@ def expected_packet_size(
 
 
 def reply_path_size(nodes: int) -> int:
-    """Bytes of a :func:`reply_path` over so many nodes, as a record."""
+    """Bytes of the record for a :func:`reply_path` over this number of nodes."""
     return 4 + 67 + nodes * (35 + _TAG_SIZE) + (nodes - 1) * _NEXT_NODE_SIZE + 34
 
 
 def _hop_size(data_size: int, content_size: int = 0) -> int:
-    """Bytes that a hop takes in a packet, with so many of data that is to be encrypted."""
+    """Bytes of one layer in a packet.
+
+    :param data_size: bytes of data that will be encrypted.
+    """
     encrypted = data_size + _TAG_SIZE
     payload = encrypted + (2 if encrypted < 253 else 4) + content_size
     return payload + (1 if payload < 253 else 3) + _HMAC_SIZE
@@ -132,7 +136,7 @@ def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
     """A blinded path to us.
 
     :param nodes: 33-byte node ids; the last is ours.
-    :param path_id: 32 secret bytes; a message that arrives with them came by this path.
+    :param path_id: 32 secret bytes; a message that brings them came by this path.
     """
     return blinding.blind_path(_chain(nodes, last=(Record(blinding.PATH_ID, path_id),)))
 
@@ -142,7 +146,7 @@ def _chain(
     before_last: tuple[Record, ...] = (),
     last: tuple[Record, ...] = (),
 ) -> list[PathNode]:
-    """Tell each node of a path which is next, and the last two what else they need."""
+    """Give each node of a path the next node's id, and the last two what else they need."""
     chain = []
     for at, node in enumerate(nodes):
         if at == len(nodes) - 1:

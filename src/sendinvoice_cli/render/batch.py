@@ -114,7 +114,7 @@ class BatchReport:
             self._write("--output", self._output.close)
 
     def _write(self, where: str, write: Callable[[], None]) -> None:
-        """Write a result; that nobody can read it does not change how it ended."""
+        """Write a result; a write failure does not change the exit status."""
         try:
             write()
         except OSError as failure:

@@ -291,15 +291,15 @@ REFUSED: Sequence[tuple[str, Changes, tuple[object, ...], str]] = (
         "field 2000000092: recurring payments are not supported",
     ),
     ("unknown field", {150: b"\x01"}, (), "field 150: an unknown field that must be understood"),
-    ("quantity missing", {fields.OFFER_QUANTITY_MAX: _tu(5)}, (), "wants a QUANTITY (1 to 5)"),
+    ("quantity missing", {fields.OFFER_QUANTITY_MAX: _tu(5)}, (), "needs a QUANTITY (1 to 5)"),
     (
         "quantity too large",
         {fields.OFFER_QUANTITY_MAX: _tu(5)},
         ("--quantity", 6),
-        "QUANTITY 6 is more than the invoice_request allows (1 to 5)",
+        "QUANTITY 6 is more than this request allows (1 to 5)",
     ),
-    ("quantity without limit missing", {fields.OFFER_QUANTITY_MAX: b""}, (), "wants a QUANTITY"),
-    ("quantity of no use", {}, ("--quantity", 1), "leaves no choice of it"),
+    ("quantity without limit missing", {fields.OFFER_QUANTITY_MAX: b""}, (), "needs a QUANTITY"),
+    ("quantity of no use", {}, ("--quantity", 1), "this request takes no QUANTITY"),
 )
 
 
