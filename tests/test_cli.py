@@ -17,7 +17,9 @@ from sendinvoice_cli.bolt12 import string
 from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.render.streams import Streams
 from sendinvoice_cli.request import Request
+from tests.render.kept_streams import Terminal
 from tests.support.requests_builder import request_string
 
 _PAID = {
@@ -47,9 +49,9 @@ class _Sending:
         settled()
         return self.outcome
 
-    def run(self, args: list[str]) -> int:
+    def run(self, args: list[str], streams: Streams | None = None) -> int:
         """Run the command with this in the place of send.send()."""
-        return cli.run(args, sender=self)
+        return cli.run(args, streams=streams, sender=self)
 
 
 @pytest.fixture(autouse=True)
@@ -106,26 +108,31 @@ def test_a_label_of_any_text(sending: _Sending) -> None:
     assert sending.requests[0].label == "--label [b]\x1b\n"
 
 
+def _typed(text: str) -> Streams:
+    return Streams(io.TextIOWrapper(io.BytesIO(text.encode())), None, None)
+
+
 @pytest.mark.parametrize(
     "text", ["lnr1qq\n", "  lnr1qq  ", "lnr1qq+\n  qq\n", "LIGHTNING:LNR1QQ\r\n"]
 )
-def test_request_on_standard_input(
-    sending: _Sending, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    assert sending.run(["-", "a label"]) == 0
+def test_request_on_standard_input(sending: _Sending, text: str) -> None:
+    assert sending.run(["-", "a label"], _typed(text)) == 0
     assert sending.requests[0].invreq.strip() == text.strip()
 
 
 @pytest.mark.parametrize("before", ["", "\n" * 100], ids=["at once", "behind white space"])
-def test_too_much_on_standard_input(
-    sending: _Sending, monkeypatch: pytest.MonkeyPatch, before: str
-) -> None:
+def test_too_much_on_standard_input(sending: _Sending, before: str) -> None:
     """What is too long stays too long: it must not be cut into a request that is not."""
     text = before + "q" * (string.MAX_LENGTH + 50)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    sending.run(["-", "a label"])
+    sending.run(["-", "a label"], _typed(text))
     assert all(len(request.invreq) > string.MAX_LENGTH for request in sending.requests)
+
+
+@pytest.mark.parametrize("args", [["-", "a label"], ["--batch", "-"]])
+def test_standard_input_is_closed(sending: _Sending, args: list[str]) -> None:
+    stderr = io.StringIO()
+    assert sending.run(args, Streams(None, None, stderr)) == ExitStatus.USAGE
+    assert stderr.getvalue() == "sendinvoice: standard input is closed\n"
 
 
 # --- where lightningd is ---
@@ -381,6 +388,17 @@ def test_colour(
     shown = capsys.readouterr().out
     assert ("32m" in shown) is coloured
     assert ("\x1b[" in shown) is coloured
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [([], True), (["--json"], False), (["--quiet"], False), (["--verbose"], True)],
+)
+def test_steps_are_shown_on_a_terminal(sending: _Sending, options: list[str], shown: bool) -> None:
+    terminal = Terminal()
+    sending.do = lambda progress: progress.step("a step")
+    assert sending.run(["lnr1qq", "a label", *options], Streams(None, None, terminal)) == 0
+    assert ("• a step" in terminal.getvalue()) is shown
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.render.batch import BatchReport
 from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.render.spool import Spool
+from sendinvoice_cli.render.streams import Streams
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.send import Events, Wait, send, wait_in_real_time
@@ -176,7 +177,7 @@ def test_row_of_a_batch_says_with_verbose_what_a_single_send_says(
     args = ["-v", "--json", "--rpc-file", str(tmp_path / "rpc"), INVREQ, LABEL]
     assert cli.run(args, sender=sender) == ExitStatus.PAID
     single = capsys.readouterr().err.splitlines()
-    report = Spool(BatchReport(verbose=True))
+    report = Spool(BatchReport(Streams.of_process(), verbose=True))
     eventful(report.for_row(1))
     report.close(summary=False)
     assert capsys.readouterr().err.splitlines() == single
@@ -187,9 +188,9 @@ def test_row_of_a_batch_says_with_verbose_what_a_single_send_says(
 def test_batch_says_with_verbose_what_a_single_send_says_of_lightningd(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    PlainProgress(verbose=True).step("lightningd is back")
+    PlainProgress(Streams.of_process(), verbose=True).step("lightningd is back")
     single = capsys.readouterr()
-    report = Spool(BatchReport(verbose=True))
+    report = Spool(BatchReport(Streams.of_process(), verbose=True))
     report.step("lightningd is back")
     report.close(summary=False)
     assert "lightningd is back" in single.err

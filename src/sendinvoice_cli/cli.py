@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 import stat
 import sys
@@ -18,6 +17,7 @@ from . import __version__, signals
 from .errors import ExitStatus, SendInvoiceError, UsageError
 from .help import WIDTH, Argument, Command, Group, Option
 from .render import lines
+from .render.streams import Streams, silence
 
 if TYPE_CHECKING:
     from .node.client import Client
@@ -248,53 +248,59 @@ def command(**params: Any) -> ExitStatus:
     """
     from .parameters import Parameters
 
-    return _run(Parameters(**params))
+    streams, sender = click.get_current_context().obj
+    return _run(Parameters(**params), streams, sender)
 
 
-def _run(parameters: Parameters) -> ExitStatus:
+def _run(parameters: Parameters, streams: Streams, sender: Sender | None) -> ExitStatus:
     from .parameters import is_by_environment
 
-    request = parameters.request()
+    if parameters.color != "auto":
+        streams.color = parameters.color == "always"
+    request = parameters.request(streams)
     # A request on the command line wins over SENDINVOICE_BATCH.
     if parameters.batch is not None and not (parameters.invreq and is_by_environment("batch")):
-        return _run_batch(parameters, parameters.batch, request)
+        return _run_batch(parameters, streams, parameters.batch, request)
     if parameters.output is not None and not is_by_environment("output"):
         raise UsageError("--output needs --batch")
     for name in ("invreq", "label"):
         if getattr(parameters, name) is None:
             raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
-    return _run_single(parameters, request)
+    return _run_single(parameters, streams, request, sender)
 
 
-def _run_single(parameters: Parameters, request: Request) -> ExitStatus:
-    client = parameters.client()
-    sender: Sender | None = click.get_current_context().obj
+def _run_single(
+    parameters: Parameters, streams: Streams, request: Request, sender: Sender | None
+) -> ExitStatus:
+    client = parameters.client(streams)
     if sender is None:
         from . import send
 
         sender = send.send
-    progress = parameters.progress()
+    progress = parameters.progress(streams)
     _collect_garbage()
     try:
         outcome = sender(request, client, progress, settled=signals.finish)
     finally:
         progress.close()
     result = outcome.as_json()
-    with _writing():
+    with _writing(streams):
         if parameters.as_json:
-            from .render.json_lines import print_json
+            from .render.json_lines import write_json
 
-            print_json(result)
+            write_json(result, streams.stdout)
         elif not parameters.quiet:
             from .render.table import print_result
 
-            print_result(result, progress.route, color=parameters.wants_color)
+            print_result(streams, result, progress.route)
     if outcome.error is not None:
-        lines.print_error(outcome.error.message, outcome.error.hint)
+        lines.print_error(streams, outcome.error.message, outcome.error.hint)
     return outcome.exit_status
 
 
-def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStatus:
+def _run_batch(
+    parameters: Parameters, streams: Streams, path: str, defaults: Request
+) -> ExitStatus:
     if any(
         value is not None
         for value in (
@@ -303,7 +309,7 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
         )
     ):
         raise UsageError("with --batch, requests come from the file")
-    client = parameters.client()
+    client = parameters.client(streams)
 
     from . import batch, rows
     from .render.batch import BatchReport, open_output
@@ -311,7 +317,7 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
 
     with ExitStack() as files:
         try:
-            source = _open_batch(path, files)
+            source = _open_batch(streams, path, files)
             output = (
                 files.enter_context(open_output(parameters.output)) if parameters.output else None
             )
@@ -321,10 +327,10 @@ def _run_batch(parameters: Parameters, path: str, defaults: Request) -> ExitStat
             raise UsageError("--output names the file of the batch itself")
         report = Spool(
             BatchReport(
+                streams,
                 as_json=parameters.as_json,
                 verbose=parameters.verbose,
                 quiet=parameters.quiet,
-                color=parameters.wants_color,
                 output=output,
             )
         )
@@ -352,66 +358,60 @@ def _is_same_file(one: int, other: int) -> bool:
     return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(other))
 
 
-def _open_batch(path: str, files: ExitStack) -> int:
+def _open_batch(streams: Streams, path: str, files: ExitStack) -> int:
     """A descriptor of the file; - is stdin.
 
     :raises OSError: it cannot be opened.
     """
     if path == "-":
-        if sys.stdin is None:
-            raise UsageError("standard input is closed")
-        return sys.stdin.fileno()
+        return streams.stdin.fileno()
     source = os.open(path, os.O_RDONLY)
     files.callback(os.close, source)
     return source
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def _writing(streams: Streams) -> Iterator[None]:
     """Write a result; a write failure does not change the exit status."""
     try:
         yield
-        sys.stdout.flush()
+        streams.stdout.flush()
     except OSError as failure:
-        lines.print_error(f"cannot write the result: {failure.strerror}")
-        # Otherwise Python would fail on the rest of the buffer at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lines.print_error(streams, f"cannot write the result: {failure.strerror}")
+        silence(streams.stdout)
 
 
-def run(args: list[str] | None = None, *, sender: Sender | None = None) -> int:
+def run(
+    args: list[str] | None = None,
+    *,
+    streams: Streams | None = None,
+    sender: Sender | None = None,
+) -> int:
     """Run the command and return its exit status.
 
+    :param streams: by default those of the process.
     :param sender: answers a single request, by default send.send().
     """
-    _prepare_streams()
+    streams = streams or Streams.of_process()
     signals.interrupt()
     try:
-        status = command.main(args=args, prog_name="sendinvoice", standalone_mode=False, obj=sender)
+        status = command.main(
+            args=args, prog_name="sendinvoice", standalone_mode=False, obj=(streams, sender)
+        )
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.UsageError as error:
-        lines.print_error(error.format_message(), hint=_HELP_HINT)
+        lines.print_error(streams, error.format_message(), hint=_HELP_HINT)
         return ExitStatus.USAGE
     except click.ClickException as error:
-        error.show()
-        return ExitStatus.ERROR
+        error.show(streams.stderr)
+        return error.exit_code
     except SendInvoiceError as error:
-        lines.print_error(error.message, error.hint)
+        lines.print_error(streams, error.message, error.hint)
         return error.exit_status
     except click.Abort:
         return ExitStatus.INTERRUPTED
     return ExitStatus(status or 0)
-
-
-def _prepare_streams() -> None:
-    """Make stdout and stderr take any text, even if they are closed or ASCII only."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.stderr = lines.UnfailingStream(sys.stderr)
 
 
 def main() -> NoReturn:

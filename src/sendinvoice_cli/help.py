@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from itertools import groupby
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -56,22 +55,33 @@ class Option(click.Option):
         self.group = group
 
 
+class NoArgumentsError(click.ClickException):
+    """No arguments; the message is the usage."""
+
+    exit_code = click.UsageError.exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message."""
+        click.echo(self.message, file, err=True)
+
+
 class Command(click.Command):
     """A command whose parameters are all of the two classes above."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; without any arguments, show the usage and exit with 2."""
+        """Parse.
+
+        :raises NoArgumentsError: there are none.
+        """
         is_empty = not args
         rest = super().parse_args(ctx, args)
         # A file for --batch may come from the environment.
         if is_empty and not ctx.resilient_parsing and ctx.params["batch"] is None:
-            print(
+            raise NoArgumentsError(
                 f"{ctx.get_usage()}\n\n"
                 "sendinvoice --help          explains the arguments and the options\n"
-                "sendinvoice-sandbox demo    shows a payment on a simulated network",
-                file=sys.stderr,
+                "sendinvoice-sandbox demo    shows a payment on a simulated network"
             )
-            ctx.exit(2)
         return rest
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +17,7 @@ from .request import DEFAULT_TIMEOUT, Request
 if TYPE_CHECKING:
     from .node.client import Client
     from .render.progress import PlainProgress, TerminalProgress
+    from .render.streams import Streams
 
 #: Bytes read from stdin at most: one more than the longest string that is accepted.
 _MAX_STDIN = 64 * 1024 + 1
@@ -54,13 +54,13 @@ class Parameters:
     quiet: bool
     color: str
 
-    def request(self) -> Request:
+    def request(self, streams: Streams) -> Request:
         """What the user asks for; with --batch, the defaults for each row.
 
         :raises UsageError: a value is given both ways, or stdin is closed.
         """
         return Request(
-            invreq=_read_invreq(self.invreq),
+            invreq=_read_invreq(streams, self.invreq),
             label=self.label or "",
             amount_msat=_once("amount_msat", self.amount_msat, self.amount_msat_option),
             timeout=_once("timeout", self.timeout, self.timeout_option) or DEFAULT_TIMEOUT,
@@ -71,7 +71,7 @@ class Parameters:
             no_replies=self.no_replies,
         )
 
-    def client(self) -> Client:
+    def client(self, streams: Streams) -> Client:
         """A client for the lightningd that the options name.
 
         :raises UsageError: the network is unknown, or a configuration file cannot be read.
@@ -80,7 +80,7 @@ class Parameters:
 
         from .node.client import Client
 
-        return Client(rpc_file, _print_call if self.verbose else None)
+        return Client(rpc_file, partial(_print_call, streams) if self.verbose else None)
 
     def _named_network(self) -> str | None:
         given = [name for name in (*socket_path.SHORT_NETWORKS, "network") if getattr(self, name)]
@@ -96,21 +96,14 @@ class Parameters:
             )
         return network
 
-    @property
-    def wants_color(self) -> bool | None:
-        """True or False by --color or NO_COLOR; None if the terminal decides."""
-        if self.color != "auto":
-            return self.color == "always"
-        return False if os.environ.get("NO_COLOR") else None
-
-    def progress(self) -> PlainProgress | TerminalProgress:
+    def progress(self, streams: Streams) -> PlainProgress | TerminalProgress:
         """The progress display for a single request."""
         from .render.progress import PlainProgress, TerminalProgress
 
         for_people = not (self.as_json or self.quiet)
-        if for_people and sys.stderr.isatty():
-            return TerminalProgress(color=self.wants_color)
-        return PlainProgress(verbose=self.verbose, quiet=self.quiet, with_route=for_people)
+        if for_people and streams.stderr.isatty():
+            return TerminalProgress(streams)
+        return PlainProgress(streams, verbose=self.verbose, quiet=self.quiet, with_route=for_people)
 
 
 def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:
@@ -130,14 +123,12 @@ def is_by_environment(name: str) -> bool:
     return source is ParameterSource.ENVIRONMENT
 
 
-def _read_invreq(argument: str | None) -> str:
+def _read_invreq(streams: Streams, argument: str | None) -> str:
     if argument != "-":
         return argument or ""
-    if sys.stdin is None:
-        raise UsageError("standard input is closed")
-    return sys.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
+    return streams.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
 
 
-def _print_call(method: str, seconds: float, failure: str | None) -> None:
+def _print_call(streams: Streams, method: str, seconds: float, failure: str | None) -> None:
     end = f" failed: {failure}" if failure else ""
-    lines.print_line(f"call {method} ({seconds * 1000:.1f} ms){end}")
+    lines.print_line(streams, f"call {method} ({seconds * 1000:.1f} ms){end}")

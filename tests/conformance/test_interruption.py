@@ -18,7 +18,7 @@ import pytest
 from sendinvoice_cli import send
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.render.progress import PlainProgress
+from sendinvoice_cli.render.progress import SilentProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.faults import CallFault, Hold
 from sendinvoice_cli.sandbox.model.family import Family
@@ -147,7 +147,7 @@ def launch_live(in_batch: bool) -> Iterator[Callable[[Family], SimulatedNetwork]
 def resume(network: SimulatedNetwork, request: str) -> dict[str, object]:
     """Do what the same command does, in this process; it must end paid."""
     outcome = send.send(
-        Request(request, LABEL), Client(network.receiver.rpc_file), PlainProgress(quiet=True)
+        Request(request, LABEL), Client(network.receiver.rpc_file), SilentProgress()
     )
     assert outcome.exit_status == ExitStatus.PAID, outcome.error
     result = outcome.as_json()

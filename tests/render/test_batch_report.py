@@ -13,8 +13,10 @@ import pytest
 from sendinvoice_cli.errors import ExitStatus, PayerError, SendInvoiceError
 from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.render.batch import BatchReport, open_output
+from sendinvoice_cli.render.streams import Streams
 
 from .hostile import HOSTILE, SHOWN, harmless
+from .kept_streams import KeptStreams, Terminal
 
 _PAID = {"label": "one", "status": "paid", "amount_msat": 2000, "amount_received_msat": 2001}
 
@@ -30,12 +32,12 @@ def _refused(text: str = "too much") -> Result:
 # --- for people ---
 
 
-def test_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
-    report = BatchReport()
+def test_a_line_for_each_row(streams: KeptStreams) -> None:
+    report = BatchReport(streams)
     report.result(_result(_PAID))
     report.result(_result({"label": "two", "status": "dry-run", "amount_msat": 1000}))
     report.result(_refused())
-    captured = capsys.readouterr()
+    captured = streams.read()
     assert captured.out.splitlines() == [
         "row 3  one  paid  2.001 sat (2,001 msat)",
         "row 3  two  could be sent  1 sat (1,000 msat)",
@@ -43,68 +45,61 @@ def test_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == "sendinvoice: row 3 (line 4)  too much: too much\n"
 
 
-def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    report = BatchReport()
+def test_summary(streams: KeptStreams) -> None:
+    report = BatchReport(streams)
     for result in (_result(_PAID), _result(_PAID), _refused()):
         report.result(result)
-    capsys.readouterr()
+    streams.read()
     report.close(summary=True)
-    assert capsys.readouterr().out.splitlines() == [
+    assert streams.read().out.splitlines() == [
         "paid                                2  4.002 sat",
         "refused by the payer (exit 14)      1  9 sat",
     ]
 
 
-def test_no_summary_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    BatchReport().close(summary=True)
-    assert capsys.readouterr() == ("", "")
+def test_no_summary_of_nothing(streams: KeptStreams) -> None:
+    BatchReport(streams).close(summary=True)
+    assert streams.read() == ("", "")
 
 
-def test_every_outcome_has_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_outcome_has_a_word(streams: KeptStreams) -> None:
     failures = set(ExitStatus) - {ExitStatus.PAID, ExitStatus.PARTLY_PAID}
-    report = BatchReport()
+    report = BatchReport(streams)
     for status in failures:
         error = type("AnyError", (SendInvoiceError,), {"exit_status": status})("any")
         report.result(_result({"label": "any"}, error))
     report.close(summary=True)
-    summary = capsys.readouterr().out
+    summary = streams.read().out
     assert all(f" (exit {status.value}) " in summary for status in failures)
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_hostile_rows(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
-    report = BatchReport(quiet=quiet)
+def test_hostile_rows(streams: KeptStreams, quiet: bool) -> None:
+    report = BatchReport(streams, quiet=quiet)
     report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
     report.result(_refused("x" * 1_000_000))
     report.warn(HOSTILE, HOSTILE)
     report.close(summary=True)
-    captured = capsys.readouterr()
+    captured = streams.read()
     assert (SHOWN in captured.out) is not quiet
     assert captured.err.count(SHOWN) == (2 if quiet else 4)
     assert len(harmless(captured.out)) < 2_000
     assert len(harmless(captured.err)) < 20_000
 
 
-def test_hostile_steps_of_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    BatchReport(verbose=True).for_row(1).warn(HOSTILE, HOSTILE)
-    assert harmless(capsys.readouterr().err).count(SHOWN) == 2
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def test_hostile_steps_of_a_row(streams: KeptStreams) -> None:
+    BatchReport(streams, verbose=True).for_row(1).warn(HOSTILE, HOSTILE)
+    assert harmless(streams.read().err).count(SHOWN) == 2
 
 
 @pytest.mark.parametrize("color", [None, True, False])
 def test_hostile_rows_above_the_numbers(
     monkeypatch: pytest.MonkeyPatch, color: bool | None
 ) -> None:
-    terminal = _Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setattr("sys.stderr", terminal)
+    terminal = Terminal()
     monkeypatch.setenv("COLUMNS", "1000")
-    report = BatchReport(color=color)
+    report = BatchReport(Streams(None, terminal, terminal, color=color))
     report.counts(Counts(paid=1, failed=2, waiting=3, total=None))
     report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
@@ -119,15 +114,15 @@ def test_hostile_rows_above_the_numbers(
 # --- for programs ---
 
 
-def test_json_lines_whole_and_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_whole_and_escaped(streams: KeptStreams) -> None:
     output = io.StringIO()
-    report = BatchReport(as_json=True, output=output)
+    report = BatchReport(streams, as_json=True, output=output)
     results = [_refused(HOSTILE), _refused("x" * 1_000_000)]
     for result in results:
         report.result(result)
     written = output.getvalue()
     report.close(summary=True)
-    captured = capsys.readouterr()
+    captured = streams.read()
     assert captured.err == ""
     assert captured.out == written
     assert written.isascii()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
 from tests.support.requests_builder import PAYER_ID
 
 from .hostile import HOSTILE, harmless, without_colour
+from .kept_streams import KeptStreams
 
 _PAID: dict[str, Any] = {
     "label": "a label",
@@ -43,27 +45,27 @@ _DRY_RUN: dict[str, Any] = {
 # --- JSON ---
 
 
-def test_json_is_ascii_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_ascii_and_whole(streams: KeptStreams) -> None:
     result = {"label": HOSTILE, "error": {"message": HOSTILE * 3000}, "amount_msat": 2**63}
-    json_lines.print_json(result)
-    printed = capsys.readouterr().out
+    json_lines.write_json(result, streams.stdout)
+    printed = streams.read().out
     assert printed.isascii()
     assert printed.endswith("\n")
     assert printed.rstrip("\n").isprintable()
     assert json.loads(printed) == result
 
 
-def test_json_amounts_are_integers(capsys: pytest.CaptureFixture[str]) -> None:
-    json_lines.print_json({"amount_msat": 2_099_999_999_999_999_999})
-    assert capsys.readouterr().out == '{"amount_msat": 2099999999999999999}\n'
+def test_json_amounts_are_integers(streams: KeptStreams) -> None:
+    json_lines.write_json({"amount_msat": 2_099_999_999_999_999_999}, streams.stdout)
+    assert streams.read().out == '{"amount_msat": 2099999999999999999}\n'
 
 
 # --- the table ---
 
 
-def test_table_of_a_payment(capsys: pytest.CaptureFixture[str]) -> None:
-    table.print_result(_PAID, ["us", "Bob", "the payer"])
-    shown = capsys.readouterr().out
+def test_table_of_a_payment(streams: KeptStreams) -> None:
+    table.print_result(streams, _PAID, ["us", "Bob", "the payer"])
+    shown = streams.read().out
     assert "\x1b" not in shown
     rows = [line.split(maxsplit=1) for line in shown.splitlines() if "  " in line]
     found = {row[0]: row[1].strip() for row in rows}
@@ -76,19 +78,20 @@ def test_table_of_a_payment(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["route"] == "us → Bob → the payer"
 
 
-def test_piped_nothing_is_cut_or_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_piped_nothing_is_cut_or_wrapped(streams: KeptStreams) -> None:
     description = "word " * 99 + "last"
-    table.print_result({**_PAID, "description": description})
-    printed = capsys.readouterr().out.splitlines()
+    table.print_result(streams, {**_PAID, "description": description})
+    printed = streams.read().out.splitlines()
     assert _PAID["bolt12"] in printed
     assert any(line.endswith(description) for line in printed)
     assert any(line.endswith("77" * 32) for line in printed)
 
 
 @pytest.mark.parametrize("color", [None, True, False])
-def test_colour(capsys: pytest.CaptureFixture[str], color: bool | None) -> None:
-    table.print_result(_PAID, color=color)
-    shown = capsys.readouterr().out
+def test_colour(streams: KeptStreams, color: bool | None) -> None:
+    streams.color = color
+    table.print_result(streams, _PAID)
+    shown = streams.read().out
     assert ("\x1b[" in shown) is (color is True)
     # A bolt12 string is copied from there: no colour in it, and no line break.
     assert _PAID["bolt12"] in without_colour(shown).splitlines()
@@ -98,46 +101,45 @@ def test_colour(capsys: pytest.CaptureFixture[str], color: bool | None) -> None:
     ("changes", "title"),
     [({}, "Paid"), ({"status": "unpaid"}, "Not paid"), ({"status": "expired"}, "Not paid")],
 )
-def test_titles(capsys: pytest.CaptureFixture[str], changes: dict[str, Any], title: str) -> None:
-    table.print_result({**_PAID, **changes})
-    assert capsys.readouterr().out.splitlines()[0] == title
+def test_titles(streams: KeptStreams, changes: dict[str, Any], title: str) -> None:
+    table.print_result(streams, {**_PAID, **changes})
+    assert streams.read().out.splitlines()[0] == title
 
 
-def test_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
-    table.print_result(_DRY_RUN)
-    shown = capsys.readouterr().out
+def test_a_dry_run(streams: KeptStreams) -> None:
+    table.print_result(streams, _DRY_RUN)
+    shown = streams.read().out
     assert shown.startswith("Nothing was sent")
     assert PAYER_ID.hex() in shown
     assert "a new connection" in shown
 
 
-def test_no_table_without_an_invoice(capsys: pytest.CaptureFixture[str]) -> None:
-    table.print_result({"label": "a label", "exit_code": 4, "error": {}})
-    assert capsys.readouterr().out == ""
+def test_no_table_without_an_invoice(streams: KeptStreams) -> None:
+    table.print_result(streams, {"label": "a label", "exit_code": 4, "error": {}})
+    assert streams.read().out == ""
 
 
 @pytest.mark.parametrize("color", [None, True])
 @pytest.mark.parametrize(
     "field", ["label", "description", "status", "payment_hash", "payment_preimage", "bolt12"]
 )
-def test_hostile_results(
-    capsys: pytest.CaptureFixture[str], field: str, color: bool | None
-) -> None:
-    table.print_result({**_PAID, field: HOSTILE}, ["us", HOSTILE * 1000], color=color)
-    shown = harmless(capsys.readouterr().out)
+def test_hostile_results(streams: KeptStreams, field: str, color: bool | None) -> None:
+    streams.color = color
+    table.print_result(streams, {**_PAID, field: HOSTILE}, ["us", HOSTILE * 1000])
+    shown = harmless(streams.read().out)
     assert shown.count(r"[red]x[/red] \x1b[31m") == 2
     assert len(shown) < 20_000
 
 
 @pytest.mark.parametrize("field", ["payer", "network"])
-def test_hostile_plans(capsys: pytest.CaptureFixture[str], field: str) -> None:
-    table.print_result({**_DRY_RUN, field: HOSTILE})
-    assert r"[red]x[/red] \x1b[31m" in harmless(capsys.readouterr().out)
+def test_hostile_plans(streams: KeptStreams, field: str) -> None:
+    table.print_result(streams, {**_DRY_RUN, field: HOSTILE})
+    assert r"[red]x[/red] \x1b[31m" in harmless(streams.read().out)
 
 
-def test_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
-    table.print_result({**_PAID, "description": "x" * 5_000_000})
-    shown = capsys.readouterr().out
+def test_megabytes(streams: KeptStreams) -> None:
+    table.print_result(streams, {**_PAID, "description": "x" * 5_000_000})
+    shown = streams.read().out
     assert len(shown) < 10_000
     assert "(4,999,500 more characters)" in shown
 
@@ -145,20 +147,20 @@ def test_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
 # --- lines on stderr ---
 
 
-def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    lines.print_error("what happened", "what to do")
-    lines.print_warning("something")
-    captured = capsys.readouterr()
+def test_lines(streams: KeptStreams) -> None:
+    lines.print_error(streams, "what happened", "what to do")
+    lines.print_warning(streams, "something")
+    captured = streams.read()
     assert captured.out == ""
     assert captured.err == (
         "sendinvoice: what happened\n  hint: what to do\nsendinvoice: warning: something\n"
     )
 
 
-def test_hostile_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    lines.print_error(HOSTILE, HOSTILE)
-    lines.print_warning("x" * 1_000_000, "x" * 1_000_000)
-    shown = harmless(capsys.readouterr().err)
+def test_hostile_lines(streams: KeptStreams) -> None:
+    lines.print_error(streams, HOSTILE, HOSTILE)
+    lines.print_warning(streams, "x" * 1_000_000, "x" * 1_000_000)
+    shown = harmless(streams.read().err)
     assert shown.count("\n") == 4
     assert len(shown) < 20_000
 
@@ -194,19 +196,20 @@ def _report(progress: PlainProgress | TerminalProgress, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "color"),
     [
-        lambda: PlainProgress(verbose=True),
-        TerminalProgress,
-        lambda: TerminalProgress(color=True),
-        lambda: TerminalProgress(color=False),
+        (partial(PlainProgress, verbose=True), None),
+        (TerminalProgress, None),
+        (TerminalProgress, True),
+        (TerminalProgress, False),
     ],
     ids=["plain", "terminal", "with colour", "without colour"],
 )
 @pytest.mark.parametrize("text", [HOSTILE, "x" * 1_000_000], ids=["hostile", "megabyte"])
-def test_hostile_progress(capsys: pytest.CaptureFixture[str], make: Any, text: str) -> None:
-    _report(make(), text)
-    captured = capsys.readouterr()
+def test_hostile_progress(streams: KeptStreams, make: Any, color: bool | None, text: str) -> None:
+    streams.color = color
+    _report(make(streams), text)
+    captured = streams.read()
     assert captured.out == ""
     shown = harmless(captured.err)
     assert len(shown) < 30_000
@@ -214,11 +217,11 @@ def test_hostile_progress(capsys: pytest.CaptureFixture[str], make: Any, text: s
     assert PAYER_ID.hex() in shown
 
 
-def test_what_is_asked_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = TerminalProgress()
+def test_what_is_asked_is_shown(streams: KeptStreams) -> None:
+    progress = TerminalProgress(streams)
     progress.asked(_ask("[b]for[/b] me"), 1_500_000)
     progress.asked(_ask(None, None), 1)
-    shown = capsys.readouterr().err
+    shown = streams.read().err
     first, second = shown.split(PAYER_ID.hex())[:2]
     assert first.count("[b]for[/b] me") == 3
     assert "0.001 sat (1 msat)" in second
@@ -229,30 +232,36 @@ def test_what_is_asked_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     ("seconds", "shown"), [(3600 * 26 + 60, "(in 1d 2h)"), (-90, "(1m 30s ago)")]
 )
 def test_expiry_says_how_long_that_is_from_now(
-    capsys: pytest.CaptureFixture[str], seconds: int, shown: str
+    streams: KeptStreams, seconds: int, shown: str
 ) -> None:
-    progress = TerminalProgress(clock=lambda: 1_800_000_000)
+    progress = TerminalProgress(streams, clock=lambda: 1_800_000_000)
     progress.asked(_ask("text", 1_800_000_000 + seconds), 1)
-    (line,) = [each for each in capsys.readouterr().err.splitlines() if "expires" in each]
+    (line,) = [each for each in streams.read().err.splitlines() if "expires" in each]
     assert line.endswith(shown)
 
 
-def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    _report(PlainProgress(quiet=True), "text")
-    assert capsys.readouterr() == ("", "")
+def test_quiet_progress(streams: KeptStreams) -> None:
+    _report(PlainProgress(streams, quiet=True), "text")
+    assert streams.read() == ("", "")
 
 
-def test_a_log_file_has_warnings_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = PlainProgress()
+def test_a_log_file_has_warnings_alone(streams: KeptStreams) -> None:
+    progress = PlainProgress(streams)
     _report(progress, "text")
-    assert capsys.readouterr().err == "sendinvoice: warning: text\n  hint: text\n"
+    assert streams.read().err == "sendinvoice: warning: text\n  hint: text\n"
     # And no node has to be asked for its alias.
     assert not progress.wants_route
 
 
 @pytest.mark.parametrize(
-    "progress", [PlainProgress(with_route=True), PlainProgress(verbose=True), TerminalProgress()]
+    "make",
+    [
+        partial(PlainProgress, with_route=True),
+        partial(PlainProgress, verbose=True),
+        TerminalProgress,
+    ],
 )
-def test_the_route_is_kept_for_the_result(progress: PlainProgress | TerminalProgress) -> None:
+def test_the_route_is_kept_for_the_result(streams: KeptStreams, make: Any) -> None:
+    progress = make(streams)
     progress.routed(["us", "the payer"])
     assert progress.route == ["us", "the payer"]

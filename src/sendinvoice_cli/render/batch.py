@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
@@ -11,14 +10,13 @@ from typing import IO, TYPE_CHECKING, Any
 from ..errors import ExitStatus
 from . import lines
 from .amounts import format_amount, format_duration, format_sat
-from .console import make_console
-from .json_lines import print_json, write_json
+from .console import draw, make_console
+from .json_lines import write_json
 from .progress import PlainProgress, SilentProgress
+from .streams import Streams, silence
 from .text import printable
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from ..outcome import Counts, Result
 
 #: What a row came to, in a word or two.
@@ -43,22 +41,21 @@ class BatchReport:
 
     :param as_json: one JSON object for each row on stdout, and nothing else.
     :param output: where every result goes as well, line by line.
-    :param color: None to decide by the terminal.
     """
 
     def __init__(
         self,
+        streams: Streams,
         *,
         as_json: bool = False,
         verbose: bool = False,
         quiet: bool = False,
-        color: bool | None = None,
         output: IO[str] | None = None,
     ) -> None:
+        self._streams = streams
         self._as_json = as_json
         self._verbose = verbose
         self._quiet = quiet
-        self._color = color
         self._output = output
         #: Where nothing can be written any more; said once.
         self._unwritable: set[str] = set()
@@ -66,9 +63,9 @@ class BatchReport:
         self._started = time.monotonic()
         #: Number and sum (msat) of rows by outcome.
         self._sums: dict[str, tuple[int, int]] = {}
-        self._live: Live | None = None
-        if not (as_json or quiet) and sys.stderr.isatty():
-            self._start_live()
+        self._stop_drawing: Callable[[], None] | None = None
+        if not (as_json or quiet) and streams.stderr.isatty():
+            self._start_drawing()
 
     def result(self, result: Result) -> None:
         """Print what became of a row."""
@@ -81,7 +78,7 @@ class BatchReport:
         number, amount_msat = self._sums.get(outcome, (0, 0))
         self._sums[outcome] = (number + 1, amount_msat + _amount_msat(values))
         if self._as_json:
-            self._write("standard output", lambda: print_json(values))
+            self._write("standard output", lambda: write_json(values, self._streams.stdout))
         elif not self._quiet or error is not None:
             self._print_row(values)
 
@@ -92,22 +89,22 @@ class BatchReport:
     def step(self, text: str) -> None:
         """Say what was done for all rows."""
         if self._verbose:
-            lines.print_line(text)
+            lines.print_line(self._streams, text)
 
     def warn(self, text: str, hint: str | None = None) -> None:
         """Say what is wrong."""
         if not self._quiet:
-            lines.print_warning(text, hint)
+            lines.print_warning(self._streams, text, hint)
 
     def for_row(self, _number: int) -> PlainProgress | SilentProgress:
         """Rows are silent, unless every step is asked for."""
-        return PlainProgress(verbose=True) if self._verbose else SilentProgress()
+        return PlainProgress(self._streams, verbose=True) if self._verbose else SilentProgress()
 
     def close(self, *, summary: bool) -> None:
         """Take the numbers off the screen, and print the sums."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        if self._stop_drawing is not None:
+            self._stop_drawing()
+            self._stop_drawing = None
         if summary and not self._as_json and not self._quiet:
             self._write("standard output", self._print_summary)
         if self._output is not None:
@@ -119,11 +116,12 @@ class BatchReport:
             write()
         except OSError as failure:
             if where == "standard output":
-                # What is left in the buffer would fail once more when Python ends.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                silence(self._streams.stdout)
             if where not in self._unwritable:
                 self._unwritable.add(where)
-                lines.print_error(f"cannot write results to {where}: {failure.strerror}")
+                lines.print_error(
+                    self._streams, f"cannot write results to {where}: {failure.strerror}"
+                )
 
     def _print_row(self, values: Mapping[str, Any]) -> None:
         label = printable(str(values.get("label", "?")), 100)
@@ -132,26 +130,23 @@ class BatchReport:
             amount = format_amount(_amount_msat(values))
             self._write(
                 "standard output",
-                lambda: _print(f"{head}  {label}  {_outcome(values)}  {amount}"),
+                lambda: self._print(f"{head}  {label}  {_outcome(values)}  {amount}"),
             )
         else:
             lines.print_line(
-                f"{head} (line {values['line']})  {label}: {values['error']['message']}"
+                self._streams,
+                f"{head} (line {values['line']})  {label}: {values['error']['message']}",
             )
 
-    def _start_live(self) -> None:
-        from rich.live import Live
+    def _start_drawing(self) -> None:
         from rich.text import Text
 
-        self._live = Live(
-            console=make_console(stderr=True, color=False if self._color is False else None),
-            get_renderable=lambda: Text(self._numbers(), no_wrap=True, overflow="ellipsis"),
-            transient=True,
-            # Unless both are the same screen, results belong where they were sent.
-            redirect_stdout=sys.stdout.isatty(),
-            refresh_per_second=4,
+        self._stop_drawing = draw(
+            self._streams,
+            make_console(self._streams, stderr=True),
+            lambda: Text(self._numbers(), no_wrap=True, overflow="ellipsis"),
+            per_second=4,
         )
-        self._live.start()
 
     def _numbers(self) -> str:
         counts = self._counts
@@ -171,8 +166,10 @@ class BatchReport:
     def _print_summary(self) -> None:
         width = max(map(len, self._sums), default=0)
         for outcome, (number, amount_msat) in sorted(self._sums.items()):
-            sys.stdout.write(f"{outcome:<{width}}{number:>7}  {format_sat(amount_msat)}\n")
-        sys.stdout.flush()
+            self._print(f"{outcome:<{width}}{number:>7}  {format_sat(amount_msat)}")
+
+    def _print(self, line: str) -> None:
+        self._streams.write_line(self._streams.stdout, line)
 
 
 def _outcome(values: Mapping[str, Any]) -> str:
@@ -186,11 +183,6 @@ def _outcome(values: Mapping[str, Any]) -> str:
 def _amount_msat(values: Mapping[str, Any]) -> int:
     amount_msat: int = values.get("amount_received_msat", values.get("amount_msat", 0))
     return amount_msat
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def open_output(path: str) -> IO[str]:

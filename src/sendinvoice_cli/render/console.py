@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .streams import Streams
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 
-def make_console(*, stderr: bool = False, color: bool | None = None) -> Console:
+def make_console(streams: Streams, *, stderr: bool = False) -> Console:
     """A console that takes text as it is: no markup, no emoji codes, nothing highlighted.
 
-    :param color: True for colour wherever it goes, False for no escape
-        sequence that changes how text looks, None to decide by the terminal.
+    ``--color always`` colours stdout even if it is no terminal, but not stderr.
     """
     from rich.console import Console
 
+    color = None if stderr and streams.color else streams.color
     return Console(
-        stderr=stderr,
+        file=streams.stderr if stderr else streams.stdout,
         highlight=False,
         markup=False,
         emoji=False,
@@ -25,3 +28,33 @@ def make_console(*, stderr: bool = False, color: bool | None = None) -> Console:
         no_color=False if color else None,
         color_system=None if color is False else "standard" if color else "auto",
     )
+
+
+def draw(
+    streams: Streams, console: Console, render: Callable[[], RenderableType], *, per_second: float
+) -> Callable[[], None]:
+    """Show something that changes, below all lines that are written meanwhile.
+
+    :param render: what to show.
+    :param per_second: how often it is shown anew.
+    :returns: a function that takes it off the screen.
+    """
+    from rich.live import Live
+    from rich.text import Text
+
+    live = Live(
+        console=console,
+        get_renderable=render,
+        transient=True,
+        refresh_per_second=per_second,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+    def stop() -> None:
+        live.stop()
+        streams.print_above = None
+
+    streams.print_above = lambda line: console.print(Text(line))
+    live.start()
+    return stop

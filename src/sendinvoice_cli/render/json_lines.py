@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import IO, Any
-
-
-def print_json(result: Mapping[str, Any]) -> None:
-    """Print one object on stdout."""
-    write_json(result, sys.stdout)
 
 
 def write_json(result: Mapping[str, Any], file: IO[str]) -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from . import lines
 from .amounts import format_amount, format_duration, format_time
-from .console import make_console
+from .console import draw, make_console
+from .streams import Streams
 from .table import print_rows
 from .text import printable
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from ..outcome import Ask
 
 
@@ -27,8 +26,14 @@ class PlainProgress:
     """
 
     def __init__(
-        self, *, verbose: bool = False, quiet: bool = False, with_route: bool = False
+        self,
+        streams: Streams,
+        *,
+        verbose: bool = False,
+        quiet: bool = False,
+        with_route: bool = False,
     ) -> None:
+        self._streams = streams
         self._verbose = verbose
         self._quiet = quiet
         self.wants_route = verbose or with_route
@@ -38,29 +43,29 @@ class PlainProgress:
     def asked(self, ask: Ask, amount_msat: int) -> None:
         """Say what is asked for."""
         if self._verbose:
-            lines.print_line(f"the payer {ask.payer_id} offers an invoice_request")
-            lines.print_line(f"asking for {format_amount(amount_msat)}")
+            lines.print_line(self._streams, f"the payer {ask.payer_id} offers an invoice_request")
+            lines.print_line(self._streams, f"asking for {format_amount(amount_msat)}")
 
     def step(self, text: str) -> None:
         """Say what was done."""
         if self._verbose:
-            lines.print_line(text)
+            lines.print_line(self._streams, text)
 
     def routed(self, names: list[str]) -> None:
         """Say which way."""
         self.route = names
         if self._verbose:
-            lines.print_line("route: " + " → ".join(names))
+            lines.print_line(self._streams, "route: " + " → ".join(names))
 
     def waiting(self, until: float) -> None:
         """Say how long it may take."""
         if self._verbose:
-            lines.print_line(f"waiting until {format_time(until)}")
+            lines.print_line(self._streams, f"waiting until {format_time(until)}")
 
     def warn(self, text: str, hint: str | None = None) -> None:
         """Say what is not as it should be."""
         if not self._quiet:
-            lines.print_warning(text, hint)
+            lines.print_warning(self._streams, text, hint)
 
     def close(self) -> None:
         """Nothing is left on the screen."""
@@ -69,16 +74,14 @@ class PlainProgress:
 class TerminalProgress:
     """Lines that stay, and below them a countdown that does not.
 
-    :param color: None to decide by the terminal.
     :param clock: UNIX seconds.
     """
 
-    def __init__(
-        self, *, color: bool | None = None, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, streams: Streams, *, clock: Callable[[], float] = time.time) -> None:
+        self._streams = streams
         self._clock = clock
-        self._console = make_console(stderr=True, color=False if color is False else None)
-        self._live: Live | None = None
+        self._console = make_console(streams, stderr=True)
+        self._stop_drawing: Callable[[], None] | None = None
         self.wants_route = True
         #: Names of the nodes the invoice went over, ours first; None before it went.
         self.route: list[str] | None = None
@@ -108,7 +111,6 @@ class TerminalProgress:
 
     def waiting(self, until: float) -> None:
         """Begin the countdown."""
-        from rich.live import Live
         from rich.spinner import Spinner
         from rich.text import Text
 
@@ -119,11 +121,7 @@ class TerminalProgress:
             spinner.update(text=Text(f"Waiting for the payment, {left} left (Ctrl-C to stop)"))
             return spinner
 
-        live = Live(
-            console=self._console, get_renderable=render, transient=True, refresh_per_second=8
-        )
-        live.start()
-        self._live = live
+        self._stop_drawing = draw(self._streams, self._console, render, per_second=8)
 
     def warn(self, text: str, hint: str | None = None) -> None:
         """Show what is not as it should be."""
@@ -133,9 +131,9 @@ class TerminalProgress:
 
     def close(self) -> None:
         """Take the countdown off the screen; what follows stands apart."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        if self._stop_drawing is not None:
+            self._stop_drawing()
+            self._stop_drawing = None
         self._console.print()
 
     def _line(self, mark: str, text: str, style: str = "") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .amounts import format_amount, format_time
 from .console import make_console
+from .streams import Streams
 from .text import printable
 
 if TYPE_CHECKING:
@@ -25,20 +26,19 @@ _TITLES = {
 
 
 def print_result(
-    result: Mapping[str, Any], route: list[str] | None = None, *, color: bool | None = None
+    streams: Streams, result: Mapping[str, Any], route: list[str] | None = None
 ) -> None:
     """Print what became of a request, as far as there is an invoice or a plan.
 
     :param result: the contract's JSON object.
     :param route: names of the nodes it went over, ours first.
-    :param color: None to decide by the terminal.
     """
     from rich.text import Text
 
     status = result.get("status")
     if status is None:
         return
-    console = make_console(color=color)
+    console = make_console(streams)
     title, style = _TITLES.get(str(status), (printable(str(status)), "bold"))
     console.print(Text(title, style=style))
     print_rows(console, _rows(result, route))

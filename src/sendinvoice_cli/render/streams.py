@@ -1,0 +1,113 @@
+"""The standard streams, and how to write to them."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TextIO, cast
+
+from ..errors import UsageError
+
+
+class Streams:
+    """Where input comes from and output goes to: made once, handed to whoever needs it.
+
+    Any text can be written: characters that the encoding lacks become backslash escapes. None
+    stands for a closed stream; what is written to it is lost.
+
+    :param color: True for colour, False for none; None if the terminal decides.
+    """
+
+    def __init__(
+        self,
+        stdin: TextIO | None,
+        stdout: TextIO | None,
+        stderr: TextIO | None,
+        *,
+        color: bool | None = None,
+    ) -> None:
+        self._stdin = stdin
+        self.stdout = _writable(stdout)
+        self.stderr = cast("TextIO", _UnfailingStream(_writable(stderr)))
+        self.color = color
+        #: Prints a line above what is drawn on the terminal; None while nothing is.
+        self.print_above: Callable[[str], None] | None = None
+
+    @classmethod
+    def of_process(cls) -> Streams:
+        """The streams of this process; no colour if NO_COLOR is set."""
+        color = False if os.environ.get("NO_COLOR") else None
+        return cls(sys.stdin, sys.stdout, sys.stderr, color=color)
+
+    @property
+    def stdin(self) -> TextIO:
+        """Standard input.
+
+        :raises UsageError: it is closed.
+        """
+        if self._stdin is None:
+            raise UsageError("standard input is closed")
+        return self._stdin
+
+    def write_line(self, stream: TextIO, line: str) -> None:
+        """Write a line to stdout or stderr; on a terminal, above what is drawn there.
+
+        :raises OSError: stdout cannot be written.
+        """
+        # Another thread may stop the drawing at any time.
+        print_above = self.print_above
+        if print_above is not None and stream.isatty():
+            print_above(line)
+        else:
+            # In one piece: threads may print at the same time.
+            stream.write(line + "\n")
+            stream.flush()
+
+
+def silence(stream: TextIO) -> None:
+    """Let a broken stream lose what its buffer holds, and all that follows.
+
+    Otherwise each later line would fail, and Python at its end.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+class _UnfailingStream:
+    """stderr; after a write failure it is silent.
+
+    A closed pipe or a full disk must not change how a payment ends. Everything but writing is
+    the stream's own.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or pretend to."""
+        try:
+            self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or pretend to."""
+        try:
+            self._stream.flush()
+        except OSError:
+            silence(self._stream)
