@@ -250,6 +250,16 @@ def test_only_the_command_exits() -> None:
     assert exits - {"sandbox"} == {"cli.py"}
 
 
+def test_streams_of_the_process_are_taken_in_one_place() -> None:
+    """Everybody else is handed them, so that tests can hand others."""
+    users = set()
+    for path in _FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if ast.unparse(node) in ("sys.stdin", "sys.stdout", "sys.stderr"):
+                users.add(path.relative_to(_PACKAGE).as_posix())
+    assert {user for user in users if not user.startswith("sandbox/")} == {"render/streams.py"}
+
+
 # --- what is loaded ---
 
 _SCRIPT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
@@ -51,3 +52,27 @@ def test_warning_on_a_broken_stderr(network: Network, label: str, stderr: object
     """More than is offered: it is refused, and not in vain."""
     assert callable(stderr)
     assert outcome(network, stderr(), "--json", network.request(1000), label, 2000) == 14
+
+
+@pytest.mark.parametrize("options", [("--json", "-v"), ()], ids=["json", "table"])
+@pytest.mark.parametrize("descriptors", [(2,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_closed_descriptors(
+    network: Network, label: str, descriptors: tuple[int, ...], options: tuple[str, ...]
+) -> None:
+    """The connection to lightningd gets the number of one of them, perhaps."""
+    closed = " ".join(f"{number}>&-" for number in descriptors)
+    done = subprocess.run(
+        [
+            *("sh", "-c", f'exec "$@" {closed}', "sh"),
+            *command_line(*network.as_receiver(), *options, network.request(1000), label),
+        ],
+        env=environment(),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    if 1 not in descriptors and options:
+        check_paid(json.loads(done.stdout))

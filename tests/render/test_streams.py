@@ -1,0 +1,81 @@
+"""Streams that are closed, broken, of few characters, or drawn upon."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from rich.text import Text
+
+from sendinvoice_cli.errors import UsageError
+from sendinvoice_cli.render import lines
+from sendinvoice_cli.render.console import draw, make_console
+from sendinvoice_cli.render.streams import Streams, silence
+
+from .kept_streams import Terminal
+
+
+def test_closed_streams_take_everything_and_stdin_says_that_it_is_closed() -> None:
+    streams = Streams(None, None, None)
+    streams.write_line(streams.stdout, "a result")
+    lines.print_error(streams, "an error")
+    make_console(streams, stderr=True).print("text")
+    with pytest.raises(UsageError, match="standard input is closed"):
+        _ = streams.stdin
+
+
+@pytest.mark.parametrize("stderr", [False, True])
+def test_what_an_encoding_does_not_have_is_escaped(stderr: bool) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    streams = Streams(None, stream, stream)
+    streams.write_line(streams.stderr if stderr else streams.stdout, "us → them")
+    make_console(streams, stderr=stderr).print("₿")
+    assert written.getvalue() == b"us \\u2192 them\n\\u20bf\n"
+
+
+def test_full_stderr_is_silent_from_then_on() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        streams = Streams(None, None, full)
+        lines.print_error(streams, "x" * 100_000, "a hint")
+        make_console(streams, stderr=True).print("text")
+        assert os.path.samestat(os.fstat(full.fileno()), os.stat(os.devnull))
+
+
+def test_full_stdout_fails_until_it_is_silenced() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        streams = Streams(None, full, None)
+        with pytest.raises(OSError, match="No space"):
+            streams.write_line(streams.stdout, "a result")
+        silence(streams.stdout)
+        streams.write_line(streams.stdout, "a result")
+
+
+@pytest.mark.parametrize(("no_color", "color"), [(None, None), ("", None), ("1", False)])
+def test_environment_says_no_to_colour(
+    monkeypatch: pytest.MonkeyPatch, no_color: str | None, color: bool | None
+) -> None:
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    assert Streams.of_process().color is color
+
+
+def test_lines_go_above_what_is_drawn_and_results_where_they_were_sent() -> None:
+    """The line of numbers would be drawn over them, and a file would have its escape sequences."""
+    terminal, file = Terminal(), io.StringIO()
+    streams = Streams(None, file, terminal)
+    stop = draw(
+        streams, make_console(streams, stderr=True), lambda: Text("numbers"), per_second=0.001
+    )
+    before = len(terminal.getvalue())
+    lines.print_line(streams, "a line")
+    streams.write_line(streams.stdout, "a result")
+    drawn = terminal.getvalue()[before:]
+    stop()
+    after = len(terminal.getvalue())
+    lines.print_line(streams, "the end")
+    assert drawn.index("a line") < drawn.index("numbers")
+    assert terminal.getvalue()[after:] == "sendinvoice: the end\n"
+    assert file.getvalue() == "a result\n"
