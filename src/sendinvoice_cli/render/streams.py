@@ -78,7 +78,7 @@ def silence(stream: TextIO) -> None:
 
 def _writable(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w")
+        stream = open(os.devnull, "w")  # noqa: SIM115
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     return stream
