@@ -169,9 +169,16 @@ class Exchange:
             way = "" if inbound.blinded else "this node's public channels with "
             channels = ", ".join(str(each) for each in inbound.channels)
             self._progress.step(f"To be paid through {way}{channels}")
-        if inbound.total_msat >= self._amount_msat:
+        if inbound.at_once_msat >= self._amount_msat:
             return
-        if inbound.channels or graph.is_public(node.id):
+        if inbound.total_msat >= self._amount_msat:
+            self._progress.warn(
+                f"no channel of this node can receive {self._amount_msat} msat now, "
+                "only several together",
+                "some payers cannot pay in parts, among them Core Lightning when the request may "
+                "be paid once only; open a channel with more inbound capacity",
+            )
+        elif inbound.channels or graph.is_public(node.id):
             self._progress.warn(
                 f"asking for {self._amount_msat} msat, but this node's channels can receive only "
                 f"{inbound.total_msat} msat now",

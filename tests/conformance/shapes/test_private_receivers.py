@@ -201,7 +201,9 @@ def test_more_than_all_channels_carry(town: Shape, label: str) -> None:
     too_much = town.run("double", "--dry-run", town.request(most + 1), label)
 
     assert (enough.exit, too_much.exit) == (0, 0)
-    assert enough.stderr == ""
+    warning, hint = enough.stderr.splitlines()
+    assert f"can receive {most} msat now, only several together" in warning
+    assert "cannot pay in parts" in hint
     warning, hint = too_much.stderr.splitlines()
     assert f"{most + 1} msat" in warning
     assert f"{most} msat now" in warning
