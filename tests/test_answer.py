@@ -40,9 +40,8 @@ from tests.support.scripted import (
 
 PREPARING = [
     *("getinfo", "listconfigs", "help"),
-    *("listinvoices", "listpeerchannels", "listnodes"),
-    *("(helper starts)", "(helper is ready)"),
-    "listpeers",
+    *("listinvoices", "(helper starts)", "(helper is ready)"),
+    *("listpeerchannels", "listnodes", "listpeers"),
 ]
 SENDING = ["createonion", "injectonionmessage"]
 

@@ -76,14 +76,14 @@ class _Answer:
         await self._step(exchange.find)
         if exchange.exists and exchange.invoice.is_paid:
             return
+        if not (request.dry_run or request.no_replies):
+            # The reply helper starts while the rest is being prepared.
+            host.link.hear(host.now() + request.timeout + REPLY_GRACE)
         if not exchange.exists:
             await self._step(exchange.choose_payment_paths, needs_channels=True)
         if request.dry_run:
             await self._step(exchange.plan)
             return
-        if not request.no_replies:
-            # The reply helper starts while the rest is being prepared.
-            host.link.hear(host.now() + request.timeout + REPLY_GRACE)
         if not exchange.exists:
             await self._make_invoice()
             if exchange.invoice.is_paid:

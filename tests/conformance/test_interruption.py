@@ -54,7 +54,7 @@ _ASKING = (
 #: Where the request has no path, so that one to the payer itself is looked for.
 _FURTHER = ("help", "listnodes", "listchannels")
 _HELPER = ("sendinvoice-expect", "plugin", "sendinvoice-expect")
-_CREATING = ("createinvoice", "waitinvoice", "sendinvoice-expect")
+_CREATING = ("makesecret", "createinvoice", "waitinvoice", "sendinvoice-expect")
 _WAITING = ("sendinvoice-replies",)
 CALLS = {
     Family.V24_02: (*_ASKING, *_FURTHER, *_HELPER, *_CREATING, "sendonionmessage", *_WAITING),
@@ -68,7 +68,7 @@ CALLS = {
 BATCH_CALLS = (
     *_ASKING,
     *_HELPER,
-    *("createinvoice", "wait", "wait", "wait", "wait", "sendinvoice-expect"),
+    *("makesecret", "createinvoice", "wait", "wait", "wait", "wait", "sendinvoice-expect"),
     *("createonion", "injectonionmessage", "sendinvoice-replies", "listinvoices"),
 )
 #: The call that is never answered where the invoice is paid.

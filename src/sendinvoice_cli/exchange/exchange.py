@@ -22,12 +22,12 @@ from ..errors import (
     UnreachableError,
     UsageError,
 )
-from ..node import info, invoices, messages, payment_paths
+from ..node import inbound, info, invoices, messages, payment_paths
 from ..node.client import ConnectionLostError
+from ..node.inbound import Inbound
 from ..node.info import OnionApi
 from ..node.invoices import Change, StoredInvoice
 from ..node.link import REPLY_GRACE, Link
-from ..node.payment_paths import Inbound
 from ..node.routes import Route, Router
 from ..onion import message
 from ..outcome import Ask, Outcome
@@ -164,24 +164,25 @@ class Exchange:
         """
         link = self._link
         graph, node = link.graph(), link.current_node()
-        self._inbound = inbound = payment_paths.choose(self._client, node, graph, self._amount_msat)
-        if inbound.channels:
-            way = "" if inbound.blinded else "this node's public channels with "
-            channels = ", ".join(str(each) for each in inbound.channels)
-            self._progress.step(f"To be paid through {way}{channels}")
-        if inbound.at_once_msat >= self._amount_msat:
+        self._inbound = found = inbound.choose(self._client, node, graph, self._amount_msat)
+        if found.channels:
+            way = "this node's public channels with " if found.public else ""
+            channels = ", ".join(str(each) for each in found.channels)
+            spare = ", and a blinded path as a spare" if found.public and found.blinded else ""
+            self._progress.step(f"To be paid through {way}{channels}{spare}")
+        if found.at_once_msat >= self._amount_msat:
             return
-        if inbound.total_msat >= self._amount_msat:
+        if found.total_msat >= self._amount_msat:
             self._progress.warn(
                 f"no channel of this node can receive {self._amount_msat} msat now, "
                 "only several together",
                 "some payers cannot pay in parts, among them Core Lightning when the request may "
                 "be paid once only; open a channel with more inbound capacity",
             )
-        elif inbound.channels or graph.is_public(node.id):
+        elif found.channels or graph.is_public(node.id):
             self._progress.warn(
                 f"asking for {self._amount_msat} msat, but this node's channels can receive only "
-                f"{inbound.total_msat} msat now",
+                f"{found.total_msat} msat now",
                 "the payer will probably find no route; open a channel with inbound capacity",
             )
         else:
@@ -276,6 +277,15 @@ class Exchange:
         self._check_version()
         node = self._link.current_node()
         preimage = self._preimage
+        paths = []
+        if self._inbound.blinded:
+            paths = payment_paths.build(
+                node,
+                self._inbound,
+                self._link.base_secret(),
+                sha256(preimage).digest(),
+                self.request.timeout,
+            )
         return draft(
             self._invreq,
             amount_msat=self._amount_msat,
@@ -283,13 +293,7 @@ class Exchange:
             preimage=preimage,
             created_at=int(self._link.clock()),
             relative_expiry=self.request.timeout,
-            payment_paths=payment_paths.build(
-                self._client,
-                node,
-                self._inbound.blinded,
-                sha256(preimage).digest(),
-                self.request.timeout,
-            ),
+            payment_paths=paths,
         )
 
     # --- the way to the payer ---
@@ -333,7 +337,7 @@ class Exchange:
             size += len(self.issue.invoice.bolt12) * 5 // 8
         else:
             size += len(tlv.encode_stream(self._invreq.records))
-            size += _OWN_FIELDS_SIZE + max(len(self._inbound.blinded), 1) * _PAYMENT_PATH_SIZE
+            size += _OWN_FIELDS_SIZE + self._inbound.paths * _PAYMENT_PATH_SIZE
         return message.expected_packet_size(nodes, route.their_path, size)
 
     def transmit(self, route: Route) -> bool:

@@ -65,7 +65,15 @@ OUR_CHANNEL_FIELDS = {
             "short_channel_id": True,
             "alias": {"local": True, "remote": True},
             "receivable_msat": True,
-            "updates": {"remote": {"htlc_maximum_msat": True}},
+            "updates": {
+                "remote": {
+                    "htlc_minimum_msat": True,
+                    "htlc_maximum_msat": True,
+                    "cltv_expiry_delta": True,
+                    "fee_base_msat": True,
+                    "fee_proportional_millionths": True,
+                }
+            },
         }
     ]
 }

@@ -108,6 +108,7 @@ class Link:
         self._expected = 0
         self._node: NodeInfo | None = None
         self._node_read_at = 0.0
+        self._base_secret: bytes | None = None
         self._graph: Graph | None = None
         self._graph_made_at = 0.0
 
@@ -138,6 +139,16 @@ class Link:
             blockheight = info.read_blockheight(self.client)
             self._node, self._node_read_at = replace(self.node, blockheight=blockheight), now
         return self.node
+
+    def base_secret(self) -> bytes:
+        """What lightningd derives the path_ids of its invoices from (``makesecret``), 32 bytes.
+
+        :raises UnreachableError: lightningd is gone.
+        """
+        if self._base_secret is None:
+            answer = self.client.call("makesecret", {"string": "bolt12-invoice-base"})
+            self._base_secret = bytes.fromhex(answer["secret"])
+        return self._base_secret
 
     def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:
         """The network as lightningd knows it.

@@ -167,12 +167,13 @@ def test_paid_through_the_unannounced_channel_that_has_the_inbound(
     (best, *_), *_ = payment_paths(result.json["bolt12"])
     assert best.introduction_node == shape.id("provider")
 
-    # What the public channel can take comes by lightningd's own path.
+    # What the public channel can take comes over that; the spare path leads over it as well.
     result = answer(shape, "receiver", shape.request(1_000_000), "public")
 
     check_paid(result.json)
-    ((own, _),) = payment_paths(result.json["bolt12"])
+    (own, _), (spare, _) = payment_paths(result.json["bolt12"])
     assert own.introduction_node == shape.id("receiver")
+    assert spare.introduction_node == shape.id("router")
 
 
 def test_dry_run_shows_the_payment_paths(town: Shape, label: str) -> None:
