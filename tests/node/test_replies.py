@@ -242,6 +242,19 @@ def test_another_command_was_faster(helper: Path, refusal: str) -> None:
     assert next(listed, None) is None
 
 
+def test_lightningd_starts_it_and_never_answers(helper: Path) -> None:
+    """Seen right after a start of lightningd: replies were not heard for 70 s."""
+
+    def plugin(params: Params) -> dict[str, Any]:
+        if params["subcommand"] == "start":
+            raise NoAnswerError("lightningd did not answer plugin")
+        return {"plugins": [{"name": str(helper), "active": True}]}
+
+    client = FakeClient({"sendinvoice-expect": _answering(_UNKNOWN, {}), "plugin": plugin})
+    ReplySession(client, 0.0).start()
+    assert client.methods()[-1] == "sendinvoice-expect"
+
+
 def test_lightningd_cannot_run_it(helper: Path) -> None:
     failing = LightningdError("plugin: Opening: No such file or directory")
     client = FakeClient({"sendinvoice-expect": _UNKNOWN, "plugin": failing})

@@ -20,8 +20,11 @@ from .reply_plugin import EXPECT, REPLIES
 HELPER = "sendinvoice-reply-helper"
 _DISTRIBUTION = "sendinvoice"
 
-#: Seconds for ``plugin start``: lightningd gives a plugin 60.
+#: Seconds for ``plugin start``: lightningd gives a plugin 60. After the first few, it is asked
+#: whether the helper runs.
 _PLUGIN_SECONDS = 70
+_ANSWER_SECONDS = 3
+_SLOW_POLL_SECONDS = 1
 
 #: Seconds to wait for a helper that another command is starting.
 _START_SECONDS = 10
@@ -157,7 +160,16 @@ def _start_helper(client: Client) -> None:
     """Let lightningd start the helper, or wait while it starts for another command."""
     path = helper_path()
     try:
-        client.call("plugin", {"subcommand": "start", "plugin": path}, patience=_PLUGIN_SECONDS)
+        client.call("plugin", {"subcommand": "start", "plugin": path}, patience=_ANSWER_SECONDS)
+    except NoAnswerError:
+        # A lightningd that is starting itself starts the helper, and may never answer.
+        for _ in range(round((_PLUGIN_SECONDS - _ANSWER_SECONDS) / _SLOW_POLL_SECONDS)):
+            if _is_active(client, path):
+                return
+            time.sleep(_SLOW_POLL_SECONDS)
+        raise HelperUnavailableError(
+            f"lightningd has not started {path} within {_PLUGIN_SECONDS} s"
+        ) from None
     except LightningdError as failure:
         # lightningd has several errors for a plugin that it already has. While
         # that plugin is starting, it answers no calls.
