@@ -77,6 +77,9 @@ class Node:
         #: Its invoice_requests, by id.
         self.requests: dict[bytes, StoredRequest] = {}
         self.payments: dict[bytes, PaymentRecord] = {}
+        #: What was too much for a channel (scid) from an end, in msat, and until when this node
+        #: believes it (UNIX seconds).
+        self.too_much: dict[tuple[int, bytes], tuple[int, float]] = {}
         #: TLV streams of the invoices that have arrived, the first one first.
         self.received_invoices: list[bytes] = []
         #: Ids of the invoice_requests that it pays no more, though they are active.

@@ -22,6 +22,8 @@ from .network import Network
 from .node import Node, PaymentRecord
 
 _NO_PATHS = "We could not find a usable set of paths."
+#: Seconds for which xpay remembers that a public channel did not carry an amount.
+_MEMORY_SECONDS = 3600
 
 
 class PaymentError(Exception):
@@ -189,7 +191,7 @@ def _find_part(network: Network, payer: Node, path: PaymentPath, amount_msat: in
         payer.id,
         introduction.id,
         amount_msat + htlcs.fee_msat(payinfo, amount_msat),
-        network.can_carry,
+        partial(_can_carry, network, payer),
     )
     return None if route is None else Part(path, route, introduction, amount_msat)
 
@@ -228,10 +230,21 @@ def _no_route(network: Network, payer: Node, bill: Bill, amount_msat: int) -> Pa
         )
         for step in route or ():
             if not network.can_carry(step.channel, step.source, step.amount_msat):
+                believed_until = network.clock() + _MEMORY_SECONDS
+                payer.too_much[step.channel.scid, step.source] = step.amount_msat, believed_until
                 return _step_failed(route or (), step)
     if not any(node and network.channels.is_public_node(node.id) for node in targets):
         return PaymentError("Failed: There is no connection between source and destination at all")
     return PaymentError(f"Failed: {_NO_PATHS}")
+
+
+def _can_carry(
+    network: Network, payer: Node, channel: Channel, source: bytes, amount_msat: int
+) -> bool:
+    """Whether a channel can carry an amount, and the payer does not believe otherwise."""
+    too_much_msat, until = payer.too_much.get((channel.scid, source), (amount_msat + 1, 0.0))
+    is_believed = amount_msat >= too_much_msat and network.clock() < until
+    return not is_believed and network.can_carry(channel, source, amount_msat)
 
 
 def _seems_to_carry(
