@@ -59,6 +59,8 @@ _ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": set(),
 }
+#: The parts of the sandbox; each imports only itself and those before it.
+_SANDBOX = ("rpc", "faults", "model", "calls", "sandbox", "cli", "__main__", "__init__")
 #: All of the node that the command itself knows: where it is, and a client for it.
 _NODE_IN_CLI = {"node.client.Client", "node.socket_path"}
 
@@ -185,6 +187,17 @@ def test_rooms(room: str) -> None:
         if each.is_ours
         and each.module.split(".")[0] == room
         and each.name.split(".")[0] not in allowed
+    ]
+    assert _show(wrong) == []
+
+
+def test_parts_of_the_sandbox_import_one_way() -> None:
+    wrong = [
+        each
+        for each in _IMPORTS
+        if each.module.startswith("sandbox.")
+        and each.name.startswith("sandbox.")
+        and _SANDBOX.index(each.name.split(".")[1]) > _SANDBOX.index(each.module.split(".")[1])
     ]
     assert _show(wrong) == []
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .calls.dispatch import CallObserver, Dispatcher
 from .faults import Faults
 from .model import inbox
 from .model.channels import Channel
@@ -19,7 +20,6 @@ from .model.clock import Clock
 from .model.network import Network
 from .model.node import NETWORK, Node
 from .model.topology import ChannelSpec, Topology, line
-from .rpc.dispatch import CallObserver, Dispatcher
 from .rpc.server import RpcServer
 
 _T = TypeVar("_T")

@@ -1,1 +1,1 @@
-"""JSON-RPC as lightningd speaks it: framing, sockets, parameters, dispatch, errors."""
+"""JSON-RPC as lightningd speaks it: framing, sockets, parameters, errors."""

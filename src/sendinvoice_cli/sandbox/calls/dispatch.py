@@ -9,15 +9,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ..calls import calls_of
-from ..calls.call import Context
 from ..faults import CallFault
+from ..model.family import Family
 from ..model.network import Network
 from ..model.node import Node
-from . import answer_filter, parameters
-from .errors import INVALID_REQUEST, UNKNOWN_METHOD, RpcError
-from .framing import encode
+from ..rpc import answer_filter, parameters
+from ..rpc.errors import INVALID_REQUEST, UNKNOWN_METHOD, RpcError
+from ..rpc.framing import encode
+from . import control, decoding, invoicing, messages, peers, requesting
+from .call import Call, Context
 
+_MODULES = (control, decoding, invoicing, messages, peers, requesting)
 _WRONG_VERSION = 'jsonrpc: "2.0" must be specified in the request'
 _GARBAGE = b"\x00\xffthis is not JSON\n\n"
 
@@ -40,7 +42,7 @@ class Dispatcher:
         self._node = node
         self._stop = stop
         self._observe = observe
-        self._calls = calls_of(node.family)
+        self._calls = _calls_of(node.family)
 
     async def answer(self, request: dict[str, Any]) -> bytes | None:
         """What to answer with; None closes the connection."""
@@ -94,6 +96,16 @@ class Dispatcher:
         if more:
             result = answer_filter.apply(more["filter"], result)
         return {"jsonrpc": "2.0", "id": id_, "result": result}
+
+
+def _calls_of(family: Family) -> dict[str, Call]:
+    """The calls of a family of versions, by name."""
+    return {
+        each.name: each
+        for module in _MODULES
+        for each in vars(module).values()
+        if isinstance(each, Call) and family in each.families
+    }
 
 
 def _refuse(request: dict[str, Any]) -> dict[str, Any] | None:
