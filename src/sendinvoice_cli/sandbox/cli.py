@@ -24,12 +24,12 @@ _ROLES = {"alice": "pays", "bob": "forwards", "carol": "is paid"}
 _DEFAULT_AMOUNT_MSAT = 50_000_000
 _MOST_MSAT = 400_000_000
 _NOTICE = "This is simulated money on a simulated network: nothing here is worth anything."
-#: What a shell reports for a process that a signal has ended.
+#: A shell adds this to the number of the signal that ended a process.
 _SIGNAL_BASE = 128
 
 
 def _sandbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that both ways to run have."""
+    """Add the options that the group and its subcommand share."""
     for option in (
         click.option(
             "--amount",
@@ -38,20 +38,20 @@ def _sandbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=_DEFAULT_AMOUNT_MSAT,
             show_default=True,
             metavar="MSAT",
-            help="What the request offers, in msat.",
+            help="The amount of the request, in msat.",
         ),
         click.option(
             "--family",
             type=click.Choice([family.value for family in Family]),
             default=Family.V26_06.value,
             show_default=True,
-            help="The lightningd that the nodes act as.",
+            help="The lightningd version that the nodes act as.",
         ),
         click.option(
             "--dir",
             "directory",
             type=click.Path(file_okay=False, path_type=Path),
-            help="Where the nodes' directories go.  [default: a temporary one]",
+            help="The directory for the nodes' directories.  [default: a temporary one]",
         ),
     ):
         command = option(command)
@@ -68,12 +68,12 @@ def _sandbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def main(context: click.Context, directory: Path | None, family: str, amount_msat: int) -> None:
     """Start a simulated Lightning network to try sendinvoice in.
 
-    Three nodes come up: alice, who pays, bob and carol, who is paid. Each
-    answers lightningd's JSON-RPC on a unix socket until Ctrl-C ends it. The
+    It runs three nodes: alice pays, bob forwards, and carol is paid. Each
+    answers lightningd's JSON-RPC on a unix socket until you press Ctrl-C. The
     money is simulated, too.
     """
     if context.invoked_subcommand is not None:
-        # Options count on either side of the subcommand's name.
+        # Options may stand on either side of the subcommand's name.
         context.default_map = {context.invoked_subcommand: context.params}
         return
     with _nodes_up(directory, family) as sandbox:
@@ -81,7 +81,7 @@ def main(context: click.Context, directory: Path | None, family: str, amount_msa
         command = ["sendinvoice", *lightning_options(sandbox, "carol"), request, "LABEL"]
         click.echo(f"\nalice asks for an invoice:\n\n{request}\n")
         click.echo(f"Answer it as carol, with any label:\n\n{shlex.join(command)}\n")
-        click.echo("Ctrl-C ends the sandbox.")
+        click.echo("Press Ctrl-C to end the sandbox.")
         _wait_for_end()
     click.echo("\nThe sandbox has ended.")
 
@@ -90,9 +90,9 @@ def main(context: click.Context, directory: Path | None, family: str, amount_msa
 @_sandbox_options
 @click.pass_context
 def demo(context: click.Context, directory: Path | None, family: str, amount_msat: int) -> None:
-    """Have alice pay carol once, by way of sendinvoice.
+    """Run sendinvoice once, so that alice pays carol.
 
-    Ends with the exit status of sendinvoice.
+    The exit status is that of sendinvoice.
     """
     with _nodes_up(directory, family) as sandbox:
         request = sandbox.request("alice", amount_msat, "a payout from the sandbox")
@@ -107,7 +107,7 @@ def demo(context: click.Context, directory: Path | None, family: str, amount_msa
 
 @contextmanager
 def _nodes_up(directory: Path | None, family: str) -> Iterator[Sandbox]:
-    """A sandbox that is up, and a word about it.
+    """Start a sandbox and print its nodes; stop it at the end.
 
     :raises click.ClickException: the directory cannot be used.
     """
@@ -128,7 +128,7 @@ def _nodes_up(directory: Path | None, family: str) -> Iterator[Sandbox]:
 
 
 def _wait_for_end() -> None:
-    """Return at Ctrl-C, or when the process is told to end."""
+    """Return at SIGINT or SIGTERM."""
     ended = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

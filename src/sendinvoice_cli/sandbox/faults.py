@@ -1,4 +1,4 @@
-"""The faults that tests can ask for. Every method may be called from any thread."""
+"""Faults that tests can inject. Every method may be called from any thread."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .rpc.errors import RpcError
 
 
 class CallFault(Enum):
-    """How a call goes wrong."""
+    """How a call fails."""
 
-    #: The connection is closed, and nothing was done.
+    #: The connection is closed; the call has no effect.
     CLOSE_BEFORE = "close before"
-    #: The call takes effect, and the connection is closed instead of an answer.
+    #: The call takes effect; the connection is closed without an answer.
     CLOSE_AFTER = "close after"
     #: The call takes effect; the answer is not JSON.
     GARBAGE = "garbage"
-    #: No answer ever comes; nothing was done.
+    #: No answer ever comes; the call has no effect.
     NEVER = "never"
 
 
@@ -32,22 +32,22 @@ class Hold:
         self._released: Future[None] = Future()
 
     def release(self) -> None:
-        """Let them go on."""
+        """Let the payments continue."""
         with suppress(InvalidStateError):
             self._released.set_result(None)
 
     async def wait(self) -> None:
-        """Return once it is released."""
+        """Return once they are released."""
         await asyncio.shield(asyncio.wrap_future(self._released))
 
 
 @dataclass
 class PaymentFailure:
-    """Attempts to pay that fail.
+    """How a payer's attempts to pay fail.
 
-    :param text: what the payer's command says.
-    :param remaining: how many are still to fail; None for all.
-    :param as_ldk: whether the payer answers as LDK does, and gives up.
+    :param text: the error of its ``pay`` or ``xpay``.
+    :param remaining: how many more attempts fail; None for all.
+    :param as_ldk: whether it answers as LDK does, and gives up.
     """
 
     text: str
@@ -57,15 +57,15 @@ class PaymentFailure:
 
 @dataclass(frozen=True)
 class PayerBehaviour:
-    """How a node deals with the invoices that reach it.
+    """How a payer handles the invoices that reach it.
 
-    :param refusal: the text of the invoice_error that it answers with, at once.
-    :param ignored: it neither pays nor answers invoices that hold these
+    :param refusal: text of the invoice_error that it answers with at once.
+    :param ignored: it neither pays nor answers invoices that contain these
         bytes; None for none.
-    :param sends_msat: what it pays, whatever the invoice says.
+    :param sends_msat: amount that it pays, whatever the invoice says.
     :param hold: its payments stay in flight until this is released.
-    :param delay_seconds: they stay in flight for so long.
-    :param failure: its attempts to pay fail, after they were in flight.
+    :param delay_seconds: how long its payments stay in flight.
+    :param failure: how its attempts to pay fail, after they were in flight.
     """
 
     refusal: str | None = None
@@ -104,9 +104,9 @@ class Faults:
         self._lock = threading.Lock()
 
     def drop_message(self, n: int = 1, *, at: str | None = None) -> None:
-        """Lose the n-th onion message from now on.
+        """Lose the n-th onion message from now.
 
-        :param at: count only those on their way to this node.
+        :param at: count only messages to this node, be it a router or the recipient.
         """
         self._add_message_rule(_MessageRule(at, n, None))
 
@@ -115,7 +115,7 @@ class Faults:
         self._add_message_rule(_MessageRule(at, 1, None, is_forever=True))
 
     def delay_message(self, n: int = 1, *, seconds: float, at: str | None = None) -> None:
-        """Have the n-th onion message from now on arrive late, by the sandbox's clock."""
+        """Delay the n-th onion message from now, by the sandbox's clock."""
         self._add_message_rule(_MessageRule(at, n, seconds))
 
     def refuse(self, payer: str, text: str) -> None:
@@ -125,12 +125,12 @@ class Faults:
     def be_silent(self, payer: str, part: bytes = b"") -> None:
         """Have a payer ignore invoices.
 
-        :param part: only those that hold these bytes.
+        :param part: only those that contain these bytes.
         """
         self._change_payer(payer, ignored=part)
 
     def pay_amount(self, payer: str, amount_msat: int) -> None:
-        """Have a payer send that much, whatever the invoice says."""
+        """Have a payer send this amount, whatever the invoice says."""
         self._change_payer(payer, sends_msat=amount_msat)
 
     def fail_payments(
@@ -144,11 +144,11 @@ class Faults:
         """Have a payer's attempts to pay fail; its invoice_requests stay active.
 
         :param times: how many attempts; by default all, until :meth:`behave`.
-        :param text: what its ``pay`` or ``xpay`` says. CLN puts ``Failed invoice
-            lni1…: pay attempt failed:`` in front. By default, there is no route.
-        :param as_ldk: answer as LDK does: the text alone (by default
-            ``RouteNotFound``), behind the length of the TLV stream as a BigSize.
-            The payer then gives that invoice_request up, and stays silent.
+        :param text: error of its ``pay`` or ``xpay``, by default that there is no
+            route. CLN puts ``Failed invoice lni1…: pay attempt failed:`` in front.
+        :param as_ldk: answer as LDK does: only the text (by default
+            ``RouteNotFound``), after the length of the TLV stream as a BigSize.
+            The payer then gives up that invoice_request, and stays silent.
         """
         default = "RouteNotFound" if as_ldk else "Failed: We could not find a usable set of paths."
         self._change_payer(payer, failure=PaymentFailure(text or default, times, as_ldk))
@@ -160,16 +160,16 @@ class Faults:
         return hold
 
     def delay_payments(self, payer: str, seconds: float) -> None:
-        """Keep each of a payer's payments in flight for so long, by the sandbox's clock."""
+        """Keep each of a payer's payments in flight this long, by the sandbox's clock."""
         self._change_payer(payer, delay_seconds=seconds)
 
     def behave(self, payer: str) -> None:
-        """Have a payer act as lightningd does again."""
+        """Have a payer act as lightningd does, without faults."""
         with self._lock:
             self._payers.pop(payer, None)
 
     def break_call(self, node: str, method: str, fault: CallFault, times: int = 1) -> None:
-        """Have the next calls of a method go wrong at one node."""
+        """Have the next ``times`` calls of a method fail at one node."""
         with self._lock:
             self._calls.append(_CallRule(node, method, fault, times))
 
@@ -179,7 +179,7 @@ class Faults:
             self._plugin_errors[node] = RpcError(code, text)
 
     def clear(self) -> None:
-        """Take back every fault, and release nothing."""
+        """Remove all faults. Payments that are held stay held."""
         with self._lock:
             self._payers.clear()
             self._messages.clear()
@@ -187,12 +187,12 @@ class Faults:
             self._plugin_errors.clear()
 
     def payer(self, name: str) -> PayerBehaviour:
-        """How a node deals with invoices."""
+        """How a node handles invoices."""
         with self._lock:
             return self._payers.get(name, PayerBehaviour())
 
     def take_payment_failure(self, payer: str) -> PaymentFailure | None:
-        """How the attempt to pay that begins now fails; None when it does not."""
+        """How the attempt to pay that starts now fails; None if it does not."""
         failure = self.payer(payer).failure
         with self._lock:
             if failure is None or failure.remaining == 0:
@@ -202,7 +202,7 @@ class Faults:
             return failure
 
     def fate_of_message(self, node: str) -> float | None:
-        """By how many seconds the message to ``node`` comes late; None when it is lost."""
+        """Seconds by which the message to ``node`` is delayed; None if it is lost."""
         late_seconds: float | None = 0.0
         with self._lock:
             for rule in list(self._messages):
@@ -220,7 +220,7 @@ class Faults:
         return late_seconds
 
     def fate_of_call(self, node: str, method: str) -> CallFault | None:
-        """How the call that has just come goes wrong."""
+        """How the call that has just arrived fails; None if it does not."""
         with self._lock:
             for rule in self._calls:
                 if rule.node == node and rule.method == method:
@@ -231,7 +231,7 @@ class Faults:
         return None
 
     def plugin_error(self, node: str) -> RpcError | None:
-        """Why a node cannot start plugins."""
+        """Why a node cannot start plugins; None if it can."""
         with self._lock:
             return self._plugin_errors.get(node)
 

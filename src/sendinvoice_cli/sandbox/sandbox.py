@@ -24,19 +24,19 @@ from .rpc.server import RpcServer
 
 _T = TypeVar("_T")
 
-#: Seconds of real time between two looks at the clock.
+#: Seconds of real time between two checks of the timers.
 _TICK_SECONDS = 0.02
 
 
 class Sandbox:
     """A simulated network, from :meth:`start` to :meth:`stop`; also a context manager.
 
-    Its methods may be called from any thread. Those that change nodes and
-    channels may be called by an observer of calls as well, and take effect
-    right after it has returned; :meth:`settle` waits for that, too.
+    Its methods may be called from any thread. An observer of calls may call
+    those that change nodes and channels: they take effect right after it has
+    returned, and :meth:`settle` waits for that.
 
     :param topology: alice, bob and carol in a line, by default.
-    :param directory: for the nodes' directories; a temporary one by default.
+    :param directory: parent of the nodes' directories; temporary by default.
     :param clock: tells the time in UNIX seconds; expiry, rate limits and
         delays go by it.
     """
@@ -51,7 +51,7 @@ class Sandbox:
         self.topology = topology or line()
         self.clock = clock
         self._own_directory = directory is None
-        # The paths of sockets have to be short.
+        # Socket paths must be short.
         self.directory = directory or Path(tempfile.mkdtemp(prefix="sandbox-", dir="/tmp"))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -65,11 +65,11 @@ class Sandbox:
 
     @property
     def faults(self) -> Faults:
-        """What can be made to go wrong."""
+        """The faults that can be injected."""
         return self._network.faults
 
     def start(self) -> Sandbox:
-        """Bring all nodes up.
+        """Start all nodes.
 
         :raises OSError: the directory cannot be used; nothing is left running.
         """
@@ -83,9 +83,9 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Take all nodes down, and clean up.
+        """Stop all nodes, and clean up.
 
-        :raises RuntimeError: the sandbox itself has failed meanwhile.
+        :raises RuntimeError: the sandbox itself has failed.
         """
         self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -109,7 +109,7 @@ class Sandbox:
         return self._node(name).lightning_dir
 
     def rpc_file(self, name: str) -> Path:
-        """A node's socket."""
+        """The path of a node's socket."""
         return self._node(name).rpc_file
 
     def node_id(self, name: str) -> bytes:
@@ -117,42 +117,42 @@ class Sandbox:
         return self._node(name).id
 
     def private_key(self, name: str) -> bytes:
-        """A node's 32 bytes, to sign what it would not sign by itself."""
+        """A node's 32-byte private key, to sign what it would not sign itself."""
         return bytes(self._node(name).private_key.secret)
 
     def log(self, name: str) -> list[str]:
-        """What has happened at a node, in words."""
+        """The log lines of a node."""
         return [line_ for node, line_ in self._events if node == name]
 
     def received_invoices(self, name: str) -> list[bytes]:
-        """TLV streams of the invoices that have reached a node, whatever it did with them."""
+        """TLV streams of all invoices that have reached a node, ignored ones too."""
         return list(self._node(name).received_invoices)
 
     def observe_calls(self, observer: CallObserver | None) -> None:
-        """Have ``observer(node, method, phase)`` called with each call by a socket.
+        """Call ``observer(node, method, phase)`` for each call on a socket.
 
-        ``phase`` is ``before`` it takes effect, or ``after``, ahead of the answer.
+        ``phase`` is ``before`` it takes effect, or ``after``, but before the answer.
         """
         self._observer = observer
 
     def settle(self) -> None:
-        """Return once every message has arrived or is lost, and no payment moves any more.
+        """Return once every message has arrived or is lost, and no payment is moving.
 
-        Payments and messages that are held back do not count.
+        It does not wait for payments and messages that are held back.
         """
         self._run(self._network.tasks.idle())
 
     # Doing
 
     def call(self, name: str, method: str, **parameters: Any) -> dict[str, Any]:
-        """Make a call to a node without its socket, unseen by observers and faults.
+        """Make a call to a node without its socket, past observers and faults.
 
         :raises RpcError: as lightningd would answer.
         """
         return self._run(self._dispatchers[name].call(method, parameters))
 
     def request(self, payer: str, amount_msat: int, description: str = "", **more: Any) -> str:
-        """Have a payer make an invoice_request; returns the ``lnr1…`` string."""
+        """Have a payer create an invoice_request; returns the ``lnr1…`` string."""
         answer = self.call(
             payer, "invoicerequest", amount=amount_msat, description=description, **more
         )
@@ -175,18 +175,18 @@ class Sandbox:
         self._run(self._restart_node(self._node(name), channels_later))
 
     def reestablish_channels(self, name: str) -> None:
-        """Let the channels of a node that was started without them carry payments again."""
+        """Let the channels of a node carry payments, after ``channels_later``."""
         self._do(lambda: self._network.reestablish(self._node(name)))
 
     def freeze_node(self, name: str) -> None:
-        """Have a node handle nothing, as a process that is stopped: no message, no call.
+        """Freeze a node like a stopped process: it handles no message and no call.
 
         Its connections stay. :meth:`call` still works.
         """
         self._do(self._node(name).thawed.clear)
 
     def thaw_node(self, name: str) -> None:
-        """Let a frozen node go on: it handles what has come meanwhile, in order."""
+        """Thaw a frozen node: it handles what has arrived meanwhile, in order."""
         self._do(self._node(name).thawed.set)
 
     def connect(self, one: str, other: str) -> None:
@@ -194,11 +194,11 @@ class Sandbox:
         self._do(lambda: self._network.link(self._node(one), self._node(other)))
 
     def disconnect(self, one: str, other: str) -> None:
-        """Part two nodes."""
+        """Disconnect two nodes."""
         self._do(lambda: self._network.disconnect(self.node_id(one), self.node_id(other)))
 
     def enable_channel(self, source: str, destination: str, enabled: bool) -> None:
-        """Let payments leave through the channels of two nodes in one direction, or not."""
+        """Enable or disable the channels of two nodes in one direction."""
         for channel in self._between(source, destination):
             channel.enabled[self.node_id(source)] = enabled
 
@@ -222,7 +222,7 @@ class Sandbox:
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         if threading.current_thread() is self._thread:
-            # An observer asks: it must not wait for the loop that it runs on.
+            # An observer must not wait for the loop that it runs on.
             self._network.tasks.spawn(work)  # type: ignore[arg-type]
             return None  # type: ignore[return-value]
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -278,7 +278,7 @@ class Sandbox:
             self._observer(node, method, phase)
 
     def _stop_soon(self, node: Node) -> None:
-        # Later, so that the answer to the call goes out first.
+        # Later, so that the call is answered first.
         self._loop.call_later(_TICK_SECONDS, lambda: self._loop.create_task(self._stop_node(node)))
 
     def _note(self, node: Node, text: str) -> None:
@@ -292,5 +292,5 @@ class Sandbox:
 
 
 def lightning_options(sandbox: Sandbox, name: str) -> list[str]:
-    """The options by which ``sendinvoice`` finds a node."""
+    """The options that point ``sendinvoice`` to a node."""
     return ["--lightning-dir", str(sandbox.lightning_dir(name)), "--network", NETWORK]

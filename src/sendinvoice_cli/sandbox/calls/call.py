@@ -1,4 +1,4 @@
-"""The parts of a call: its parameters, its function, and where it is made."""
+"""The parts of a call: its parameters, its function, and its context."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """Where a call is made.
+    """What a call works on.
 
-    :param calls: every call that the node has of its own, by name.
-    :param cmd_id: the id of the request.
-    :param stop: has the node stop, once the answer is out.
+    :param calls: the node's calls by name, without those of its plugins.
+    :param cmd_id: id of the JSON-RPC request.
+    :param stop: stops the node once the answer is sent.
     """
 
     network: Network
@@ -36,9 +36,9 @@ Run = Callable[[Context, dict[str, Any]], Awaitable[Result]]
 
 @dataclass(frozen=True)
 class Call:
-    """One call.
+    """One call of lightningd's JSON-RPC.
 
-    :param families: the versions that have it in this form.
+    :param families: the families that have it in this form.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Call:
 
     @property
     def summary(self) -> str:
-        """What it does, for versions whose ``help`` tells."""
+        """What it does, for families whose ``help`` has descriptions."""
         return (self.run.__doc__ or "").partition("\n")[0]
 
 
 def call(
     name: str, *parameters: Parameter, families: Collection[Family] = tuple(Family)
 ) -> Callable[[Run], Call]:
-    """Makes a call of the function that runs it."""
+    """Turn the decorated function into a call."""
 
     def make(run: Run) -> Call:
         return Call(name, parameters, run, families)

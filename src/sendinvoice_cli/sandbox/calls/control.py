@@ -16,7 +16,7 @@ _SUBCOMMANDS = ("start", "stop", "startdir", "rescan", "list")
 
 @call("getinfo")
 async def get_info(context: Context, _args: dict[str, Any]) -> Result:
-    """Show what this node is."""
+    """Show information about this node."""
     network, node = context.network, context.node
     return {
         "id": node.id.hex(),
@@ -35,7 +35,7 @@ async def get_info(context: Context, _args: dict[str, Any]) -> Result:
 
 @call("listconfigs")
 async def list_configs(context: Context, _args: dict[str, Any]) -> Result:
-    """Show settings."""
+    """List the settings."""
     node = context.node
     configs: dict[str, Any] = {
         "lightning-dir": {"value_str": str(node.lightning_dir), "source": "cmdline"},
@@ -56,13 +56,13 @@ async def list_configs(context: Context, _args: dict[str, Any]) -> Result:
 
 @call("makesecret", required("string", parameters.string))
 async def make_secret(context: Context, args: dict[str, Any]) -> Result:
-    """Make 32 bytes that only this node can make."""
+    """Derive a 32-byte secret that only this node can derive."""
     return {"secret": context.node.derive_secret(args["string"].encode()).hex()}
 
 
 @call("stop")
 async def stop(context: Context, _args: dict[str, Any]) -> Result:
-    """End lightningd."""
+    """Stop lightningd."""
     context.stop()
     return {"result": "Shutdown complete"}
 
@@ -88,7 +88,7 @@ async def plugin(context: Context, args: dict[str, Any]) -> Result:
 
 @call("help", optional("command", parameters.string))
 async def explain(context: Context, args: dict[str, Any]) -> Result:
-    """Show calls, or one of them, and what they take."""
+    """List all calls, or show one, with their parameters."""
     usages = {each.name: (each.usage, each.summary) for each in context.calls.values()}
     for running in context.node.plugins:
         for name, method in running.methods.items():

@@ -1,4 +1,4 @@
-"""``decode``: what an invoice_request or an invoice says."""
+"""``decode``: the fields of an invoice_request or an invoice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIGNERS = {"lnr": fields.INVREQ_PAYER_ID, "lni": fields.INVOICE_NODE_ID}
 
 @call("decode", required("string", parameters.string))
 async def decode(context: Context, args: dict[str, Any]) -> Result:
-    """Show what a BOLT 12 string says, and whether it is valid."""
+    """Decode a BOLT 12 string, and say whether it is valid."""
     text = args["string"]
     prefix = text.lower().removeprefix("lightning:")[:3]
     if prefix not in _NAMES:

@@ -23,15 +23,15 @@ _MODULES = (control, decoding, invoicing, messages, peers, requesting)
 _WRONG_VERSION = 'jsonrpc: "2.0" must be specified in the request'
 _GARBAGE = b"\x00\xffthis is not JSON\n\n"
 
-#: Told of each call: the node's name, the method, and ``before`` it takes
-#: effect or ``after``, ahead of the answer.
+#: Called for each call with the node's name, the method, and a phase: ``before``
+#: the call takes effect, or ``after`` it, but before the answer.
 CallObserver = Callable[[str, str, str], None]
 
 
 class Dispatcher:
     """Answers the requests to one node.
 
-    :param stop: has the node stop.
+    :param stop: stops the node.
     :param observe: see :data:`CallObserver`.
     """
 
@@ -45,7 +45,7 @@ class Dispatcher:
         self._calls = _calls_of(node.family)
 
     async def answer(self, request: dict[str, Any]) -> bytes | None:
-        """What to answer with; None closes the connection."""
+        """The bytes to answer a request with; None closes the connection."""
         refusal = _refuse(request)
         if refusal is not None:
             return encode(refusal)
@@ -65,7 +65,7 @@ class Dispatcher:
 
     async def _show(self, method: str, phase: str) -> None:
         self._observe(self._node.name, method, phase)
-        # What the observer has asked for happens first.
+        # Let what the observer has started run first.
         await asyncio.sleep(0)
 
     async def call(self, method: str, given: Any, cmd_id: str = "sandbox") -> dict[str, Any]:
@@ -109,8 +109,8 @@ def _calls_of(family: Family) -> dict[str, Call]:
 
 
 def _refuse(request: dict[str, Any]) -> dict[str, Any] | None:
-    """The response to something that is no request; None when it is one."""
-    # lightningd repeats the id once the envelope is right.
+    """The error response to a malformed request; None if it is well-formed."""
+    # lightningd checks the id and the version before it repeats the id in an error.
     id_, method = request.get("id"), request.get("method")
     for is_wrong, repeats_id, problem in (
         ("id" not in request, False, "No id"),

@@ -19,9 +19,9 @@ from ..rpc.errors import INVALID_PARAMS, RpcError
 from ..rpc.parameters import optional, required
 from .call import Context, Result, call
 
-#: Blocks that the last HTLC needs, on regtest.
+#: min_final_cltv_expiry_delta on regtest, in blocks.
 _FINAL_CLTV = 10
-#: Seconds that a BOLT 11 invoice lives by default: a week.
+#: Default expiry of a BOLT 11 invoice in seconds: a week.
 _BOLT11_EXPIRY = 604_800
 _ALL_BITCOIN_MSAT = 21_000_000 * 100_000_000 * 1000
 
@@ -51,7 +51,7 @@ async def create(context: Context, args: dict[str, Any]) -> Result:
         raise RpcError(INVALID_PARAMS, "Incorrect preimage")
     sig = signature.sign("invoice", records, node.private_key.secret)
     if not node.family.keeps_unknown_fields:
-        # v24.02 signs unknown fields and then leaves them out: the signature is wrong.
+        # v24.02 signs unknown fields, then drops them, so the signature is invalid.
         records = known_fields(records)
     signed = sorted((*records, Record(fields.SIGNATURE, sig)))
     description = values.get(fields.OFFER_DESCRIPTION)
@@ -67,7 +67,7 @@ async def create(context: Context, args: dict[str, Any]) -> Result:
 
 
 def _decode_unsigned(invstring: str) -> tuple[Record, ...]:
-    """The fields of an invoice that is to be signed.
+    """Decode an invoice that is to be signed.
 
     :raises RpcError: it cannot be read, or is for another chain.
     """
@@ -89,7 +89,7 @@ def _decode_unsigned(invstring: str) -> tuple[Record, ...]:
 def _with_own_path(
     node: Node, records: tuple[Record, ...], payment_hash: bytes
 ) -> tuple[Record, ...]:
-    """Add lightningd's own path of one hop, by which a public node is paid."""
+    """Add the one-hop path that lightningd makes itself; only a public node is paid by it."""
     path = message.reply_path((node.id,), node.invoice_path_id(payment_hash))
     payinfo = BlindedPayinfo(0, 0, _FINAL_CLTV, 0, _ALL_BITCOIN_MSAT)
     added = {
@@ -107,7 +107,7 @@ def _with_own_path(
     optional("expiry", parameters.number, _BOLT11_EXPIRY),
 )
 async def create_bolt11(context: Context, args: dict[str, Any]) -> Result:
-    """Store an invoice that is not a BOLT 12 one. Its string only looks like BOLT 11."""
+    """Store a BOLT 11 invoice; its string is a placeholder that nothing can decode."""
     invstring = f"lnbcrt1{secrets.token_hex(32)}"
     created = context.node.invoices.add(
         Invoice(
@@ -135,7 +135,7 @@ async def create_bolt11(context: Context, args: dict[str, Any]) -> Result:
     optional("limit", parameters.number),
 )
 async def list_invoices(context: Context, args: dict[str, Any]) -> Result:
-    """Show invoices: all, one, or those from a value of an index on."""
+    """List invoices: all, one, or those from a value of an index on."""
     for name in ("start", "limit"):
         if args[name] and args["index"] is None:
             raise RpcError(INVALID_PARAMS, f"Can only specify {{{name}}} with {{index}}")
@@ -166,7 +166,7 @@ async def wait_for_invoice(context: Context, args: dict[str, Any]) -> Result:
     required("nextvalue", parameters.u64),
 )
 async def wait(context: Context, args: dict[str, Any]) -> Result:
-    """Wait until an index of the invoices reaches a value."""
+    """Wait until an invoice index reaches a value."""
     index, node = args["indexname"], context.node
     value, details = await node.invoices.wait_index(index, args["nextvalue"])
     result: Result = {"subsystem": "invoices", index: value}

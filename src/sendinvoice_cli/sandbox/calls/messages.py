@@ -79,7 +79,7 @@ async def inject_onion(context: Context, args: dict[str, Any]) -> Result:
 
 @call("injectonionmessage", _BLINDING, _HOPS, families=(Family.V24_08,))
 async def inject_hops(context: Context, args: dict[str, Any]) -> Result:
-    """Wrap the hops, and unwrap that onion message as if a peer had sent it."""
+    """Build an onion message from hops, and unwrap it as if a peer had sent it."""
     _check_enabled(context)
     return _inject(context, args["blinding"], _wrap(args["hops"]))
 
@@ -92,7 +92,7 @@ async def inject_hops(context: Context, args: dict[str, Any]) -> Result:
     families=(Family.V24_02,),
 )
 async def send(context: Context, args: dict[str, Any]) -> Result:
-    """Wrap the hops, and send that onion message to a peer."""
+    """Build an onion message from hops, and send it to a peer."""
     _check_enabled(context)
     network, node, first_id = context.network, context.node, args["first_id"]
     if not (network.is_connected(node.id, first_id) or network.channels.between(node.id, first_id)):
@@ -115,7 +115,7 @@ def _inject(context: Context, path_key: bytes, packet: bytes) -> Result:
 
 
 def _wrap(given: Any) -> bytes:
-    """The packet for the hops of a message, which are given as JSON."""
+    """Build the packet of an onion message from hops as JSON."""
     if not isinstance(given, list) or not given:
         raise RpcError(INVALID_PARAMS, "hops must be an (non-empty) array")
     hops = []

@@ -1,4 +1,4 @@
-"""The network as a node knows it: peers, channels, nodes, connections."""
+"""The network as a node sees it: peers, channels, nodes, connections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NODE_ID = optional("id", parameters.node_id)
 
 @call("listpeers", _NODE_ID)
 async def list_peers(context: Context, args: dict[str, Any]) -> Result:
-    """Show who is connected, or has a channel with us."""
+    """List the nodes that are connected to us or have a channel with us."""
     network, node = context.network, context.node
     found = []
     for peer in network.nodes.values():
@@ -40,7 +40,7 @@ async def list_peers(context: Context, args: dict[str, Any]) -> Result:
 
 @call("listpeerchannels", _NODE_ID)
 async def list_peer_channels(context: Context, args: dict[str, Any]) -> Result:
-    """Show our channels."""
+    """List our channels."""
     network, node = context.network, context.node
     return {
         "channels": [
@@ -93,7 +93,7 @@ def _own_channel(network: Network, node: Node, channel: Channel) -> dict[str, An
 
 @call("listnodes", _NODE_ID)
 async def list_nodes(context: Context, args: dict[str, Any]) -> Result:
-    """Show the nodes that have a public channel."""
+    """List the nodes that have a public channel."""
     network = context.network
     return {
         "nodes": [
@@ -122,7 +122,7 @@ def _announcement(node: Node) -> dict[str, Any]:
     optional("destination", parameters.node_id),
 )
 async def list_channels(context: Context, args: dict[str, Any]) -> Result:
-    """Show the public channels, each direction by itself."""
+    """List the public channels, one row per direction."""
     if sum(value is not None for value in args.values()) > 1:
         raise RpcError(
             INVALID_PARAMS,
@@ -164,7 +164,7 @@ def _half(channel: Channel, source: bytes) -> dict[str, Any]:
 
 @call("listincoming")
 async def list_incoming(context: Context, _args: dict[str, Any]) -> Result:
-    """Show the channels that we can be paid through."""
+    """List the channels that we can receive through."""
     network, node = context.network, context.node
     channels = network.channels
     found = []
@@ -203,7 +203,7 @@ async def list_incoming(context: Context, _args: dict[str, Any]) -> Result:
     optional("port", parameters.number),
 )
 async def connect(context: Context, args: dict[str, Any]) -> Result:
-    """Make a node our peer."""
+    """Connect to a node."""
     peer = context.network.connect(
         context.node, args["id"], is_address_given=args["host"] is not None
     )
@@ -221,7 +221,7 @@ async def connect(context: Context, args: dict[str, Any]) -> Result:
     optional("force", parameters.boolean, False),
 )
 async def disconnect(context: Context, args: dict[str, Any]) -> Result:
-    """Part with a peer; with ``force`` even if we have a channel."""
+    """Disconnect from a peer; with ``force`` even if we have a channel."""
     network, node = context.network, context.node
     if not network.is_connected(node.id, args["id"]):
         raise RpcError(INVALID_PARAMS, f"Unknown peer '{args['id'].hex()}'")

@@ -1,4 +1,4 @@
-"""The payer's side: its invoice_requests, and the payments that it has made for them."""
+"""The payer's side: its invoice_requests, and its payments for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def create(context: Context, args: dict[str, Any]) -> Result:
 
 
 def _with_path(network: Network, node: Node, records: tuple[Record, ...]) -> tuple[Record, ...]:
-    """Add a path from the public peer with the greatest capacity."""
+    """Add a blinded path from the public peer with the greatest capacity, if there is one."""
     peers = [
         peer
         for channel in network.channels.of(node.id)
@@ -71,7 +71,7 @@ def _with_path(network: Network, node: Node, records: tuple[Record, ...]) -> tup
     optional("single_use", parameters.boolean, True),
 )
 async def sign(context: Context, args: dict[str, Any]) -> Result:
-    """Sign and store an invoice_request. It is stored whatever ``savetodb`` says."""
+    """Sign and store an invoice_request; ``savetodb`` is ignored."""
     node = context.node
     try:
         given = tlv.decode_stream(string.decode(args["bolt12"], "lnr"))
@@ -94,7 +94,7 @@ async def sign(context: Context, args: dict[str, Any]) -> Result:
 
 
 def _store(node: Node, unsigned: Sequence[Record], single_use: bool) -> Result:
-    """Sign an invoice_request and store it; returns its row."""
+    """Sign and store an invoice_request; returns its row of ``listinvoicerequests``."""
     signed = requests.sign(unsigned, node.private_key)
     text = string.encode("lnr", tlv.encode_stream(signed))
     stored = StoredRequest(requests.request_id(signed), text, single_use)
@@ -110,7 +110,7 @@ def _store(node: Node, unsigned: Sequence[Record], single_use: bool) -> Result:
     optional("status", parameters.string),
 )
 async def list_payments(context: Context, args: dict[str, Any]) -> Result:
-    """Show the payments made for invoices."""
+    """List the payments for invoices."""
     return {
         "pays": [
             {**record.details, "status": record.status}
@@ -123,5 +123,5 @@ async def list_payments(context: Context, args: dict[str, Any]) -> Result:
 
 @call("listinvoicerequests")
 async def list_requests(context: Context, _args: dict[str, Any]) -> Result:
-    """Show invoice_requests."""
+    """List invoice_requests."""
     return {"invoicerequests": [request.row() for request in context.node.requests.values()]}

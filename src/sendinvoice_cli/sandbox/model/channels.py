@@ -19,8 +19,8 @@ class Channel:
 
     :param ids: the 33-byte ids of its ends, the lesser one first.
     :param balances: msat of each end, by id.
-    :param aliases: the short_channel_id that each end has made up for it, by id.
-    :param enabled: whether each end lets payments leave through it, by id.
+    :param aliases: each end's alias short_channel_id, by id.
+    :param enabled: whether each end sends payments through it, by id.
     """
 
     scid: int
@@ -37,12 +37,12 @@ class Channel:
 
     @property
     def htlc_maximum_msat(self) -> int:
-        """The most that one HTLC may carry: what is left beside the reserve."""
+        """The most that one HTLC may carry: the capacity without the reserve of 1 %."""
         return self.capacity_msat * 99 // 100
 
     @property
     def capacity_msat(self) -> int:
-        """What both ends have together."""
+        """The balances of both ends together."""
         return sum(self.balances.values())
 
     def direction_from(self, id_: bytes) -> int:
@@ -54,23 +54,23 @@ class Channel:
         return self.ids[1 - self.direction_from(id_)]
 
     def fee_msat(self, amount_msat: int) -> int:
-        """What either end takes for forwarding."""
+        """The fee that either end takes for forwarding an amount (BOLT 7)."""
         return self.spec.fee_base_msat + amount_msat * self.spec.fee_ppm // 1_000_000
 
     def can_send(self, id_: bytes, amount_msat: int) -> bool:
-        """Whether a payment can leave through it from the given end."""
+        """Whether the given end can send an HTLC of this amount."""
         return self.enabled[id_] and amount_msat <= self.sendable_msat(id_)
 
     def is_announced_for(self, id_: bytes, amount_msat: int) -> bool:
-        """Whether others think that an amount can go through it from the given end."""
+        """Whether the given end can send this amount, judging by gossip."""
         return self.spec.public and self.enabled[id_] and amount_msat <= self.htlc_maximum_msat
 
     def sendable_msat(self, id_: bytes) -> int:
-        """The most that one HTLC from the given end can carry now."""
+        """The most that one HTLC from the given end can carry now, in msat."""
         return min(self.balances[id_], self.htlc_maximum_msat)
 
     def move(self, source: bytes, amount_msat: int) -> None:
-        """Move an amount from the source's side to the other one."""
+        """Move an amount from the source to the other end."""
         self.balances[source] -= amount_msat
         self.balances[self.other(source)] += amount_msat
 
@@ -116,22 +116,22 @@ class Channels:
         return [channel for channel in self.of(one) if other in channel.ids]
 
     def public(self) -> list[Channel]:
-        """The channels that everybody knows."""
+        """The announced channels."""
         return [channel for channel in self if channel.spec.public]
 
     def is_public_node(self, id_: bytes) -> bool:
-        """Whether a node is known by its channels."""
+        """Whether a node has an announced channel."""
         return any(id_ in channel.ids for channel in self.public())
 
     def find_public(self, scid: int) -> Channel | None:
-        """The announced channel with this short_channel_id."""
+        """The announced channel with this short_channel_id, if there is one."""
         return next((channel for channel in self.public() if channel.scid == scid), None)
 
     def outgoing(self, id_: bytes, scid: int) -> Channel | None:
-        """The channel that a node means when it is told to forward to a short_channel_id.
+        """Find the channel for a short_channel_id to forward to; None if it is unknown.
 
-        An announced one by its real short_channel_id, any by the alias that
-        the node itself made up. A private channel's real one is kept secret.
+        Every channel goes by the node's own alias. The real short_channel_id
+        works for announced channels only: it would reveal a private one.
         """
         for channel in self.of(id_):
             if scid == channel.aliases[id_] or (channel.spec.public and scid == channel.scid):
@@ -145,14 +145,14 @@ class Channels:
         amount_msat: int,
         usable: Callable[[Channel, bytes, int], bool],
     ) -> tuple[Step, ...] | None:
-        """A shortest route that can carry an amount to a node.
+        """Find a shortest route that can carry an amount to a node.
 
-        The payer knows public channels and its own. Each node on the way
+        The payer knows the public channels and its own. Each node on the route
         forwards over any of its channels with the next one.
 
         :param usable: whether a channel can carry an amount from the given end.
-        :returns: its steps, none when payer and target are the same; None
-            when there is no route.
+        :returns: its steps, none if payer and target are the same; None if
+            there is no route.
         """
         waiting: deque[tuple[bytes, int, tuple[Step, ...]]] = deque(((target, amount_msat, ()),))
         seen = {target}
@@ -180,7 +180,7 @@ class Channels:
         amount_msat: int,
         usable: Callable[[Channel, bytes, int], bool],
     ) -> Channel | None:
-        """The first channel of two nodes that can carry an amount to ``destination``."""
+        """The first channel of two nodes that can carry an amount to ``destination``, if any."""
         channels = self.between(source, destination)
         return next((each for each in channels if usable(each, source, amount_msat)), None)
 
@@ -188,7 +188,7 @@ class Channels:
 def shortest_path(
     start: bytes, target: bytes, neighbours: Callable[[bytes], Iterable[bytes]]
 ) -> tuple[bytes, ...] | None:
-    """A shortest way between two nodes, both included; None when there is none."""
+    """Find a shortest path between two nodes, both included; None if there is none."""
     waiting: deque[tuple[bytes, ...]] = deque([(start,)])
     seen = {start}
     while waiting:

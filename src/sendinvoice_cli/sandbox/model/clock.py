@@ -26,7 +26,7 @@ class ManualClock:
             return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move on by ``seconds``."""
+        """Move the clock forward."""
         with self._lock:
             self._now += seconds
 
@@ -40,10 +40,10 @@ class Timers:
         self._waiting: list[tuple[float, int, Callable[[], None]]] = []
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Have ``action`` run once it is ``when`` (UNIX seconds)."""
+        """Have :meth:`run_due` run ``action`` from ``when`` (UNIX seconds) on."""
         heapq.heappush(self._waiting, (when, next(self._order), action))
 
     def run_due(self) -> None:
-        """Run what is due, earliest first."""
+        """Run the actions that are due, the earliest first."""
         while self._waiting and self._waiting[0][0] <= self._clock():
             heapq.heappop(self._waiting)[2]()

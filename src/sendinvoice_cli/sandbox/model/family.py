@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Family(Enum):
-    """One family of versions, named by its first."""
+    """A family of versions, named after one of them."""
 
     #: v23.08 to v24.05: ``sendonionmessage``, and replies only along direct peers.
     V24_02 = "v24.02"
@@ -15,19 +15,19 @@ class Family(Enum):
     #: v24.11 and later: ``injectonionmessage`` takes an onion.
     V26_06 = "v26.06"
 
-    def __init__(self, first: str) -> None:
-        is_old, is_new = first == "v24.02", first == "v26.06"
-        #: What ``getinfo`` calls the version.
-        self.version = f"{first}.6" if is_new else f"{first}.2"
-        #: Whether it limits the onion messages that it takes from each peer.
+    def __init__(self, version: str) -> None:
+        is_old, is_new = version == "v24.02", version == "v26.06"
+        #: The version in ``getinfo``.
+        self.version = f"{version}.6" if is_new else f"{version}.2"
+        #: Whether it limits the rate of onion messages from each peer.
         self.limits_messages = not is_old
         #: Whether it forwards an onion message that names the next node by a channel.
         self.forwards_by_scid = not is_old
-        #: Whether a payer looks for a way to a reply path that does not begin at a peer.
+        #: Whether a payer finds a route to a reply path that does not begin at a peer.
         self.routes_replies = not is_old
         #: Whether ``invoicerequest`` adds invreq_paths when the node announces no address.
         self.makes_paths = not is_old
-        #: Whether it keeps unknown fields of what it signs.
+        #: Whether it keeps unknown fields when it signs.
         self.keeps_unknown_fields = not is_old
         #: Whether ``createinvoice`` refuses an invoice without a description.
         self.wants_description = is_old
@@ -37,5 +37,5 @@ class Family(Enum):
         self.path_key_name = "first_path_key" if is_new else "blinding"
         #: Whether ``help`` adds a description to the usage.
         self.documents_help = not is_new
-        #: Bits of the init message beside those that all families have (BOLT 9).
+        #: Feature bits (BOLT 9) besides those that all families have.
         self.own_features = (35, 43, 44, 63) if is_new else (45,)

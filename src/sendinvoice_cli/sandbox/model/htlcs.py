@@ -19,7 +19,7 @@ from .node import Node
 from .onion_layers import open_hop
 from .sphinx import OnionError
 
-#: Blocks that payers add, so that the expiry does not give the distance away.
+#: Blocks that payers add, so that the expiry does not reveal the distance.
 CLTV_PADDING = 576
 #: An HTLC of more than this many times the invoice's amount is refused (BOLT 4).
 _MOST_TIMES = 2
@@ -31,7 +31,7 @@ _Move = tuple[Channel, bytes, int]
 class HtlcError(Exception):
     """An HTLC was refused on its way.
 
-    :param at_recipient: whether it had reached its recipient.
+    :param at_recipient: whether the recipient refused it.
     """
 
     def __init__(self, at_recipient: bool) -> None:
@@ -44,7 +44,7 @@ class Part:
     """One HTLC of a payment.
 
     :param route: to the path's introduction node.
-    :param amount_msat: of it that reaches the receiver.
+    :param amount_msat: what reaches the receiver.
     """
 
     path: PaymentPath
@@ -54,17 +54,17 @@ class Part:
 
     @property
     def introduced_msat(self) -> int:
-        """What reaches the introduction node: the path's fees are still in it."""
+        """What reaches the introduction node, with the path's fees."""
         return self.amount_msat + fee_msat(self.path.payinfo, self.amount_msat)
 
     @property
     def sent_msat(self) -> int:
-        """What leaves the payer, fees included."""
+        """What leaves the payer, with all fees."""
         return self.route[0].amount_msat if self.route else self.introduced_msat
 
 
 def fee_msat(payinfo: BlindedPayinfo, amount_msat: int) -> int:
-    """What a whole blinded path takes for an amount."""
+    """The fee of a whole blinded path for an amount."""
     proportional = amount_msat * payinfo.fee_proportional_millionths // 1_000_000
     return payinfo.fee_base_msat + proportional
 
@@ -72,9 +72,10 @@ def fee_msat(payinfo: BlindedPayinfo, amount_msat: int) -> int:
 def deliver(
     network: Network, parts: Sequence[Part], payment_hash: bytes, amount_msat: int
 ) -> Invoice:
-    """Have the HTLCs of a payment reach the receiver; returns the invoice that they pay.
+    """Deliver the HTLCs of a payment; returns the invoice that they pay.
 
-    :raises HtlcError: one of them is refused, and no money has moved.
+    :param payment_hash: 32 bytes.
+    :raises HtlcError: one of them is refused; no money moves.
     """
     moves: list[_Move] = []
     try:
@@ -98,7 +99,7 @@ def _move(moves: list[_Move], channel: Channel, source: bytes, amount_msat: int)
 
 
 def _follow(network: Network, part: Part, moves: list[_Move]) -> tuple[Node, bytes]:
-    """Follow a blinded path to its end; returns the receiver and the path_id it finds."""
+    """Follow a blinded path to its end; returns the receiver and its path_id."""
     node = part.introduction
     path_key = part.path.path.first_path_key
     amount = part.introduced_msat
@@ -151,7 +152,7 @@ def _next_channel(
 
 
 def _accept(receiver: Node, path_id: bytes, payment_hash: bytes, amount_msat: int) -> Invoice:
-    """Have the receiver check what has arrived; returns the invoice that it pays."""
+    """Check a payment as its receiver does; returns the invoice that it pays."""
     receiver.invoices.expire_due()
     invoice = receiver.invoices.find_unpaid(payment_hash)
     if (

@@ -1,4 +1,4 @@
-"""Onion messages that have reached their recipient: the hooks, and the payer between them.
+"""Onion messages at their recipient: the hooks, and the payer between them.
 
 Source: lightningd's hooks ``onion_message_recv`` and ``onion_message_recv_secret``.
 """
@@ -30,14 +30,14 @@ async def receive(network: Network, node: Node, received: Received) -> None:
     if not await node.plugins.call_hook(hook, payload, early=True):
         return
     invoice = dict(received.content).get(message.INVOICE)
-    # Before v24.08 no path leads to the payer, and what comes along one is not for it.
+    # Before v24.08, requests have no paths, so an invoice along a path is not for the payer.
     if invoice is not None and (received.path_id is None or node.family.makes_paths):
         await payer.receive_invoice(network, node, invoice, received.reply_path, received.path_id)
     await node.plugins.call_hook(hook, payload, early=False)
 
 
 def hook_payload(node: Node, received: Received) -> dict[str, Any]:
-    """A message as the hooks get it."""
+    """A message as the hooks receive it."""
     payload: dict[str, Any] = {}
     if received.path_id is not None:
         payload["pathsecret"] = received.path_id.hex()
@@ -57,9 +57,9 @@ def hook_payload(node: Node, received: Received) -> dict[str, Any]:
 
 
 def path_as_json(family: Family, path: BlindedPath, hops_name: str) -> dict[str, Any]:
-    """A blinded path in the words of a family of versions.
+    """A blinded path as the JSON of a family of versions.
 
-    :param hops_name: what the list of hops is called.
+    :param hops_name: name of the list of hops.
     """
     start: dict[str, Any]
     if isinstance(path.introduction_node, bytes):

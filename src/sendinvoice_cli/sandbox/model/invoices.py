@@ -31,7 +31,7 @@ INDEXES = ("created", "updated", "deleted")
 
 @dataclass(frozen=True)
 class Invoice:
-    """One row.
+    """One invoice, as the node stores it.
 
     :param invstring: the signed string: ``lni1…``, or a BOLT 11 one.
     :param preimage: 32 bytes.
@@ -59,7 +59,7 @@ class Invoice:
 
     @property
     def kind(self) -> str:
-        """What lightningd calls the member that holds ``invstring``."""
+        """The name of ``invstring`` in lightningd's JSON."""
         return "bolt12" if self.invstring.startswith("lni1") else "bolt11"
 
     def row(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Invoice:
 
 
 class InvoiceBook:
-    """All invoices of a node. They outlive its restarts."""
+    """All invoices of a node. They survive its restarts."""
 
     def __init__(self, clock: Clock, timers: Timers) -> None:
         self._clock = clock
@@ -88,7 +88,7 @@ class InvoiceBook:
         self._by_label: dict[str, Invoice] = {}
         self._indexes = dict.fromkeys(INDEXES, 0)
         self._next_pay_index = 1
-        #: The last change that each index has counted.
+        #: The last change of each index.
         self._last_change: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Event()
 
@@ -96,9 +96,9 @@ class InvoiceBook:
         return iter(self._by_label.values())
 
     def add(self, invoice: Invoice) -> Invoice:
-        """Store an invoice, and return it as it is stored.
+        """Store an invoice, and return it with its index.
 
-        :raises RpcError: the label is taken; ``data`` is the invoice that has it.
+        :raises RpcError: the label is taken; ``data`` is the row that has it.
         """
         label = invoice.label
         if label in self._by_label:
@@ -116,12 +116,12 @@ class InvoiceBook:
         return sorted(rows, key=attrgetter(name))
 
     def find_unpaid(self, payment_hash: bytes) -> Invoice | None:
-        """The invoice that a payment with this hash is for."""
+        """The unpaid invoice with this 32-byte payment_hash, if there is one."""
         unpaid = (invoice for invoice in self if invoice.status == "unpaid")
         return next((each for each in unpaid if each.payment_hash == payment_hash), None)
 
     def pay(self, label: str, received_msat: int) -> None:
-        """Turn an unpaid invoice into a paid one."""
+        """Mark an unpaid invoice paid."""
         invoice = self._by_label[label]
         payment = {
             "pay_index": self._next_pay_index,
@@ -134,16 +134,16 @@ class InvoiceBook:
         self._update(paid, {"status": "paid", "label": label})
 
     def expire_due(self) -> None:
-        """Turn the unpaid invoices whose time is over into expired ones."""
+        """Mark the overdue unpaid invoices expired."""
         now = int(self._clock())
         for invoice in list(self):
             if invoice.status == "unpaid" and invoice.expires_at <= now:
                 self._update(replace(invoice, status="expired"), {"status": "expired"})
 
     def delete(self, label: str, status: str) -> Invoice:
-        """Remove an invoice that is in the given state.
+        """Remove an invoice that has the given status.
 
-        :raises RpcError: there is none, or it is in another state.
+        :raises RpcError: there is none, or it has another status.
         """
         invoice = self._by_label.get(label)
         if invoice is None:
@@ -182,8 +182,8 @@ class InvoiceBook:
         """Return once an index has reached a value.
 
         :param index: one of ``INDEXES``.
-        :returns: the index's value, and what happened to the invoice that took
-            it there (None when it was there already).
+        :returns: the index's value, and the change that took it there; None if
+            it was there already.
         """
         if self._indexes[index] >= next_value:
             return self._indexes[index], None
@@ -205,7 +205,7 @@ class InvoiceBook:
 
 
 def check_fields(records: Iterable[Record]) -> None:
-    """Check that every field of an invoice is sound.
+    """Check that every field of an invoice is valid.
 
     :raises MalformedError: one is not, or is unknown and even.
     """

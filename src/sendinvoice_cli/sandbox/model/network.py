@@ -1,6 +1,6 @@
-"""The network: nodes, their connections, and onion messages on their way.
+"""The network: nodes, their connections, and the onion messages between them.
 
-Everything in it happens on one event loop.
+Everything in it runs on one event loop.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .sphinx import OnionError
 from .tasks import Tasks
 from .topology import ChannelSpec, Topology
 
-#: Onion messages that a peer may send at once, and the milliseconds that
-#: each of them costs of what it saves up.
+#: lightningd's limit for each peer: a burst of onion messages, and the
+#: milliseconds to wait for each further one.
 BURST = 4
 _COST_MS = 250
 
@@ -40,9 +40,9 @@ class _Allowance:
 
 
 class Network:
-    """All nodes, and what is between them.
+    """All nodes, their channels and their connections.
 
-    :param base: directory for the nodes' directories.
+    :param base: parent of the nodes' directories.
     :param receive: called with each onion message that reaches its recipient.
     """
 
@@ -80,7 +80,7 @@ class Network:
         return self._by_id.get(id_)
 
     def introduction_node(self, path: BlindedPath) -> Node | None:
-        """The node that a blinded path begins at, None when it is unknown."""
+        """The node that a blinded path begins at; None if it is unknown."""
         named = path.introduction_node
         if isinstance(named, bytes):
             return self.find_node(named)
@@ -88,27 +88,27 @@ class Network:
         return None if channel is None else self.node(channel.ids[named.direction])
 
     def open_channel(self, spec: ChannelSpec) -> None:
-        """Open a channel, and connect its ends if it says so."""
+        """Open a channel, and connect its ends if ``spec`` says so."""
         left, right = self.nodes[spec.left], self.nodes[spec.right]
         self.channels.open(spec, left.id, right.id)
         if spec.connected:
             self.link(left, right)
 
     async def wait_thawed(self, node: Node) -> None:
-        """Return once a node is not frozen."""
+        """Return once a node is no longer frozen."""
         if not node.thawed.is_set():
             async with self.tasks.parked():
                 await node.thawed.wait()
 
     def can_carry(self, channel: Channel, source: bytes, amount_msat: int) -> bool:
-        """Whether an HTLC can go through a channel from the given end now."""
+        """Whether the given end can send an HTLC through a channel now."""
         is_usable = self.is_reestablished(source, channel.other(source))
         return is_usable and channel.can_send(source, amount_msat)
 
     # Connections
 
     def bring_up(self, node: Node, *, channels_later: bool = False) -> None:
-        """A node has started: it connects to its peers again.
+        """Connect a node that has started to its peers.
 
         :param channels_later: its channels stay unusable until :meth:`reestablish`.
         """
@@ -120,11 +120,11 @@ class Network:
                     self._not_reestablished.add(link)
 
     def reestablish(self, node: Node) -> None:
-        """The channels of a node with its peers become usable."""
+        """Make the channels of a node usable."""
         self._not_reestablished = {link for link in self._not_reestablished if node.id not in link}
 
     def take_down(self, node: Node) -> None:
-        """A node has stopped."""
+        """Disconnect a node that stops."""
         node.is_running = False
         self._links = {link for link in self._links if node.id not in link}
         self.reestablish(node)
@@ -134,7 +134,7 @@ class Network:
         return frozenset((one, other)) in self._links
 
     def is_reestablished(self, one: bytes, other: bytes) -> bool:
-        """Whether the channels of two nodes can be used."""
+        """Whether the channels of two nodes are usable."""
         link = frozenset((one, other))
         return link in self._links and link not in self._not_reestablished
 
@@ -145,7 +145,7 @@ class Network:
     def connect(self, node: Node, id_: bytes, *, is_address_given: bool = False) -> Node:
         """Connect two nodes, as lightningd's ``connect`` does.
 
-        :param is_address_given: whether the caller knows where the other is.
+        :param is_address_given: whether the caller gives the other's address.
         :raises RpcError: the other's address is unknown, or it does not answer.
         """
         other = self._by_id.get(id_)
@@ -164,14 +164,14 @@ class Network:
         return other
 
     def link(self, one: Node, other: Node) -> None:
-        """Connect two nodes that run, from now on after every restart."""
+        """Connect two nodes, now and after every restart."""
         link = frozenset((one.id, other.id))
         self._wanted_links.add(link)
         if one.is_running and other.is_running and link not in self._links:
             self._connect(link)
 
     def disconnect(self, one: bytes, other: bytes) -> None:
-        """Part two nodes, until they are connected again.
+        """Disconnect two nodes, until they are connected again.
 
         :raises RpcError: they are not connected.
         """
@@ -190,14 +190,14 @@ class Network:
     # Onion messages
 
     def inject(self, node: Node, path_key: bytes, packet: bytes) -> None:
-        """Have a node treat an onion message as if a peer had sent it.
+        """Have a node process an onion message as if a peer had sent it.
 
-        :raises OnionError: it cannot be unwrapped or sent on.
+        :raises OnionError: it cannot be unwrapped or forwarded.
         """
         self._process(node, path_key, packet)
 
     def send(self, sender: Node, receiver: bytes, path_key: bytes, packet: bytes) -> None:
-        """Send an onion message to a peer. It is lost when there is no such peer."""
+        """Send an onion message to a peer; it is lost if the two are not connected."""
         if self.is_connected(sender.id, receiver):
             self.tasks.spawn(self._carry(sender, self._by_id[receiver], path_key, packet))
 
@@ -219,7 +219,7 @@ class Network:
         if not self.is_connected(sender.id, receiver.id):
             return
         if not receiver.takes_messages(bool(self.channels.between(sender.id, receiver.id))):
-            receiver.log(f"onion message from {sender.name} dropped: not taken from it")
+            receiver.log(f"onion message from {sender.name} dropped: this peer may not send any")
             return
         if receiver.family.limits_messages and not self._allow(receiver.id, sender.id):
             receiver.log(f"onion message from {sender.name} dropped: too many")
@@ -231,7 +231,7 @@ class Network:
             receiver.log(f"onion message from {sender.name} dropped: {error}")
 
     def _allow(self, receiver: bytes, sender: bytes) -> bool:
-        """lightningd's limit: a burst, and then four a second of each peer."""
+        """Whether the limit admits one more message from ``sender``."""
         now = self.clock()
         allowance = self._allowances[sender, receiver]
         saved = allowance.saved_ms + round((now - allowance.at) * 1000)
@@ -262,12 +262,12 @@ class Network:
 
 
 def address_of(node: Node) -> str:
-    """Where a node says it listens; nothing does."""
+    """The ``host:port`` that a node announces; nothing listens there."""
     address = address_json(node)
     return f"{address['address']}:{address['port']}"
 
 
 def address_json(node: Node) -> dict[str, Any]:
-    """The same as an object."""
+    """The same in lightningd's JSON."""
     port = 10_000 + int.from_bytes(node.id[-2:], "big") % 50_000
     return {"type": "ipv4", "address": "127.0.0.1", "port": port}

@@ -21,16 +21,16 @@ from .topology import NodeSpec
 NETWORK = "regtest"
 RPC_FILE = "lightning-rpc"
 
-#: Feature bits (BOLT 9) of every family, in init and node_announcement; the
-#: last one only in the latter (option_keysend).
+#: Feature bits (BOLT 9) of every family, in init and node_announcement.
 _COMMON_BITS = (0, 5, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 47, 51)
 _ONION_MESSAGES_BIT = 39
+#: In node_announcement only.
 _KEYSEND_BIT = 55
 #: Takes onion messages, but only from channel peers (lightning/bolts PR 1343).
 _CHANNEL_PEERS_ONLY_BITS = frozenset((66, 67))
 _INVOICE_FEATURES = "02000002024100"
 
-#: The strings that lightningd derives the secrets of its blinded paths from.
+#: What lightningd derives the secrets of its blinded paths from.
 _INVOICE_BASE = b"bolt12-invoice-base"
 _REQUEST_BASE = b"offers-blinded-path"
 
@@ -39,9 +39,9 @@ _REQUEST_BASE = b"offers-blinded-path"
 class PaymentRecord:
     """A payment that a node has made or tried.
 
-    :param request_id: 32-byte id of the invoice_request it answers to.
-    :param group: lightningd's number of the attempt.
-    :param details: what ``listpays`` says of it beside its status.
+    :param request_id: 32-byte id of the invoice_request.
+    :param group: lightningd's ``groupid`` of the attempt.
+    :param details: its row of ``listpays`` without the status.
     :param status: ``pending``, ``complete`` or ``failed``.
     """
 
@@ -52,14 +52,14 @@ class PaymentRecord:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
     def finish(self, status: str, **details: Any) -> None:
-        """It is over."""
+        """Record how it ended."""
         self.status = status
         self.details.update(details)
         self.finished.set()
 
 
 class Node:
-    """A node. All but its plugins outlives a restart.
+    """A node. Everything but its plugins survives a restart.
 
     :param base: directory of the sandbox.
     """
@@ -77,15 +77,15 @@ class Node:
         #: Its invoice_requests, by id.
         self.requests: dict[bytes, StoredRequest] = {}
         self.payments: dict[bytes, PaymentRecord] = {}
-        #: What was too much for a channel (scid) from an end, in msat, and until when this node
-        #: believes it (UNIX seconds).
+        #: By channel (scid) and end (node id): an amount (msat) that it did not carry, and until
+        #: when this node believes that (UNIX seconds).
         self.too_much: dict[tuple[int, bytes], tuple[int, float]] = {}
-        #: TLV streams of the invoices that have arrived, the first one first.
+        #: TLV streams of the invoices that have arrived, in order.
         self.received_invoices: list[bytes] = []
-        #: Ids of the invoice_requests that it pays no more, though they are active.
+        #: Ids of the active invoice_requests that it no longer pays.
         self.abandoned: set[bytes] = set()
         self.is_running = False
-        #: Not set while it is frozen.
+        #: Clear while it is frozen.
         self.thawed = asyncio.Event()
         self.thawed.set()
         self.lightning_dir = base / spec.name
@@ -122,22 +122,22 @@ class Node:
         return takes_any or (has_channel and takes_channel_peers)
 
     def derive_secret(self, purpose: bytes) -> bytes:
-        """32 bytes that only this node can make (``makesecret``)."""
+        """32 bytes that only this node can derive (``makesecret``)."""
         return hmac.digest(self.private_key.secret, purpose, "sha256")
 
     def invoice_path_id(self, payment_hash: bytes) -> bytes:
-        """The path_id of the paths in its invoices, by which it knows a payment: 32 bytes."""
+        """The 32-byte path_id of its invoices' paths; it refuses a payment without it."""
         return sha256(self.derive_secret(_INVOICE_BASE) + payment_hash).digest()
 
     def request_path_id(self, request_id: bytes) -> bytes:
-        """The path_id of the paths in its invoice_requests: 32 bytes.
+        """The 32-byte path_id of an invoice_request's paths.
 
-        :param request_id: the request's id without its paths.
+        :param request_id: 32 bytes, computed without the paths.
         """
         return sha256(self.derive_secret(_REQUEST_BASE) + request_id).digest()
 
     def log(self, line: str) -> None:
-        """Note what happened."""
+        """Log what happened."""
         self.on_log(line)
 
 

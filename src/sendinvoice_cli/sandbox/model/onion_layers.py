@@ -1,4 +1,4 @@
-"""Onion messages: wrapped by their sender, unwrapped by each node on the way.
+"""Onion messages: wrapped by their sender, unwrapped by each node on the route.
 
 Source: BOLT 4, "Onion Messages" and "Route Blinding".
 """
@@ -32,7 +32,7 @@ _PATH_ID_SIZE = 32
 
 @dataclass(frozen=True)
 class Forward:
-    """A message for somebody else.
+    """A message to forward.
 
     :param next_node: 33-byte node id, or the short_channel_id of a channel to it.
     :param path_key: 33-byte point to send with the packet.
@@ -47,8 +47,8 @@ class Forward:
 class Received:
     """A message for us.
 
-    :param path_id: the 32 bytes that our blinded path was made with, None
-        when it came without such a path.
+    :param path_id: the 32-byte path_id of our blinded path; None if it came
+        without one.
     :param content: the fields of the payload, in order of type.
     """
 
@@ -59,7 +59,7 @@ class Received:
 
 @dataclass(frozen=True)
 class BlindedHopData:
-    """What a blinded path tells one of its nodes.
+    """What a blinded path tells a node on it.
 
     :param values: the fields of encrypted_data_tlv.
     :param next_path_key: 33-byte point for the next node.
@@ -72,7 +72,7 @@ class BlindedHopData:
 def wrap(onion: message.OnionMessage) -> bytes:
     """The packet of an onion message.
 
-    :raises OnionError: it is too large for one.
+    :raises OnionError: it does not fit into one.
     """
     return sphinx.pack([sphinx.Hop(hop.blinded_node_id, hop.with_length()) for hop in onion.hops])
 
@@ -81,7 +81,7 @@ def open_hop(private_key: PrivateKey, path_key: bytes, encrypted_data: bytes) ->
     """Read the encrypted_recipient_data that is meant for a node.
 
     :param private_key: the node's.
-    :raises OnionError: it is not meant for this node, or malformed.
+    :raises OnionError: it is for another node, or malformed.
     """
     shared_secret = private_key.ecdh(path_key)
     try:
@@ -99,12 +99,12 @@ def open_hop(private_key: PrivateKey, path_key: bytes, encrypted_data: bytes) ->
 
 
 def onion_secret(private_key: PrivateKey, path_key: bytes, packet: bytes) -> bytes:
-    """The 32-byte secret that peels a packet which was made for a blinded node id.
+    """The 32-byte secret that peels a packet for a blinded node id.
 
-    :raises OnionError: not a packet.
+    :raises OnionError: it is not a packet.
     """
     tweak = blinding.derive_key(b"blinded_node_id", private_key.ecdh(path_key))
-    # Blinding the packet's key does the same as blinding the private key.
+    # Blinding the packet's key has the same effect as blinding the private key.
     blinded_key = PublicKey(sphinx.ephemeral_key(packet)).multiply(tweak).format()
     return private_key.ecdh(blinded_key)
 
@@ -114,7 +114,7 @@ def unwrap(private_key: PrivateKey, path_key: bytes, packet: bytes) -> Forward |
 
     :param private_key: the node's.
     :param path_key: 33-byte point that came with the packet.
-    :raises OnionError: BOLT 4 has us ignore it.
+    :raises OnionError: BOLT 4 says to ignore it.
     """
     layer = _peel(private_key, path_key, packet)
     try:
@@ -148,7 +148,7 @@ def _peel(private_key: PrivateKey, path_key: bytes, packet: bytes) -> sphinx.Lay
 
 
 def _invalid(reason: str) -> OnionError:
-    """The error for a message that is to be ignored, in lightningd's words."""
+    """The error for a message to ignore, in lightningd's words."""
     return OnionError(f"onion_message_parse: {reason}")
 
 

@@ -37,7 +37,7 @@ _REQUIRED = (
 
 
 class _RefusedError(Exception):
-    """An invoice is refused; the text is the reason."""
+    """The payer refuses an invoice; the text is the reason."""
 
 
 async def receive_invoice(
@@ -47,16 +47,16 @@ async def receive_invoice(
     reply_path: BlindedPath | None,
     path_id: bytes | None,
 ) -> None:
-    """Deal with an invoice.
+    """Check an invoice, then pay it or answer with an invoice_error.
 
     :param data: its TLV stream.
-    :param path_id: the 32 bytes of the blinded path that it came along, None
-        when it came without one.
+    :param path_id: the 32-byte path_id of the blinded path that it came along;
+        None if it came without one.
     """
     node.received_invoices.append(data)
     behaviour = network.faults.payer(node.name)
     if behaviour.ignored is not None and behaviour.ignored in data:
-        node.log("took no notice of an invoice")
+        node.log("ignored an invoice")
         return
     if behaviour.refusal is not None:
         _reply(network, node, reply_path, behaviour.refusal)
@@ -69,7 +69,7 @@ async def receive_invoice(
         _reply(network, node, reply_path, text)
         return
     if request_id(records) in node.abandoned:
-        node.log("took no notice of an invoice: it has given up")
+        node.log("ignored an invoice: gave up on its invoice_request")
         return
     try:
         bill = _check(node, records, path_id, network.clock())
@@ -131,7 +131,7 @@ def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: 
 
 
 def _check_path(node: Node, records: tuple[Record, ...], path_id: bytes | None, id_: bytes) -> None:
-    """An invoice counts only if it came along a path of its request, where that has one."""
+    """Check that an invoice came along a path of its request, if that has one."""
     if not node.family.makes_paths:
         return
     if path_id is None:
@@ -143,14 +143,14 @@ def _check_path(node: Node, records: tuple[Record, ...], path_id: bytes | None, 
 
 
 def _unsupported_bit(features: bytes) -> int | None:
-    """The lowest feature bit that is required and not known; only MPP is."""
+    """The lowest required feature bit that is unknown, if any; only MPP is known."""
     return fields.unknown_feature(
         (int.from_bytes(features, "big") & ~_MPP_REQUIRED).to_bytes(len(features), "big")
     )
 
 
 def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
-    """The payment paths whose features the payer knows."""
+    """The payment paths whose features the payer supports."""
     for type_ in (fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY):
         if type_ not in values:
             raise _RefusedError(f"Missing {fields.field_name(type_)}")
@@ -178,7 +178,7 @@ def _reply(
 ) -> None:
     """Send an invoice_error along the sender's reply path, if there is one.
 
-    :param as_ldk: put the length of its TLV stream in front, as a BigSize.
+    :param as_ldk: put the length of its TLV stream, a BigSize, in front.
     """
     node.log(text)
     introduction = None if reply_path is None else network.introduction_node(reply_path)
@@ -188,7 +188,7 @@ def _reply(
     length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
     error = Record(message.INVOICE_ERROR, length + stream)
     if not node.family.routes_replies:
-        # v24.02 sends its answer only to a peer.
+        # v24.02 replies only along a path that begins at a peer.
         onion = message.outgoing((introduction.id,), (error,), reply_path)
         network.send(node, introduction.id, onion.first_path_key, onion_layers.wrap(onion))
         return
@@ -206,9 +206,9 @@ def _reply(
 
 
 def find_message_path(network: Network, node: Node, target: bytes) -> tuple[bytes, ...] | None:
-    """The path that a node finds for an onion message: its peers, then public channels.
+    """Find a path for an onion message: over the node's peers, then public channels.
 
-    :returns: ids, the node's own first; None when there is none.
+    :returns: 33-byte ids, the node's own first; None if there is no path.
     """
 
     def neighbours(id_: bytes) -> Iterable[bytes]:

@@ -1,7 +1,6 @@
 """Paying a BOLT 12 invoice: whether to, in which parts, and by which routes.
 
-Source: BOLT 12, "Invoices" (reader); the words of failure are those of
-lightningd's ``xpay`` and ``pay``.
+Source: BOLT 12, "Invoices" (reader); the errors are those of lightningd's ``xpay`` and ``pay``.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _MEMORY_SECONDS = 3600
 class PaymentError(Exception):
     """A payment failed.
 
-    :param text: what the paying command says about it.
+    :param text: the error of ``pay`` or ``xpay``.
     :param as_ldk: whether the payer answers as LDK does, and gives up.
     """
 
@@ -41,11 +40,11 @@ class PaymentError(Exception):
 
 @dataclass(frozen=True)
 class Bill:
-    """An invoice that is to be paid.
+    """An invoice to pay.
 
     :param bolt12: the ``lni1…`` string.
     :param payment_hash: 32 bytes.
-    :param payee: 33-byte id of the node that has signed it.
+    :param payee: 33-byte id of the node that signed it.
     :param paths: its usable paths, most preferred first.
     :param allows_parts: whether it may be paid in several parts.
     :param request_id: 32-byte id of the invoice_request.
@@ -63,8 +62,8 @@ class Bill:
 async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehaviour) -> None:
     """Pay an invoice, and mark its request used.
 
-    :param behaviour: what the payer does out of the ordinary.
-    :raises PaymentError: it failed, or must not be made.
+    :param behaviour: the payer's faults.
+    :raises PaymentError: it fails, or the payer does not try.
     """
     amount_msat = behaviour.sends_msat or bill.amount_msat
     if not _may_pay(payer, bill):
@@ -101,7 +100,7 @@ async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehavio
 
 
 def _may_pay(payer: Node, bill: Bill) -> bool:
-    """Whether to make a payment; False when one for the same invoice is under way or done."""
+    """Whether to pay: False if the same invoice is being paid or was; ``xpay`` raises then."""
     same = payer.payments.get(bill.payment_hash)
     by_xpay = payer.family.pays_by_xpay
     if same is not None and same.status == "pending":
@@ -141,7 +140,7 @@ def _out_of_routes() -> PaymentError:
 
 
 async def _wait_for_other(network: Network, payer: Node, bill: Bill) -> None:
-    """``pay`` shares the outcome of the same payment that is under way."""
+    """Wait for the payment that is under way: ``pay`` shares its outcome."""
     other = payer.payments[bill.payment_hash]
     async with network.tasks.parked():
         await other.finished.wait()
@@ -165,7 +164,7 @@ async def _stay_in_flight(
 
 
 def _find_parts(network: Network, payer: Node, bill: Bill, amount_msat: int) -> tuple[Part, ...]:
-    """Find HTLCs that together carry the amount: one if possible."""
+    """Find HTLCs that together carry the amount, one if possible."""
     for path in bill.paths:
         part = _find_part(network, payer, path, amount_msat)
         if part is not None:
@@ -175,7 +174,7 @@ def _find_parts(network: Network, payer: Node, bill: Bill, amount_msat: int) -> 
         raise _no_route(network, payer, bill, amount_msat)
     request = payer.requests.get(bill.request_id)
     if payer.family.pays_by_xpay and request is not None and request.single_use:
-        # It takes its own second part for a second payment.
+        # xpay mistakes its own second part for a second payment.
         raise _in_progress(bill.payment_hash)
     return parts
 
@@ -197,7 +196,7 @@ def _find_part(network: Network, payer: Node, path: PaymentPath, amount_msat: in
 
 
 def _split(network: Network, payer: Node, bill: Bill, amount_msat: int) -> Iterator[Part]:
-    """Part of the amount along each path, as much as fits."""
+    """Split the amount: as much along each path as fits."""
     for path in bill.paths:
         low, high = 0, amount_msat
         best = None

@@ -1,4 +1,4 @@
-"""The plugins of a node: started, introduced, hooked and stopped as lightningd does it.
+"""The plugins of a node: start, handshake, hooks and stop, as lightningd does them.
 
 Source: lightningd's documentation of plugins; ``plugin start``, ``stop`` and ``list``.
 """
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from ..rpc.child_process import ChildProcess
 from ..rpc.errors import INVALID_PARAMS, PLUGIN_ERROR, PLUGIN_TERMINATED, RpcError
 
-#: lightningd's own plugin for invoices. In the sandbox the node does its work.
+#: lightningd's own plugin for invoices; in the sandbox, the node does its work.
 _OWN_PLUGIN = "offers"
 _CONTINUE = {"result": "continue"}
 
@@ -27,7 +27,7 @@ _STOP_TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What plugins are told of the node that runs them.
+    """What plugins are told about their node.
 
     :param version: of lightningd.
     :param features: bitmaps in hex, as ``getinfo`` shows them.
@@ -40,9 +40,9 @@ class Surroundings:
 
 
 class Plugin(ChildProcess):
-    """One plugin, running or about to.
+    """One plugin, running or starting.
 
-    :param path: of its executable, canonical.
+    :param path: canonical path of its executable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,17 +50,17 @@ class Plugin(ChildProcess):
         self.checksum = _checksum(path)
         self.is_active = False
         self.methods: dict[str, dict[str, Any]] = {}
-        #: The hooks it wants, and whether before lightningd's own plugin.
+        #: The hooks it registers, and whether to call it before lightningd's own plugin.
         self.hooks: dict[str, bool] = {}
         self.subscriptions: tuple[str, ...] = ()
-        #: What it is doing, in lightningd's words about its end.
+        #: Its state, in lightningd's words about the end of a plugin.
         self.state = "before replying to getmanifest"
 
 
 class PluginHost:
     """The plugins of a node.
 
-    :param log: notes what happens to them.
+    :param log: logs what happens to them.
     """
 
     def __init__(self, node: Surroundings, log: Callable[[str], None]) -> None:
@@ -73,21 +73,23 @@ class PluginHost:
         return iter(self._plugins)
 
     def providing(self, method: str) -> Plugin | None:
-        """The plugin that has registered a method."""
+        """The plugin that has registered a method, if there is one."""
         return next((plugin for plugin in self if method in plugin.methods), None)
 
     def listing(self) -> list[dict[str, Any]]:
-        """What ``plugin list`` says of each."""
+        """The rows of ``plugin list``."""
         return [
             {"name": str(plugin.path), "active": plugin.is_active, "dynamic": True}
             for plugin in self
         ]
 
     async def start(self, name: str, cmd_id: str = "") -> None:
-        """Start an executable and agree with it on what it does.
+        """Start a plugin: run the file, call its getmanifest and init.
 
-        :raises RpcError: it cannot be run, it runs already, it does not answer
-            as a plugin should, or it ends.
+        :param name: path of the file, or its name in the node's ``plugins``.
+        :param cmd_id: id of the JSON-RPC request.
+        :raises RpcError: it cannot be run, runs already, ends, or does not
+            answer as a plugin should.
         """
         path = Path(name)
         if not os.access(path, os.X_OK):
@@ -105,8 +107,8 @@ class PluginHost:
     async def stop(self, name: str) -> str:
         """Stop a plugin.
 
-        :param name: its path, or the last part of it.
-        :returns: the last part of its path.
+        :param name: its path or file name.
+        :returns: its file name.
         :raises RpcError: there is no such plugin.
         """
         for plugin in self:
@@ -120,40 +122,40 @@ class PluginHost:
         raise RpcError(INVALID_PARAMS, f"Could not find plugin {name}")
 
     async def stop_all(self) -> None:
-        """The node stops, and its plugins with it."""
+        """Kill all plugins."""
         for plugin in list(self):
             plugin.kill()
         await asyncio.gather(*self._runs)
 
     async def call_hook(self, hook: str, payload: dict[str, Any], *, early: bool) -> bool:
-        """Call a hook of one plugin after the other, as long as they answer ``continue``.
+        """Call a hook of one plugin after another, as long as they answer ``continue``.
 
-        :param early: call the plugins that want it before lightningd's own
-            plugin; else the others.
-        :returns: whether all have answered ``continue``.
+        :param early: call only plugins that want it before lightningd's own
+            plugin; otherwise only the others.
+        :returns: whether all answered ``continue``.
         """
         for plugin in list(self):
-            # From its manifest on, even before it has answered init.
+            # Hooks are called once the manifest is there, even before init is answered.
             if plugin.hooks.get(hook) is not early:
                 continue
             answer = await plugin.request(hook, payload)
-            # One that dies meanwhile counts as if it had not been there.
+            # A plugin that dies meanwhile counts as one that continues.
             if answer.get("result", _CONTINUE) != _CONTINUE:
                 return False
         return True
 
     async def _make_room(self, path: Path) -> None:
-        """End the plugin that has been started from this file, if the file has changed."""
+        """End the plugin that runs this file, if the file has changed since."""
         canonical = path.resolve()
         for plugin in list(self):
             if plugin.path == canonical:
                 if plugin.checksum == _checksum(canonical):
-                    # lightningd means to say that it runs already.
+                    # lightningd's words for a plugin that runs already.
                     raise RpcError(INVALID_PARAMS, f"{path}: Invalid argument")
                 await self._end(plugin)
 
     async def _spawn(self, path: Path) -> Plugin:
-        # On the list at once, so that a second start is refused.
+        # List it at once, so that a second start is refused.
         plugin = Plugin(path.resolve())
         self._plugins.append(plugin)
         environment = {"LIGHTNINGD_PLUGIN": "1", "LIGHTNINGD_VERSION": self._node.version}
@@ -244,7 +246,6 @@ class PluginHost:
         self._forget(plugin)
 
     def _forget(self, plugin: Plugin) -> None:
-        """Take it off the list, if it is still on it."""
         if plugin in self._plugins:
             self._plugins.remove(plugin)
 

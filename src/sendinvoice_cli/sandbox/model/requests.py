@@ -23,7 +23,7 @@ _METADATA_SIZE = 16
 
 @dataclass
 class StoredRequest:
-    """An invoice_request of a node, the payer.
+    """An invoice_request that its payer has stored.
 
     :param id: 32 bytes, see :func:`request_id`.
     :param active: whether invoices for it are accepted.
@@ -36,7 +36,7 @@ class StoredRequest:
     used: bool = False
 
     def mark_used(self) -> None:
-        """Remember that an invoice for it was paid; a single-use one is over then."""
+        """Record that an invoice for it was paid; this ends a single-use one."""
         self.used = True
         self.active = self.active and not self.single_use
 
@@ -78,18 +78,18 @@ def unsigned(
 
 
 def sign(records: Sequence[Record], private_key: PrivateKey) -> tuple[Record, ...]:
-    """A request with the payer's signature."""
+    """The request with the payer's signature, in order of type."""
     sig = signature.sign("invoice_request", records, private_key.secret)
     return tuple(sorted((*records, Record(fields.SIGNATURE, sig))))
 
 
 def request_id(records: Iterable[Record], *, with_paths: bool = True) -> bytes:
-    """The 32 bytes by which lightningd knows a request: SHA256 over its fields.
+    """lightningd's 32-byte id of a request: the SHA-256 of its fields.
 
-    An invoice has them all, so it is known by the same id.
+    An invoice repeats these fields, so it yields the id of its request.
 
-    :param with_paths: False leaves invreq_paths out, since the path's own
-        secret comes from this id.
+    :param with_paths: False leaves invreq_paths out: their path_id is derived
+        from this id.
     """
     shared = [
         record

@@ -1,4 +1,4 @@
-"""Onion packets: building them for a route, and peeling one layer.
+"""Onion packets: build one for a route, peel one layer.
 
 Source: BOLT 4, "Packet Structure", "Packet Construction" and "Onion Decryption".
 """
@@ -21,7 +21,7 @@ from ...onion.message import PACKET_SIZES
 
 HMAC_SIZE = 32
 POINT_SIZE = 33
-#: Bytes of a packet beside its payloads: version, public key, HMAC.
+#: Bytes of a packet besides its payloads: version, public key, HMAC.
 OVERHEAD = 1 + POINT_SIZE + HMAC_SIZE
 
 _VERSION = b"\0"
@@ -37,7 +37,7 @@ class Hop:
     """One layer to build.
 
     :param public_key: 33-byte point of the node that peels it.
-    :param payload: what it finds, its bigsize length included.
+    :param payload: what that node finds, with its BigSize length.
     """
 
     public_key: bytes
@@ -51,10 +51,10 @@ class Hop:
 
 @dataclass(frozen=True)
 class Layer:
-    """What peeling shows.
+    """A layer that was peeled off.
 
-    :param payload: the payload, without its length.
-    :param next_packet: the packet for the next node, None at the last one.
+    :param payload: without its length.
+    :param next_packet: the packet for the next node; None at the last one.
     """
 
     payload: bytes
@@ -69,8 +69,8 @@ def build(
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """Build a packet for a route of at least one hop.
 
-    :param size: bytes for the payloads; 1300, or 32768 for great onion messages.
-    :param session_key: 32 bytes, fresh random ones by default.
+    :param size: bytes for the payloads: 1300, or 32768 for large onion messages.
+    :param session_key: 32 bytes, random by default.
     :returns: the packet, and the 32-byte shared secret of each hop.
     :raises OnionError: the payloads do not fit.
     """
@@ -98,7 +98,7 @@ def build(
 
 
 def pack(hops: Sequence[Hop]) -> bytes:
-    """The packet of an onion message, of the smaller size that holds it.
+    """The packet of an onion message, of the smallest size that holds it.
 
     :raises OnionError: it is too large, in lightningd's words.
     """
@@ -109,9 +109,9 @@ def pack(hops: Sequence[Hop]) -> bytes:
 
 
 def ephemeral_key(packet: bytes) -> bytes:
-    """The 33-byte public key of a packet, which the shared secret is made from.
+    """The 33-byte public key of a packet, from which the shared secret is derived.
 
-    :raises OnionError: not a packet.
+    :raises OnionError: it is not a packet.
     """
     if len(packet) < OVERHEAD or packet[:1] != _VERSION:
         raise OnionError("not an onion packet")
@@ -127,7 +127,7 @@ def peel(packet: bytes, shared_secret: bytes, associated_data: bytes = b"") -> L
     """Take one layer off a packet.
 
     :param shared_secret: 32 bytes, from the packet's ephemeral key and our private key.
-    :raises OnionError: not a packet, or none for this shared secret.
+    :raises OnionError: it is not a packet, or not for this shared secret.
     """
     key = ephemeral_key(packet)
     payloads = packet[1 + POINT_SIZE : -HMAC_SIZE]
@@ -153,7 +153,7 @@ def peel(packet: bytes, shared_secret: bytes, associated_data: bytes = b"") -> L
 
 
 def _filler(hops: Sequence[Hop], shared_secrets: Sequence[bytes], size: int) -> bytes:
-    """What the nodes before the last one append, obfuscated as they will see it."""
+    """The bytes that all nodes but the last append, as the last one will see them."""
     filler = b""
     for hop, shared_secret in zip(hops[:-1], shared_secrets, strict=False):
         stream = _stream(derive_key(b"rho", shared_secret), size + hop.size)
@@ -167,7 +167,7 @@ def _mac(shared_secret: bytes, payloads: bytes, associated_data: bytes) -> bytes
 
 
 def _stream(key: bytes, size: int) -> bytes:
-    # The first argument of 16 zero bytes is the counter and the nonce.
+    # The 16 zero bytes are the counter and the nonce.
     return Cipher(ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(size))
 
 

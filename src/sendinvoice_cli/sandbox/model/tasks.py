@@ -1,4 +1,4 @@
-"""The tasks that run in the network, and waiting until all of them rest."""
+"""The network's tasks, and waiting until all of them are idle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Tasks:
         self._idle.set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done, soon."""
+        """Start a task."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         self._idle.clear()
@@ -26,7 +26,7 @@ class Tasks:
 
     @contextlib.asynccontextmanager
     async def parked(self) -> AsyncIterator[None]:
-        """Wrap a wait for something that may never come: :meth:`idle` ignores it."""
+        """Wrap a wait for something that may never come: :meth:`idle` does not wait for it."""
         self._parked += 1
         self._notice_idle()
         try:
@@ -37,14 +37,14 @@ class Tasks:
 
     async def idle(self) -> None:
         """Return once every task has ended or is parked."""
-        # A task that was just released starts first. Others may start while
-        # this one wakes up.
+        # Let tasks that were just released start. More may start while this one
+        # wakes up.
         await asyncio.sleep(0)
         while not self._idle.is_set():
             await self._idle.wait()
 
     async def close(self) -> None:
-        """Give up what is still under way."""
+        """Cancel all tasks."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

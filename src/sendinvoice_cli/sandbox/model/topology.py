@@ -15,12 +15,12 @@ DEFAULT_CAPACITY_MSAT = 1_000_000_000
 class NodeSpec:
     """One node.
 
-    :param name: of its directory, its keys and, unless ``alias`` says else, its alias.
-    :param onion_messages: False for one without option_onion_messages.
-    :param messages_need_channel: it drops onion messages of peers without a
-        channel in silence, as LND does.
+    :param name: determines its directory, its keys and, by default, its alias.
+    :param onion_messages: whether it has option_onion_messages.
+    :param messages_need_channel: it silently drops onion messages from peers
+        without a channel, as LND does.
     :param more_features: feature bits (BOLT 9) to add to the family's. With 66
-        or 67 and no ``onion_messages`` it takes onion messages only from channel
+        or 67, but not ``onion_messages``, it takes onion messages only from channel
         peers (lightning/bolts PR 1343).
     :param has_address: whether it announces an address, by which others can connect to it.
     :param no_connect: lightningd's ``fetchinvoice-noconnect``.
@@ -38,14 +38,14 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class ChannelSpec:
-    """A channel between two nodes, which are named.
+    """A channel between two nodes, given by their names.
 
-    :param left_msat: what of the capacity is the left node's; half by default.
+    :param left_msat: the left node's balance; by default, half the capacity.
     :param public: whether it is announced.
-    :param left_enabled: whether the left node's channel_update lets payments
-        leave through it; likewise ``right_enabled``.
-    :param connected: whether the two are connected to begin with.
-    :param cltv_delta: blocks, of both directions, as are the fees.
+    :param left_enabled: whether the left node's channel_update enables its
+        direction; likewise ``right_enabled``.
+    :param connected: whether the two are connected at first.
+    :param cltv_delta: in blocks; it and the fees are the same in both directions.
     """
 
     left: str
@@ -65,7 +65,7 @@ class ChannelSpec:
 class Topology:
     """A whole network.
 
-    :param links: pairs of names which are connected without a channel.
+    :param links: pairs of names that are connected without a channel.
     """
 
     nodes: tuple[NodeSpec, ...]

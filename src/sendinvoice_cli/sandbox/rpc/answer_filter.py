@@ -33,9 +33,8 @@ def _check_inside(wanted: dict[str, Any] | list[Any]) -> None:
 def apply(wanted: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """Keep the fields of a result that are wanted.
 
-    Where the filter has an object and the result an array, or the other way
-    round, the array or object stays empty and ``warning_parameter_filter``
-    says so.
+    Where the filter has an object for an array, or an array for an object, the
+    value comes out empty, and ``warning_parameter_filter`` says so.
     """
     misuses: list[str] = []
     kept: dict[str, Any] = _keep(wanted, result, "", misuses)

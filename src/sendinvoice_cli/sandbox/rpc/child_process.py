@@ -21,7 +21,7 @@ _TERMINATED = RpcError(PLUGIN_TERMINATED, "Plugin terminated before replying to 
 
 
 class ChildProcess:
-    """A process of an executable, once :meth:`spawn` has started it."""
+    """An executable, and its process once :meth:`spawn` has started it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,10 +30,10 @@ class ChildProcess:
         self._pending: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     async def spawn(self, directory: Path, environment: Mapping[str, str], log: Path) -> None:
-        """Start it.
+        """Start the process in a directory.
 
-        :param environment: what to add to this process's own.
-        :param log: its stderr goes to the end of this file.
+        :param environment: variables to add to this process's own.
+        :param log: file to which its stderr is appended.
         :raises OSError: it cannot be run.
         """
         with log.open("ab") as stderr:
@@ -47,7 +47,7 @@ class ChildProcess:
             )
 
     async def run(self) -> None:
-        """Take its answers, until it ends."""
+        """Read its answers until it ends, then fail the requests that are left."""
         assert self._process is not None
         assert self._process.stdout is not None
         reader = ObjectReader()
@@ -64,11 +64,11 @@ class ChildProcess:
     async def request(
         self, method: str, params: Any, *, cmd_id: str = "", **members: Any
     ) -> dict[str, Any]:
-        """Ask it something.
+        """Send a request, and wait for the answer.
 
-        :param cmd_id: id of the call that it is asked for.
+        :param cmd_id: id of the JSON-RPC request that this one belongs to.
         :param members: further members of the request.
-        :returns: its answer, with ``result`` or ``error``.
+        :returns: the whole answer, with ``result`` or ``error``.
         """
         number = f"cln:{method}#{next(self._numbers)}"
         id_ = f"{cmd_id}/{number}" if cmd_id else number
@@ -80,16 +80,16 @@ class ChildProcess:
             del self._pending[id_]
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
-        """Tell it something."""
+        """Send a notification."""
         await self._write({"method": method, "params": params})
 
     async def ended(self) -> None:
-        """Return once it is gone."""
+        """Return once it has ended."""
         if self._process is not None:
             await self._process.wait()
 
     def kill(self) -> None:
-        """End it, if it has begun."""
+        """Kill it, if it was started."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
@@ -97,7 +97,7 @@ class ChildProcess:
     async def _write(self, message: dict[str, Any]) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        # A process that is about to end does not read; run() answers for it.
+        # A process that is ending does not read; run() fails its requests.
         with contextlib.suppress(ConnectionError):
             self._process.stdin.write(encode({"jsonrpc": "2.0", **message}))
             await self._process.stdin.drain()

@@ -23,7 +23,7 @@ STATUS_UNEXPECTED = 906
 
 
 class RpcError(Exception):
-    """A call is answered with an error.
+    """An error as the answer to a call.
 
     :param code: one of the codes above, or a plugin's own.
     :param data: JSON-compatible.

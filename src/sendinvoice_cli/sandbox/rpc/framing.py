@@ -1,7 +1,7 @@
-"""JSON objects that stand back to back in a stream of bytes.
+"""JSON objects, back to back in a stream of bytes.
 
-Source: lightningd-rpc(7). lightningd reads one object after the other, with or
-without white space between, and writes two newlines behind each.
+Source: lightningd-rpc(7). lightningd reads objects with or without white space
+between them, and writes two newlines after each.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import re
 from typing import Any
 
 _SPACE = b" \t\r\n"
-#: A string, as far as it has arrived, or a brace outside of strings.
+#: A string, as far as it has arrived, or a brace outside strings.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}]', re.DOTALL)
 
 
 class FramingError(Exception):
-    """The stream holds something that is no JSON object."""
+    """The stream contains something other than a JSON object."""
 
 
 class ObjectReader:
-    """Cuts a stream into its objects. Fed with whatever has arrived."""
+    """Splits a stream into its objects; takes it in pieces of any size."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -28,7 +28,7 @@ class ObjectReader:
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """Take more bytes, and return the objects that are complete now.
 
-        :raises FramingError: there is something else.
+        :raises FramingError: the stream contains something else.
         """
         self._buffer += data
         found: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ class ObjectReader:
         return found
 
     def _find_end(self) -> int | None:
-        """Where the first object ends, None while it is not complete."""
+        """The end of the first object in the buffer; None while it is incomplete."""
         self._buffer = self._buffer.lstrip(_SPACE)
         if self._buffer and not self._buffer.startswith(b"{"):
             raise FramingError("Expected {} for json command")
@@ -51,7 +51,7 @@ class ObjectReader:
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """An object as lightningd writes it, the two newlines included."""
+    """An object as lightningd writes it, with the two newlines."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
 
 

@@ -1,4 +1,4 @@
-"""Parameters of calls: matched to their names, read, and refused in lightningd's words.
+"""The parameters of calls: match them to names, read them, refuse them in lightningd's words.
 
 Source: lightningd's answers to bad parameters.
 """
@@ -15,8 +15,8 @@ from ...bolt12.blinded_path import check_point, parse_scid
 from ...errors import MalformedError
 from .errors import INVALID_PARAMS, RpcError
 
-#: Turns a JSON value into what the call works with. It raises ValueError, with
-#: lightningd's reason, for a value of the wrong kind.
+#: Converts a JSON value to what the call works with; raises ValueError, with
+#: lightningd's reason, for a bad value.
 Reader = Callable[[Any], Any]
 
 _AMOUNT = re.compile(r"(\d+)(?:msat)?|(\d+)sat|(\d*)\.?(\d*)btc", re.ASCII)
@@ -48,16 +48,16 @@ def optional(name: str, read: Reader, default: Any = None) -> Parameter:
 
 
 def bad_token(name: str, reason: str, value: Any) -> RpcError:
-    """The error for a parameter of the wrong kind."""
+    """The error for a bad value of a parameter."""
     token = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return RpcError(INVALID_PARAMS, f"{name}: {reason}: invalid token '{token}'")
 
 
 def match(given: Any, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Match the ``params`` of a request to what a call takes.
+    """Match the ``params`` of a request to the parameters of a call.
 
-    :returns: every parameter's value by its name, the default where it is not given.
-    :raises RpcError: one is missing, unknown, too many or of the wrong kind.
+    :returns: the value of every parameter by name; its default if it is not given.
+    :raises RpcError: one is missing, unknown or bad, or there are too many.
     """
     names = [parameter.name for parameter in parameters]
     if isinstance(given, list):
@@ -65,7 +65,7 @@ def match(given: Any, parameters: Sequence[Parameter]) -> dict[str, Any]:
             raise RpcError(
                 INVALID_PARAMS, f"too many parameters: got {len(given)}, expected {len(names)}"
             )
-        # In an array, null stands for a parameter that is not given.
+        # In an array, null means that the parameter is not given.
         pairs = zip(names, given, strict=False)
         given = {name: value for name, value in pairs if value is not None}
     elif not isinstance(given, dict):
@@ -93,7 +93,7 @@ def read(name: str, value: Any, reader: Reader) -> Any:
     """Read a value.
 
     :param name: the parameter's name, for the error.
-    :raises RpcError: the value is of the wrong kind.
+    :raises RpcError: the value is bad.
     """
     try:
         return reader(value)
@@ -102,7 +102,7 @@ def read(name: str, value: Any, reader: Reader) -> Any:
 
 
 def anything(value: Any) -> Any:
-    """Take whatever is given."""
+    """Accept any value."""
     return value
 
 
@@ -119,7 +119,7 @@ def _reader(reason: str, parse: Callable[[Any], Any]) -> Reader:
 
 
 def _text(value: Any) -> str:
-    """A string; numbers count as such."""
+    """A string, or a number as a string."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError
     return value if isinstance(value, str) else json.dumps(value)
@@ -158,7 +158,7 @@ def _point(value: Any) -> bytes:
 
 
 def one_of(choices: Sequence[str], refusal: str) -> Reader:
-    """Reads one of a few words; ``refusal`` is why another one is refused."""
+    """A reader of the given choices; ``refusal`` is the reason against any other value."""
     return _reader(refusal, lambda value: choices[choices.index(value)])
 
 
@@ -176,9 +176,9 @@ hex_bytes = _reader("should be a hex value", bytes.fromhex)
 #: 32 bytes in hex.
 sha256 = _reader("should be a 32 byte hex value", _hash)
 preimage = _reader("should be 64 hex digits", _hash)
-#: 33-byte points in hex; ``connect`` takes ``@host:port`` behind a node id.
+#: 33-byte points in hex; ``connect`` takes ``@host:port`` after a node id.
 node_id = _reader("should be a node id", _point)
 node_address = _reader("should be a node id", lambda value: _point(value.partition("@")[0]))
 pubkey = _reader("should be a pubkey", _point)
-#: One 64-bit number.
+#: An ``NxNxN`` string, read as the 64-bit number.
 scid = _reader("should be a short_channel_id of form NxNxN", parse_scid)

@@ -19,17 +19,17 @@ from .framing import FramingError, ObjectReader, encode
 _READ_SIZE = 65536
 #: lightningd's default for ``rpc-file-mode``.
 _MODE = 0o600
-#: Connections that may wait to be accepted.
+#: Connections that may wait for accept().
 _BACKLOG = 100
-#: Bytes that the path of a unix socket may have everywhere.
+#: Bytes that the path of a unix socket may have on every system.
 _LONGEST_PATH = 100
 
-#: Takes a request, and returns the bytes to answer with; None closes the connection.
+#: Returns the bytes to answer a request with; None closes the connection.
 Answer = Callable[[dict[str, Any]], Awaitable[bytes | None]]
 
 
 class RpcServer:
-    """A socket that answers requests, those of one connection side by side.
+    """A unix socket that answers requests concurrently, even on one connection.
 
     :param path: of the socket; a stale one is replaced.
     """
@@ -44,13 +44,13 @@ class RpcServer:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Start listening.
 
         :raises OSError: the socket cannot be made.
         """
         self._path.unlink(missing_ok=True)
         # Not asyncio's own server: from Python 3.13 on it removes the file when
-        # it closes, and it may forget, open, a connection that has just come.
+        # it closes, and it may leave a connection open that it has just accepted.
         listener = socket.socket(socket.AF_UNIX)
         listener.setblocking(False)
         try:
@@ -65,7 +65,7 @@ class RpcServer:
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def stop(self) -> None:
-        """Stop listening and close every connection. Like lightningd, leave the socket's file."""
+        """Stop listening and close all connections. Like lightningd, leave the socket's file."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -75,7 +75,7 @@ class RpcServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Of those that had just come, some are not served yet.
+        # Some may be accepted, but not served yet.
         for accepted in self._accepted:
             accepted.close()
 
@@ -129,7 +129,7 @@ class RpcServer:
 
 @contextlib.contextmanager
 def _short_name(path: Path) -> Iterator[str]:
-    """A name for a socket that is short enough to bind to."""
+    """A name for a socket, short enough to bind to."""
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield str(path)
         return
