@@ -1,4 +1,4 @@
-"""Amounts and times, readable and exact."""
+"""Amounts, times and durations for people."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 
 
 def format_sat(amount_msat: int) -> str:
-    """``1,500 sat``; a fraction only where there is one: ``0.001 sat``."""
+    """An amount in sat: ``1,500 sat``, with a fraction only if there is one: ``0.001 sat``."""
     sat, msat = divmod(amount_msat, 1000)
     fraction = f".{msat:03}".rstrip("0") if msat else ""
     return f"{sat:,}{fraction} sat"
 
 
 def format_amount(amount_msat: int) -> str:
-    """``1,500 sat (1,500,000 msat)``."""
+    """An amount in sat and msat: ``1,500 sat (1,500,000 msat)``."""
     return f"{format_sat(amount_msat)} ({amount_msat:,} msat)"
 
 
 def format_time(at: float) -> str:
-    """UNIX seconds as local time: ``2026-01-31 12:34:56 CET``."""
+    """UNIX seconds as local time: ``2026-01-31 12:34:56 CET``; as they are if out of range."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
     except (OverflowError, ValueError, OSError):
@@ -26,7 +26,7 @@ def format_time(at: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """``45s``, ``1m 30s``, ``2h 05m``, ``3d 4h``."""
+    """Seconds, rounded down: ``45s``, ``1m 30s``, ``2h 05m``, ``3d 4h``."""
     whole = max(int(seconds), 0)
     if whole < 60:
         return f"{whole}s"

@@ -1,4 +1,4 @@
-"""How a batch goes, and what became of it."""
+"""Progress and results of a batch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .text import printable
 if TYPE_CHECKING:
     from ..outcome import Counts, Result
 
-#: What a row came to, in a word or two.
+#: The result of a row in a word or two.
 _OUTCOMES = {
     ExitStatus.PAID: "paid",
-    ExitStatus.ERROR: "failed otherwise",
+    ExitStatus.ERROR: "other error",
     ExitStatus.USAGE: "malformed",
     ExitStatus.UNREACHABLE: "lightningd unreachable",
     ExitStatus.OUTCOME_UNKNOWN: "outcome unknown",
@@ -37,10 +37,12 @@ _OUTCOMES = {
 
 
 class BatchReport:
-    """Prints results as they come, shows how far it is, and sums up.
+    """Prints each result, shows progress, and prints a summary.
 
-    :param as_json: one JSON object for each row on stdout, and nothing else.
-    :param output: where every result goes as well, line by line.
+    :param as_json: print one JSON object for each row to stdout, and nothing else.
+    :param verbose: print the steps, too.
+    :param quiet: print errors only.
+    :param output: also gets each result, as a JSON line; closed at the end.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class BatchReport:
         self._verbose = verbose
         self._quiet = quiet
         self._output = output
-        #: Where nothing can be written any more; said once.
+        #: Where writing has failed; each is reported once.
         self._unwritable: set[str] = set()
         self._counts: Counts | None = None
         self._started = time.monotonic()
@@ -68,7 +70,7 @@ class BatchReport:
             self._start_drawing()
 
     def result(self, result: Result) -> None:
-        """Print what became of a row."""
+        """Print the result of a row."""
         values = result.as_json()
         if self._output is not None:
             output = self._output
@@ -83,25 +85,25 @@ class BatchReport:
             self._print_row(values)
 
     def counts(self, counts: Counts) -> None:
-        """Take the numbers for the next look at the screen."""
+        """Take the numbers that are shown from now on."""
         self._counts = counts
 
     def step(self, text: str) -> None:
-        """Say what was done for all rows."""
+        """Print a step that concerns all rows, if verbose."""
         if self._verbose:
             lines.print_line(self._streams, text)
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Say what is wrong."""
+        """Print a warning, and what to do."""
         if not self._quiet:
             lines.print_warning(self._streams, text, hint)
 
     def for_row(self, _number: int) -> PlainProgress | SilentProgress:
-        """Rows are silent, unless every step is asked for."""
+        """The progress of one row: silent, unless verbose."""
         return PlainProgress(self._streams, verbose=True) if self._verbose else SilentProgress()
 
     def close(self, *, summary: bool) -> None:
-        """Take the numbers off the screen, and print the sums."""
+        """Remove the numbers from the screen, print the summary, and close the output."""
         if self._stop_drawing is not None:
             self._stop_drawing()
             self._stop_drawing = None
@@ -186,7 +188,7 @@ def _amount_msat(values: Mapping[str, Any]) -> int:
 
 
 def open_output(path: str) -> IO[str]:
-    """Open a file for results, readable by its owner only; what it held is kept.
+    """Open a file to append results to; only its owner can read one that is new.
 
     :raises OSError: it cannot be opened.
     """

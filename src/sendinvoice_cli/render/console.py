@@ -1,4 +1,4 @@
-"""The one way in which rich is set up."""
+"""The only setup of rich."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def make_console(streams: Streams, *, stderr: bool = False) -> Console:
-    """A console that takes text as it is: no markup, no emoji codes, nothing highlighted.
+    """A console that prints text as it is: no markup, no emoji codes, no highlighting.
 
-    ``--color always`` colours stdout even if it is no terminal, but not stderr.
+    ``--color always`` colours stdout even if it is not a terminal, but not stderr.
     """
     from rich.console import Console
 
@@ -33,11 +33,11 @@ def make_console(streams: Streams, *, stderr: bool = False) -> Console:
 def draw(
     streams: Streams, console: Console, render: Callable[[], RenderableType], *, per_second: float
 ) -> Callable[[], None]:
-    """Show something that changes, below all lines that are written meanwhile.
+    """Show something that changes, below the lines that are printed meanwhile.
 
-    :param render: what to show.
-    :param per_second: how often it is shown anew.
-    :returns: a function that takes it off the screen.
+    :param render: returns what to show.
+    :param per_second: how often to refresh it.
+    :returns: a function that removes it from the screen.
     """
     from rich.live import Live
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Results for programs: one JSON object on a line."""
+"""Results for programs: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import IO, Any
 
 
 def write_json(result: Mapping[str, Any], file: IO[str]) -> None:
-    """Write one object, in ASCII, so that nothing a stranger wrote acts on a terminal."""
+    """Write one object in ASCII, so that text from strangers cannot act on a terminal.
+
+    :raises OSError: the file cannot be written.
+    """
     file.write(json.dumps(result) + "\n")
     file.flush()

@@ -9,23 +9,23 @@ _LIMIT = 4000
 
 
 def print_line(streams: Streams, text: str) -> None:
-    """One line on stderr, behind the command's name."""
+    """Print a line to stderr, after the command's name."""
     streams.write_line(streams.stderr, f"sendinvoice: {printable(text, _LIMIT)}")
 
 
 def print_hint(streams: Streams, hint: str | None) -> None:
-    """What to do about the line before, if there is something."""
+    """Print what to do about the line before; nothing for None."""
     if hint:
         streams.write_line(streams.stderr, f"  hint: {printable(hint, _LIMIT)}")
 
 
 def print_error(streams: Streams, message: str, hint: str | None = None) -> None:
-    """What happened, and what to do."""
+    """Print an error, and what to do."""
     print_line(streams, message)
     print_hint(streams, hint)
 
 
 def print_warning(streams: Streams, message: str, hint: str | None = None) -> None:
-    """What is not as it should be, and what to do."""
+    """Print a warning, and what to do."""
     print_line(streams, f"warning: {message}")
     print_hint(streams, hint)

@@ -1,4 +1,4 @@
-"""How it goes, on stderr, while a person waits."""
+"""Progress of one request, on stderr."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class PlainProgress:
-    """Only what a log file should have: warnings, and steps when asked for.
+    """Progress for a log file: warnings, and steps if asked for.
 
     :param verbose: print the steps, too.
-    :param quiet: print nothing.
-    :param with_route: look up the names of the route's nodes, for the result.
+    :param quiet: print no warnings.
+    :param with_route: look up the names of the route's nodes for the result.
     """
 
     def __init__(
@@ -37,44 +37,44 @@ class PlainProgress:
         self._verbose = verbose
         self._quiet = quiet
         self.wants_route = verbose or with_route
-        #: Names of the nodes the invoice went over, ours first; None when not looked up.
+        #: Names of the nodes on the invoice's route, ours first; None if not looked up.
         self.route: list[str] | None = None
 
     def asked(self, ask: Ask, amount_msat: int) -> None:
-        """Say what is asked for."""
+        """Print what the payer offers, and what we ask for."""
         if self._verbose:
             lines.print_line(self._streams, f"the payer {ask.payer_id} offers an invoice_request")
             lines.print_line(self._streams, f"asking for {format_amount(amount_msat)}")
 
     def step(self, text: str) -> None:
-        """Say what was done."""
+        """Print a step that was done."""
         if self._verbose:
             lines.print_line(self._streams, text)
 
     def routed(self, names: list[str]) -> None:
-        """Say which way."""
+        """Print the route, and keep it for the result."""
         self.route = names
         if self._verbose:
             lines.print_line(self._streams, "route: " + " → ".join(names))
 
     def waiting(self, until: float) -> None:
-        """Say how long it may take."""
+        """Print until when (UNIX seconds) we wait."""
         if self._verbose:
             lines.print_line(self._streams, f"waiting until {format_time(until)}")
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Say what is not as it should be."""
+        """Print a warning, and what to do."""
         if not self._quiet:
             lines.print_warning(self._streams, text, hint)
 
     def close(self) -> None:
-        """Nothing is left on the screen."""
+        """Do nothing: no drawing is left on the screen."""
 
 
 class TerminalProgress:
-    """Lines that stay, and below them a countdown that does not.
+    """Progress for a terminal: lines that stay, above a countdown that does not.
 
-    :param clock: UNIX seconds.
+    :param clock: tells the time in UNIX seconds.
     """
 
     def __init__(self, streams: Streams, *, clock: Callable[[], float] = time.time) -> None:
@@ -83,11 +83,11 @@ class TerminalProgress:
         self._console = make_console(streams, stderr=True)
         self._stop_drawing: Callable[[], None] | None = None
         self.wants_route = True
-        #: Names of the nodes the invoice went over, ours first; None before it went.
+        #: Names of the nodes on the invoice's route, ours first; None until it is known.
         self.route: list[str] | None = None
 
     def asked(self, ask: Ask, amount_msat: int) -> None:
-        """Show what the payer asks for."""
+        """Show the amount that we ask for, and what the payer says."""
         optional = (
             ("for", ask.description),
             ("issuer", ask.issuer),
@@ -101,16 +101,16 @@ class TerminalProgress:
         print_rows(self._console, rows)
 
     def step(self, text: str) -> None:
-        """Show what was done."""
+        """Show a step that was done."""
         self._line("•", text)
 
     def routed(self, names: list[str]) -> None:
-        """Show which way it goes."""
+        """Show the route, and keep it for the result."""
         self.route = names
         self._line("•", "Route: " + " → ".join(printable(name, 64) for name in names))
 
     def waiting(self, until: float) -> None:
-        """Begin the countdown."""
+        """Start a countdown to ``until`` (UNIX seconds)."""
         from rich.spinner import Spinner
         from rich.text import Text
 
@@ -124,13 +124,13 @@ class TerminalProgress:
         self._stop_drawing = draw(self._streams, self._console, render, per_second=8)
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Show what is not as it should be."""
+        """Show a warning, and what to do."""
         self._line("!", text, "yellow")
         if hint:
             self._line(" ", hint, "dim")
 
     def close(self) -> None:
-        """Take the countdown off the screen; what follows stands apart."""
+        """Remove the countdown, and leave an empty line before the result."""
         if self._stop_drawing is not None:
             self._stop_drawing()
             self._stop_drawing = None
@@ -143,7 +143,7 @@ class TerminalProgress:
 
 
 class SilentProgress:
-    """Tells nobody how a row of a batch goes; only its result is shown."""
+    """No progress, for a row of a batch: only its result is shown."""
 
     wants_route = False
     route: list[str] | None = None

@@ -1,4 +1,4 @@
-"""Writing results while the work goes on."""
+"""Printing in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from .progress import PlainProgress, SilentProgress
 
 
 class Spool:
-    """A report that is written by a thread of its own.
+    """A report that a thread of its own prints.
 
-    Whoever does not read what is printed, a full pipe for one, holds up neither what is to be
-    sent nor the signals that end it.
+    A reader that is slow or stops, so that the pipe is full, delays neither messages nor signals.
     """
 
     def __init__(self, report: BatchReport) -> None:
@@ -26,27 +25,27 @@ class Spool:
         self._thread.start()
 
     def result(self, result: Result) -> None:
-        """Have a result printed."""
+        """Queue a result."""
         self._work.put(partial(self._report.result, result))
 
     def step(self, text: str) -> None:
-        """Have a step printed."""
+        """Queue a step."""
         self._work.put(partial(self._report.step, text))
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Have a warning printed."""
+        """Queue a warning, and what to do."""
         self._work.put(partial(self._report.warn, text, hint))
 
     def counts(self, counts: Counts) -> None:
-        """Take the numbers."""
+        """Take the numbers that are shown from now on."""
         self._report.counts(counts)
 
     def for_row(self, number: int) -> PlainProgress | SilentProgress:
-        """Who is told how one row goes."""
+        """The progress of one row."""
         return self._report.for_row(number)
 
     def close(self, *, summary: bool) -> None:
-        """Wait until all is printed, and close the report."""
+        """Wait until everything is printed, and close the report."""
         self._work.put(None)
         self._thread.join()
         self._report.close(summary=summary)

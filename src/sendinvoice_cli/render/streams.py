@@ -12,10 +12,10 @@ from ..errors import UsageError
 
 
 class Streams:
-    """Where input comes from and output goes to: made once, handed to whoever needs it.
+    """The standard streams: made once, and handed to whoever reads or writes.
 
     Any text can be written: characters that the encoding lacks become backslash escapes. None
-    stands for a closed stream; what is written to it is lost.
+    means a closed stream; what is written to it is lost.
 
     :param color: True for colour, False for none; None if the terminal decides.
     """
@@ -32,7 +32,7 @@ class Streams:
         self.stdout = _writable(stdout)
         self.stderr = cast("TextIO", _UnfailingStream(_writable(stderr)))
         self.color = color
-        #: Prints a line above what is drawn on the terminal; None while nothing is.
+        #: Prints a line above what is drawn on the terminal; None while nothing is drawn.
         self.print_above: Callable[[str], None] | None = None
 
     @classmethod
@@ -61,15 +61,15 @@ class Streams:
         if print_above is not None and stream.isatty():
             print_above(line)
         else:
-            # In one piece: threads may print at the same time.
+            # In one call: threads may print at the same time.
             stream.write(line + "\n")
             stream.flush()
 
 
 def silence(stream: TextIO) -> None:
-    """Let a broken stream lose what its buffer holds, and all that follows.
+    """Redirect a broken stream to the null device, with what its buffer still holds.
 
-    Otherwise each later line would fail, and Python at its end.
+    Otherwise every later write would fail, and so would Python's flush at exit.
     """
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
@@ -85,10 +85,10 @@ def _writable(stream: TextIO | None) -> TextIO:
 
 
 class _UnfailingStream:
-    """stderr; after a write failure it is silent.
+    """stderr, silenced after a write failure.
 
-    A closed pipe or a full disk must not change how a payment ends. Everything but writing is
-    the stream's own.
+    A closed pipe or a full disk must not change the exit status of a payment. Everything but
+    writing is passed to the stream.
     """
 
     def __init__(self, stream: TextIO) -> None:

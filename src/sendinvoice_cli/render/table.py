@@ -13,13 +13,13 @@ from .text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Longest bolt12 string shown: longer than any that fits an onion message.
+#: Longest bolt12 string shown, in characters: more than fits into an onion message.
 _BOLT12_LIMIT = 100_000
 _NAME_WIDTH = 14
 
 _TITLES = {
     "paid": ("Paid", "bold green"),
-    "dry-run": ("Nothing was sent: this is a dry run, and it could be sent", "bold cyan"),
+    "dry-run": ("Nothing was sent (dry run): the invoice could be sent", "bold cyan"),
     "unpaid": ("Not paid", "bold yellow"),
     "expired": ("Not paid", "bold yellow"),
 }
@@ -28,10 +28,10 @@ _TITLES = {
 def print_result(
     streams: Streams, result: Mapping[str, Any], route: list[str] | None = None
 ) -> None:
-    """Print what became of a request, as far as there is an invoice or a plan.
+    """Print the result of a request, if there is an invoice or a dry run to show.
 
-    :param result: the contract's JSON object.
-    :param route: names of the nodes it went over, ours first.
+    :param result: the JSON object that ``--json`` prints.
+    :param route: names of the nodes on the invoice's route, ours first.
     """
     from rich.text import Text
 
@@ -43,7 +43,7 @@ def print_result(
     console.print(Text(title, style=style))
     print_rows(console, _rows(result, route))
     if "bolt12" in result:
-        # On a line of its own and unwrapped, so that it can be copied whole.
+        # On its own line and unwrapped, so that it can be copied whole.
         print_rows(console, [("bolt12", "")])
         console.print(Text(printable(str(result["bolt12"]), _BOLT12_LIMIT)), soft_wrap=True)
 
@@ -51,8 +51,8 @@ def print_result(
 def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns.
 
-    Lines are never cut, and wrapped only by the terminal itself, so that what
-    is copied from it comes out whole.
+    Lines are never cut, and only the terminal wraps them, so that they can be
+    copied whole.
     """
     from rich.text import Text
 

@@ -1,29 +1,29 @@
-"""Making text from strangers harmless on a terminal."""
+"""Make text from strangers harmless on a terminal."""
 
 from __future__ import annotations
 
 import unicodedata
 
-#: Longest text shown, in characters. JSON output has it whole.
+#: Longest text shown, in characters. JSON output is never cut.
 LIMIT = 500
 
-#: Printable for Unicode, and yet nothing to see: fillers, joiners, variation selectors.
+#: Printable in Unicode, yet invisible: fillers, joiners, variation selectors.
 _INVISIBLE = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}.union(
     range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)
 )
-#: Marks that stand on the letter before them: accents, vowel signs, circles around it.
+#: Marks on the letter before them: accents, vowel signs, circles around it.
 _MARKS = ("Mn", "Me")
-#: More marks than that on one letter reach into the lines above and below.
+#: More marks on one letter would reach into the lines above and below.
 _MAX_MARKS = 3
 
 
 def printable(text: str, limit: int = LIMIT) -> str:
-    """Show a text literally, on one line, and bounded.
+    """Make a text safe to print: on one line, of limited length, and literal.
 
     Control characters (escape sequences, C1, newlines), bidirectional and
-    zero-width characters come out as backslash escapes.
+    zero-width characters become backslash escapes.
 
-    :param limit: characters; what is longer is cut, and says so.
+    :param limit: characters; a longer text is cut, and says so.
     """
     shown = []
     marks = 0
