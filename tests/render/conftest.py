@@ -1,4 +1,4 @@
-"""What every test of the output has."""
+"""Fixtures of the tests of render/."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def _no_terminal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def streams() -> KeptStreams:
-    """Where a test's output goes."""
+    """Streams that keep a test's output."""
     return KeptStreams()

@@ -1,15 +1,15 @@
-"""What a stranger may write, and what becomes of it."""
+"""Hostile text, and how it is shown."""
 
 from __future__ import annotations
 
 import re
 
-#: One text with every class of it.
+#: A text with every kind of hostile character.
 HOSTILE = (
     "[red]x[/red] \x1b[31m\x9b31m\x1b]0;t\x07 \u202e\u2066 \u200b\ufeff \n\r\x85\u2028 "
     "a" + "\u0301" * 50 + "\x00\x7f\udcff"
 )
-#: How it begins where it is shown.
+#: How it begins when it is shown.
 SHOWN = r"[red]x[/red] \x1b[31m\x9b31m\x1b]0;t\x07 \u202e\u2066"
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -21,7 +21,7 @@ def without_colour(shown: str) -> str:
 
 
 def harmless(shown: str) -> str:
-    """The same; nothing in it may act on a terminal."""
+    """The same, once it is checked that nothing in it can act on a terminal."""
     plain = without_colour(shown)
     assert all(line.isprintable() for line in plain.split("\n"))
     assert plain.count("\u0301") <= 3 * plain.count("a\u0301")

@@ -9,14 +9,14 @@ from sendinvoice_cli.render.streams import Streams
 
 
 class Written(NamedTuple):
-    """What was written to each."""
+    """What was written to each stream."""
 
     out: str
     err: str
 
 
 class KeptStreams(Streams):
-    """None of them is a terminal; stdin is closed."""
+    """Streams that are no terminals; stdin is closed."""
 
     def __init__(self) -> None:
         self._kept = (io.StringIO(), io.StringIO())
@@ -32,8 +32,8 @@ class KeptStreams(Streams):
 
 
 class Terminal(io.StringIO):
-    """A terminal; it has what was written as one text."""
+    """A terminal that keeps what is written to it."""
 
     def isatty(self) -> bool:
-        """It says that it is one."""
+        """Always true."""
         return True

@@ -29,12 +29,12 @@ from sendinvoice_cli.request import parse_amount
         ),
     ],
 )
-def test_amounts(amount_msat: int, shown: str) -> None:
+def test_amounts_are_shown_in_sat_and_msat(amount_msat: int, shown: str) -> None:
     assert amounts.format_amount(amount_msat) == shown
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_amounts_are_exact(amount_msat: int) -> None:
+def test_every_amount_is_shown_exactly(amount_msat: int) -> None:
     number, unit = amounts.format_sat(amount_msat).replace(",", "").split(" ")
     assert unit == "sat"
     assert Decimal(number).scaleb(3) == amount_msat
@@ -58,10 +58,10 @@ def test_amounts_are_exact(amount_msat: int) -> None:
         (2**32 - 1, "49710d 6h"),
     ],
 )
-def test_durations(seconds: float, shown: str) -> None:
+def test_durations_are_shown_in_two_units(seconds: float, shown: str) -> None:
     assert amounts.format_duration(seconds) == shown
 
 
-def test_times() -> None:
+def test_times_are_local_or_in_seconds_if_out_of_range() -> None:
     assert amounts.format_time(1_700_000_000).startswith("2023-11-1")
     assert amounts.format_time(2**64 - 1) == "18446744073709551615 (UNIX seconds)"

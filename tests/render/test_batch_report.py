@@ -32,7 +32,7 @@ def _refused(text: str = "too much") -> Result:
 # --- for people ---
 
 
-def test_a_line_for_each_row(streams: KeptStreams) -> None:
+def test_each_row_gets_a_line(streams: KeptStreams) -> None:
     report = BatchReport(streams)
     report.result(_result(_PAID))
     report.result(_result({"label": "two", "status": "dry-run", "amount_msat": 1000}))
@@ -45,7 +45,7 @@ def test_a_line_for_each_row(streams: KeptStreams) -> None:
     assert captured.err == "sendinvoice: row 3 (line 4)  too much: too much\n"
 
 
-def test_summary(streams: KeptStreams) -> None:
+def test_summary_counts_and_sums_each_outcome(streams: KeptStreams) -> None:
     report = BatchReport(streams)
     for result in (_result(_PAID), _result(_PAID), _refused()):
         report.result(result)
@@ -57,12 +57,12 @@ def test_summary(streams: KeptStreams) -> None:
     ]
 
 
-def test_no_summary_of_nothing(streams: KeptStreams) -> None:
+def test_summary_of_no_rows_is_empty(streams: KeptStreams) -> None:
     BatchReport(streams).close(summary=True)
     assert streams.read() == ("", "")
 
 
-def test_every_outcome_has_a_word(streams: KeptStreams) -> None:
+def test_summary_names_every_exit_status(streams: KeptStreams) -> None:
     failures = set(ExitStatus) - {ExitStatus.PAID, ExitStatus.PARTLY_PAID}
     report = BatchReport(streams)
     for status in failures:
@@ -74,7 +74,7 @@ def test_every_outcome_has_a_word(streams: KeptStreams) -> None:
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_hostile_rows(streams: KeptStreams, quiet: bool) -> None:
+def test_hostile_rows_are_escaped_and_cut(streams: KeptStreams, quiet: bool) -> None:
     report = BatchReport(streams, quiet=quiet)
     report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
@@ -88,13 +88,13 @@ def test_hostile_rows(streams: KeptStreams, quiet: bool) -> None:
     assert len(harmless(captured.err)) < 20_000
 
 
-def test_hostile_steps_of_a_row(streams: KeptStreams) -> None:
+def test_hostile_warnings_of_a_row_are_escaped(streams: KeptStreams) -> None:
     BatchReport(streams, verbose=True).for_row(1).warn(HOSTILE, HOSTILE)
     assert harmless(streams.read().err).count(SHOWN) == 2
 
 
 @pytest.mark.parametrize("color", [None, True, False])
-def test_hostile_rows_above_the_numbers(
+def test_hostile_rows_above_the_numbers_are_escaped(
     monkeypatch: pytest.MonkeyPatch, color: bool | None
 ) -> None:
     terminal = Terminal()
@@ -114,7 +114,7 @@ def test_hostile_rows_above_the_numbers(
 # --- for programs ---
 
 
-def test_json_lines_whole_and_escaped(streams: KeptStreams) -> None:
+def test_json_lines_are_ascii_and_never_cut(streams: KeptStreams) -> None:
     output = io.StringIO()
     report = BatchReport(streams, as_json=True, output=output)
     results = [_refused(HOSTILE), _refused("x" * 1_000_000)]
@@ -131,7 +131,7 @@ def test_json_lines_whole_and_escaped(streams: KeptStreams) -> None:
     ]
 
 
-def test_output_is_for_its_owner_and_is_kept(tmp_path: Path) -> None:
+def test_output_file_is_private_and_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "results"
     before = os.umask(0)
     try:

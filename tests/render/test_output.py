@@ -45,7 +45,7 @@ _DRY_RUN: dict[str, Any] = {
 # --- JSON ---
 
 
-def test_json_is_ascii_and_whole(streams: KeptStreams) -> None:
+def test_json_is_ascii_and_never_cut(streams: KeptStreams) -> None:
     result = {"label": HOSTILE, "error": {"message": HOSTILE * 3000}, "amount_msat": 2**63}
     json_lines.write_json(result, streams.stdout)
     printed = streams.read().out
@@ -63,7 +63,7 @@ def test_json_amounts_are_integers(streams: KeptStreams) -> None:
 # --- the table ---
 
 
-def test_table_of_a_payment(streams: KeptStreams) -> None:
+def test_table_shows_a_payment(streams: KeptStreams) -> None:
     table.print_result(streams, _PAID, ["us", "Bob", "the payer"])
     shown = streams.read().out
     assert "\x1b" not in shown
@@ -78,7 +78,7 @@ def test_table_of_a_payment(streams: KeptStreams) -> None:
     assert found["route"] == "us → Bob → the payer"
 
 
-def test_piped_nothing_is_cut_or_wrapped(streams: KeptStreams) -> None:
+def test_piped_table_is_neither_cut_nor_wrapped(streams: KeptStreams) -> None:
     description = "word " * 99 + "last"
     table.print_result(streams, {**_PAID, "description": description})
     printed = streams.read().out.splitlines()
@@ -88,7 +88,9 @@ def test_piped_nothing_is_cut_or_wrapped(streams: KeptStreams) -> None:
 
 
 @pytest.mark.parametrize("color", [None, True, False])
-def test_colour(streams: KeptStreams, color: bool | None) -> None:
+def test_table_has_colour_only_if_told_but_never_in_bolt12(
+    streams: KeptStreams, color: bool | None
+) -> None:
     streams.color = color
     table.print_result(streams, _PAID)
     shown = streams.read().out
@@ -101,12 +103,14 @@ def test_colour(streams: KeptStreams, color: bool | None) -> None:
     ("changes", "title"),
     [({}, "Paid"), ({"status": "unpaid"}, "Not paid"), ({"status": "expired"}, "Not paid")],
 )
-def test_titles(streams: KeptStreams, changes: dict[str, Any], title: str) -> None:
+def test_title_says_whether_the_invoice_was_paid(
+    streams: KeptStreams, changes: dict[str, Any], title: str
+) -> None:
     table.print_result(streams, {**_PAID, **changes})
     assert streams.read().out.splitlines()[0] == title
 
 
-def test_a_dry_run(streams: KeptStreams) -> None:
+def test_table_of_a_dry_run_says_that_nothing_was_sent(streams: KeptStreams) -> None:
     table.print_result(streams, _DRY_RUN)
     shown = streams.read().out
     assert shown.startswith("Nothing was sent")
@@ -114,7 +118,7 @@ def test_a_dry_run(streams: KeptStreams) -> None:
     assert "a new connection" in shown
 
 
-def test_no_table_without_an_invoice(streams: KeptStreams) -> None:
+def test_no_table_is_printed_without_an_invoice(streams: KeptStreams) -> None:
     table.print_result(streams, {"label": "a label", "exit_code": 4, "error": {}})
     assert streams.read().out == ""
 
@@ -123,7 +127,9 @@ def test_no_table_without_an_invoice(streams: KeptStreams) -> None:
 @pytest.mark.parametrize(
     "field", ["label", "description", "status", "payment_hash", "payment_preimage", "bolt12"]
 )
-def test_hostile_results(streams: KeptStreams, field: str, color: bool | None) -> None:
+def test_hostile_results_are_escaped_and_cut(
+    streams: KeptStreams, field: str, color: bool | None
+) -> None:
     streams.color = color
     table.print_result(streams, {**_PAID, field: HOSTILE}, ["us", HOSTILE * 1000])
     shown = harmless(streams.read().out)
@@ -132,12 +138,12 @@ def test_hostile_results(streams: KeptStreams, field: str, color: bool | None) -
 
 
 @pytest.mark.parametrize("field", ["payer", "network"])
-def test_hostile_plans(streams: KeptStreams, field: str) -> None:
+def test_hostile_dry_runs_are_escaped(streams: KeptStreams, field: str) -> None:
     table.print_result(streams, {**_DRY_RUN, field: HOSTILE})
     assert r"[red]x[/red] \x1b[31m" in harmless(streams.read().out)
 
 
-def test_megabytes(streams: KeptStreams) -> None:
+def test_a_long_description_is_cut_and_says_so(streams: KeptStreams) -> None:
     table.print_result(streams, {**_PAID, "description": "x" * 5_000_000})
     shown = streams.read().out
     assert len(shown) < 10_000
@@ -147,7 +153,7 @@ def test_megabytes(streams: KeptStreams) -> None:
 # --- lines on stderr ---
 
 
-def test_lines(streams: KeptStreams) -> None:
+def test_errors_and_warnings_go_to_stderr_with_hints(streams: KeptStreams) -> None:
     lines.print_error(streams, "what happened", "what to do")
     lines.print_warning(streams, "something")
     captured = streams.read()
@@ -157,7 +163,7 @@ def test_lines(streams: KeptStreams) -> None:
     )
 
 
-def test_hostile_lines(streams: KeptStreams) -> None:
+def test_hostile_lines_are_escaped_and_cut(streams: KeptStreams) -> None:
     lines.print_error(streams, HOSTILE, HOSTILE)
     lines.print_warning(streams, "x" * 1_000_000, "x" * 1_000_000)
     shown = harmless(streams.read().err)
@@ -206,7 +212,9 @@ def _report(progress: PlainProgress | TerminalProgress, text: str) -> None:
     ids=["plain", "terminal", "with colour", "without colour"],
 )
 @pytest.mark.parametrize("text", [HOSTILE, "x" * 1_000_000], ids=["hostile", "megabyte"])
-def test_hostile_progress(streams: KeptStreams, make: Any, color: bool | None, text: str) -> None:
+def test_hostile_progress_is_escaped_and_cut(
+    streams: KeptStreams, make: Any, color: bool | None, text: str
+) -> None:
     streams.color = color
     _report(make(streams), text)
     captured = streams.read()
@@ -217,7 +225,7 @@ def test_hostile_progress(streams: KeptStreams, make: Any, color: bool | None, t
     assert PAYER_ID.hex() in shown
 
 
-def test_what_is_asked_is_shown(streams: KeptStreams) -> None:
+def test_terminal_shows_what_the_payer_says(streams: KeptStreams) -> None:
     progress = TerminalProgress(streams)
     progress.asked(_ask("[b]for[/b] me"), 1_500_000)
     progress.asked(_ask(None, None), 1)
@@ -231,21 +239,19 @@ def test_what_is_asked_is_shown(streams: KeptStreams) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(3600 * 26 + 60, "(in 1d 2h)"), (-90, "(1m 30s ago)")]
 )
-def test_expiry_says_how_long_that_is_from_now(
-    streams: KeptStreams, seconds: int, shown: str
-) -> None:
+def test_expiry_is_shown_relative_to_now(streams: KeptStreams, seconds: int, shown: str) -> None:
     progress = TerminalProgress(streams, clock=lambda: 1_800_000_000)
     progress.asked(_ask("text", 1_800_000_000 + seconds), 1)
     (line,) = [each for each in streams.read().err.splitlines() if "expires" in each]
     assert line.endswith(shown)
 
 
-def test_quiet_progress(streams: KeptStreams) -> None:
+def test_quiet_progress_prints_nothing(streams: KeptStreams) -> None:
     _report(PlainProgress(streams, quiet=True), "text")
     assert streams.read() == ("", "")
 
 
-def test_a_log_file_has_warnings_alone(streams: KeptStreams) -> None:
+def test_plain_progress_prints_only_warnings(streams: KeptStreams) -> None:
     progress = PlainProgress(streams)
     _report(progress, "text")
     assert streams.read().err == "sendinvoice: warning: text\n  hint: text\n"

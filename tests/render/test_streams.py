@@ -1,4 +1,4 @@
-"""Streams that are closed, broken, of few characters, or drawn upon."""
+"""Streams that are closed, broken, limited to ASCII, or drawn on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sendinvoice_cli.render.streams import Streams, silence
 from .kept_streams import Terminal
 
 
-def test_closed_streams_take_everything_and_stdin_says_that_it_is_closed() -> None:
+def test_closed_streams_swallow_output_and_refuse_input() -> None:
     streams = Streams(None, None, None)
     streams.write_line(streams.stdout, "a result")
     lines.print_error(streams, "an error")
@@ -27,7 +27,7 @@ def test_closed_streams_take_everything_and_stdin_says_that_it_is_closed() -> No
 
 
 @pytest.mark.parametrize("stderr", [False, True])
-def test_what_an_encoding_does_not_have_is_escaped(stderr: bool) -> None:
+def test_characters_outside_the_encoding_are_escaped(stderr: bool) -> None:
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="ascii")
     streams = Streams(None, stream, stream)
@@ -36,7 +36,7 @@ def test_what_an_encoding_does_not_have_is_escaped(stderr: bool) -> None:
     assert written.getvalue() == b"us \\u2192 them\n\\u20bf\n"
 
 
-def test_full_stderr_is_silent_from_then_on() -> None:
+def test_stderr_is_silent_after_a_write_failure() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         streams = Streams(None, None, full)
         lines.print_error(streams, "x" * 100_000, "a hint")
@@ -44,7 +44,7 @@ def test_full_stderr_is_silent_from_then_on() -> None:
         assert os.path.samestat(os.fstat(full.fileno()), os.stat(os.devnull))
 
 
-def test_full_stdout_fails_until_it_is_silenced() -> None:
+def test_stdout_fails_when_full_until_it_is_silenced() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         streams = Streams(None, full, None)
         with pytest.raises(OSError, match="No space"):
@@ -54,7 +54,7 @@ def test_full_stdout_fails_until_it_is_silenced() -> None:
 
 
 @pytest.mark.parametrize(("no_color", "color"), [(None, None), ("", None), ("1", False)])
-def test_environment_says_no_to_colour(
+def test_no_color_turns_colour_off_unless_empty(
     monkeypatch: pytest.MonkeyPatch, no_color: str | None, color: bool | None
 ) -> None:
     if no_color is not None:
@@ -62,8 +62,8 @@ def test_environment_says_no_to_colour(
     assert Streams.of_process().color is color
 
 
-def test_lines_go_above_what_is_drawn_and_results_where_they_were_sent() -> None:
-    """The line of numbers would be drawn over them, and a file would have its escape sequences."""
+def test_lines_go_above_the_drawing_and_results_into_the_file() -> None:
+    """The drawing would overwrite them, and a file would contain its escape sequences."""
     terminal, file = Terminal(), io.StringIO()
     streams = Streams(None, file, terminal)
     stop = draw(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 
 import pytest
 from hypothesis import given
@@ -33,7 +32,7 @@ _HOSTILE = {
     "private use": ("\ue000\U0010ffff", r"\ue000\U0010ffff"),
 }
 
-#: Unicode's Default_Ignorable_Code_Point: nothing is to be seen of them.
+#: Unicode's Default_Ignorable_Code_Point: all of them are invisible.
 _IGNORABLE = [
     *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),
     *range(0x180B, 0x1810),
@@ -65,7 +64,7 @@ def test_hostile_text_is_shown_literally(text: str, shown: str) -> None:
         "\u0e17\u0e35\u0e48 \u05e9\u05c1\u05bc\u05b8",
     ],
 )
-def test_harmless_text_is_left_alone(text: str) -> None:
+def test_harmless_text_is_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
@@ -85,16 +84,16 @@ def test_marks_do_not_pile_up(mark: str) -> None:
     assert shown.endswith("a" + mark)
 
 
-def test_a_text_of_marks_alone() -> None:
+def test_marks_without_a_letter_do_not_pile_up() -> None:
     assert printable("\u0301" * 400).count("\u0301") <= 3
 
 
-def test_nothing_invisible_gets_through() -> None:
+def test_invisible_characters_are_escaped() -> None:
     for code in _IGNORABLE:
         assert printable(chr(code)).isascii(), hex(code)
 
 
-def test_every_character_by_itself() -> None:
+def test_every_character_is_printable_or_escaped_in_ascii() -> None:
     for code in range(sys.maxunicode + 1):
         shown = printable(chr(code))
         assert shown.isprintable(), hex(code)
@@ -103,20 +102,16 @@ def test_every_character_by_itself() -> None:
 
 
 @given(st.text())
-def test_any_text(text: str) -> None:
-    shown = printable(text)
-    assert shown.isprintable()
-    for character in shown:
-        assert unicodedata.category(character)[0] != "C"
-        assert unicodedata.bidirectional(character) not in {"LRO", "RLO", "LRE", "RLE", "PDF"}
+def test_any_text_comes_out_printable(text: str) -> None:
+    assert printable(text).isprintable()
 
 
-def test_bounded() -> None:
+def test_long_text_is_cut_and_says_so() -> None:
     assert printable("x" * LIMIT) == "x" * LIMIT
     assert printable("x" * (LIMIT + 1)) == "x" * LIMIT + "… (1 more characters)"
     assert printable("x" * 3_000_500) == "x" * LIMIT + "… (3,000,000 more characters)"
     assert printable("abcdef", 3) == "abc… (3 more characters)"
 
 
-def test_bounded_when_every_character_is_escaped() -> None:
+def test_escaped_text_is_bounded() -> None:
     assert len(printable("\U000e0001" * 5_000_000)) <= 10 * LIMIT + 40

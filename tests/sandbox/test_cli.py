@@ -55,7 +55,7 @@ def test_demo_runs_sendinvoice_and_ends_with_its_status(
     assert command[7].startswith("lnr1")
 
 
-def test_demo_is_paid() -> None:
+def test_demo_ends_paid() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sendinvoice_cli.sandbox", "demo", "--amount", "1234"],
         capture_output=True,
@@ -69,7 +69,7 @@ def test_demo_is_paid() -> None:
     assert "Paid" in done.stdout
 
 
-def test_a_sandbox_for_a_person(tmp_path: Path) -> None:
+def test_sandbox_prints_a_working_command_and_runs_until_interrupted(tmp_path: Path) -> None:
     directory = tmp_path / "with a space"
     process = subprocess.Popen(
         [sys.executable, "-m", "sendinvoice_cli.sandbox", "--dir", str(directory)],
@@ -105,18 +105,18 @@ def test_a_sandbox_for_a_person(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_version() -> None:
+def test_version_is_that_of_the_package() -> None:
     result = CliRunner().invoke(cli.main, ["--version"])
     assert result.output == f"sendinvoice-sandbox, version {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--amount", "0"], ["--family", "v1"], ["--nosuch"]])
-def test_usage_errors(arguments: list[str]) -> None:
+def test_bad_options_are_usage_errors(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli.main, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("obstacle", ["a file in the way", "no such place", "a name too long"])
-def test_a_directory_that_cannot_be_used(tmp_path: Path, obstacle: str) -> None:
+def test_an_unusable_directory_is_reported_in_one_line(tmp_path: Path, obstacle: str) -> None:
     directory = {
         "a file in the way": tmp_path,
         "no such place": Path("/dev/null/sandbox"),
@@ -130,7 +130,7 @@ def test_a_directory_that_cannot_be_used(tmp_path: Path, obstacle: str) -> None:
     assert isinstance(result.exception, SystemExit)
 
 
-def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
+def test_a_file_as_directory_is_a_usage_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     result = CliRunner().invoke(cli.main, ["--dir", str(file)])
@@ -139,15 +139,13 @@ def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no short name for a socket here")
-def test_a_path_too_long_for_a_socket_works_all_the_same(
-    tmp_path: Path, commands: list[list[str]]
-) -> None:
+def test_a_path_too_long_for_a_socket_works(tmp_path: Path, commands: list[list[str]]) -> None:
     directory = tmp_path / ("x" * 150)
     assert CliRunner().invoke(cli.main, ["demo", "--dir", str(directory)]).exit_code == 7
     assert len(commands) == 1
 
 
-def test_a_path_too_long_for_a_socket_is_told(
+def test_a_path_too_long_for_a_socket_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_short_name(path: Path) -> AbstractContextManager[str]:

@@ -1,4 +1,4 @@
-"""What can be made to go wrong, does."""
+"""Every fault that can be injected has its effect."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_nth_message_is_lost(sandbox: Sandbox, at: str | None, statuses: lis
     assert [_status(sandbox, label) for label in "abc"] == statuses
 
 
-def test_all_messages_are_lost(sandbox: Sandbox) -> None:
+def test_all_messages_are_lost_until_the_faults_are_cleared(sandbox: Sandbox) -> None:
     sandbox.faults.drop_messages(at="alice")
     _prepare(sandbox, "a")
     _prepare(sandbox, "b")
@@ -46,7 +46,7 @@ def test_all_messages_are_lost(sandbox: Sandbox) -> None:
     assert _status(sandbox, "c") == "paid"
 
 
-def test_a_message_is_late(sandbox: Sandbox, clock: ManualClock) -> None:
+def test_a_delayed_message_arrives_late(sandbox: Sandbox, clock: ManualClock) -> None:
     sandbox.faults.delay_message(seconds=10, at="alice")
     _prepare(sandbox, "late")
     _prepare(sandbox, "in time")
@@ -57,7 +57,7 @@ def test_a_message_is_late(sandbox: Sandbox, clock: ManualClock) -> None:
     assert row(sandbox, "late")["pay_index"] == 2
 
 
-def test_a_payer_refuses(sandbox: Sandbox) -> None:
+def test_a_refusing_payer_answers_and_does_not_pay(sandbox: Sandbox) -> None:
     sandbox.faults.refuse("alice", "I have changed my mind")
     _prepare(sandbox, "l")
     assert "I have changed my mind" in sandbox.log("alice")
@@ -68,7 +68,7 @@ def test_a_payer_refuses(sandbox: Sandbox) -> None:
     assert _status(sandbox, "other") == "paid"
 
 
-def test_a_payer_is_silent(sandbox: Sandbox) -> None:
+def test_a_silent_payer_ignores_only_marked_invoices(sandbox: Sandbox) -> None:
     sandbox.faults.be_silent("alice", part=b"hush")
     hushed = sandbox.request("alice", 1000, "hush")
     deliver(sandbox, prepare(sandbox, hushed, "hushed", amount_msat=1001))
@@ -81,7 +81,9 @@ def test_a_payer_is_silent(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("sent_msat", "status"), [(999, "unpaid"), (1001, "paid"), (2000, "paid"), (2001, "unpaid")]
 )
-def test_a_payer_sends_another_amount(sandbox: Sandbox, sent_msat: int, status: str) -> None:
+def test_a_payment_of_another_amount_is_taken_up_to_twice(
+    sandbox: Sandbox, sent_msat: int, status: str
+) -> None:
     sandbox.faults.pay_amount("alice", sent_msat)
     _prepare(sandbox, "l")
     assert _status(sandbox, "l") == status
@@ -95,7 +97,7 @@ def test_a_payer_sends_another_amount(sandbox: Sandbox, sent_msat: int, status: 
 
 
 def _pay(sandbox: Sandbox, times: int) -> list[str]:
-    """Deliver one invoice some times; its status after each time."""
+    """Deliver one invoice several times; returns its status after each."""
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     statuses = []
     for _ in range(times):
@@ -156,7 +158,7 @@ def test_a_payment_is_held_until_it_is_released(sandbox: Sandbox) -> None:
     assert _status(sandbox, "after") == "paid"
 
 
-def test_a_payment_comes_late(sandbox: Sandbox, clock: ManualClock) -> None:
+def test_a_delayed_payment_comes_late(sandbox: Sandbox, clock: ManualClock) -> None:
     sandbox.faults.delay_payments("alice", seconds=30)
     _prepare(sandbox, "l")
     clock.advance(29)
@@ -167,7 +169,7 @@ def test_a_payment_comes_late(sandbox: Sandbox, clock: ManualClock) -> None:
     assert row(sandbox, "l")["paid_at"] == int(clock())
 
 
-def test_a_payment_comes_too_late(sandbox: Sandbox, clock: ManualClock) -> None:
+def test_a_payment_after_the_expiry_is_refused(sandbox: Sandbox, clock: ManualClock) -> None:
     hold = sandbox.faults.hold_payments("alice")
     request = sandbox.request("alice", 1000)
     deliver(sandbox, prepare(sandbox, request, "l", relative_expiry=60))
@@ -185,7 +187,9 @@ def test_a_payment_comes_too_late(sandbox: Sandbox, clock: ManualClock) -> None:
     ("fault", "takes_effect"),
     [(CallFault.CLOSE_BEFORE, False), (CallFault.CLOSE_AFTER, True), (CallFault.GARBAGE, True)],
 )
-def test_a_call_goes_wrong(sandbox: Sandbox, fault: CallFault, takes_effect: bool) -> None:
+def test_a_broken_call_takes_effect_or_not_as_told(
+    sandbox: Sandbox, fault: CallFault, takes_effect: bool
+) -> None:
     sandbox.faults.break_call("alice", "invoicerequest", fault)
     with Connection(sandbox.rpc_file("alice")) as connection:
         connection.request(1, "invoicerequest", {"amount": 1})
@@ -196,7 +200,7 @@ def test_a_call_goes_wrong(sandbox: Sandbox, fault: CallFault, takes_effect: boo
     call(sandbox, "alice", "invoicerequest", amount=1)
 
 
-def test_a_call_is_never_answered(sandbox: Sandbox) -> None:
+def test_calls_are_never_answered_as_often_as_told(sandbox: Sandbox) -> None:
     sandbox.faults.break_call("alice", "invoicerequest", CallFault.NEVER, times=2)
     with Connection(sandbox.rpc_file("alice")) as connection:
         connection.request("never", "invoicerequest", {"amount": 1})
@@ -207,7 +211,7 @@ def test_a_call_is_never_answered(sandbox: Sandbox) -> None:
     assert len(requests) == 1
 
 
-def test_plugins_cannot_be_started(sandbox: Sandbox) -> None:
+def test_a_refused_plugin_fails_with_the_given_error(sandbox: Sandbox) -> None:
     sandbox.faults.refuse_plugins("carol", -3, "no plugins here")
     with pytest.raises(CallError, match="no plugins here") as error:
         call(sandbox, "carol", "plugin", subcommand="start", plugin="/bin/true")
@@ -232,7 +236,7 @@ def test_a_restart_breaks_connections(sandbox: Sandbox) -> None:
     assert call(sandbox, "carol", "getinfo")["alias"] == "carol"
 
 
-def test_a_node_that_is_down(sandbox: Sandbox) -> None:
+def test_a_stopped_node_is_unreachable_until_it_is_started(sandbox: Sandbox) -> None:
     sandbox.stop_node("carol")
     with pytest.raises(ConnectionRefusedError):
         Connection(sandbox.rpc_file("carol"))
@@ -244,7 +248,7 @@ def test_a_node_that_is_down(sandbox: Sandbox) -> None:
     assert len(call(sandbox, "carol", "listpeers")["peers"]) == 1
 
 
-def test_calls_are_observed(sandbox: Sandbox) -> None:
+def test_the_observer_sees_calls_until_it_is_removed(sandbox: Sandbox) -> None:
     seen: list[tuple[str, str, str]] = []
     sandbox.observe_calls(lambda *what: seen.append(what))
     call(sandbox, "alice", "getinfo")

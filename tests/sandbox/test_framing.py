@@ -32,7 +32,7 @@ def test_an_object_is_given_once_it_is_complete() -> None:
 
 
 @pytest.mark.parametrize("data", [b"xyz", b"[]", b'{"a":1}]', b'{"a":}', b'{"a":"\xff"}'])
-def test_what_is_no_object(data: bytes) -> None:
+def test_anything_but_an_object_is_an_error(data: bytes) -> None:
     with pytest.raises(FramingError):
         ObjectReader().feed(data)
 

@@ -21,7 +21,7 @@ from tests.support.crafting import UNKNOWN_FIELDS, craft_request
 
 
 def _calling(sandbox: Sandbox, method: str, *params: Any) -> tuple[threading.Thread, list[Any]]:
-    """Make a call that will take its time."""
+    """Start a call that blocks; returns its thread and the list for its answer."""
     answers: list[Any] = []
     names = {"wait": ("subsystem", "indexname", "nextvalue"), "waitinvoice": ("label",)}[method]
     started = threading.Event()
@@ -56,7 +56,9 @@ def test_createinvoice_signs_and_adds_a_path(sandbox: Sandbox) -> None:
     assert path.introduction_node == sandbox.node_id("carol")
 
 
-def test_the_row_of_an_unpaid_invoice(sandbox: Sandbox, clock: ManualClock) -> None:
+def test_the_row_of_an_unpaid_invoice_has_lightningds_fields(
+    sandbox: Sandbox, clock: ManualClock
+) -> None:
     prepared = prepare(sandbox, sandbox.request("alice", 1000, "a refund"), "l")
     assert row(sandbox, "l") == {
         "label": "l",
@@ -70,7 +72,7 @@ def test_the_row_of_an_unpaid_invoice(sandbox: Sandbox, clock: ManualClock) -> N
     }
 
 
-def test_a_label_that_is_taken(sandbox: Sandbox) -> None:
+def test_a_taken_label_is_refused_with_its_row(sandbox: Sandbox) -> None:
     request = sandbox.request("alice", 1000)
     prepare(sandbox, request, "l")
     with pytest.raises(CallError, match="Duplicate label") as error:
@@ -87,7 +89,9 @@ def test_a_label_that_is_taken(sandbox: Sandbox) -> None:
         (fields.INVOICE_PAYMENT_HASH, "Missing payment_hash in invoice"),
     ],
 )
-def test_what_createinvoice_refuses(sandbox: Sandbox, missing: int, reason: str) -> None:
+def test_createinvoice_refuses_an_invoice_with_a_field_missing(
+    sandbox: Sandbox, missing: int, reason: str
+) -> None:
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     kept = [
         record
@@ -144,7 +148,9 @@ def test_indexes_grow_as_invoices_change(sandbox: Sandbox, clock: ManualClock) -
         ({"limit": 1}, "Can only specify {limit} with {index}"),
     ],
 )
-def test_what_listinvoices_refuses(sandbox: Sandbox, params: dict[str, Any], message: str) -> None:
+def test_listinvoices_refuses_start_and_limit_without_an_index(
+    sandbox: Sandbox, params: dict[str, Any], message: str
+) -> None:
     with pytest.raises(CallError) as error:
         call(sandbox, "carol", "listinvoices", **params)
     assert error.value.message.startswith(message)
@@ -202,13 +208,13 @@ def test_wait_returns_when_an_index_grows(start: Start, family: Family, member: 
     assert answers[0][member] == {"status": "paid", "label": "l"}
 
 
-def test_wait_for_what_has_happened(sandbox: Sandbox) -> None:
+def test_wait_returns_at_once_if_the_index_is_there(sandbox: Sandbox) -> None:
     prepare(sandbox, sandbox.request("alice", 1000), "l")
     answer = call(sandbox, "carol", "wait", subsystem="invoices", indexname="created", nextvalue=0)
     assert answer == {"subsystem": "invoices", "created": 1}
 
 
-def test_delinvoice(sandbox: Sandbox) -> None:
+def test_delinvoice_deletes_only_an_invoice_with_the_given_status(sandbox: Sandbox) -> None:
     prepare(sandbox, sandbox.request("alice", 1000), "l")
     with pytest.raises(CallError, match="Invoice status is unpaid not paid") as wrong:
         call(sandbox, "carol", "delinvoice", label="l", status="paid")
@@ -243,7 +249,7 @@ def test_a_request_has_the_fields_asked_for(sandbox: Sandbox) -> None:
     assert call(sandbox, "alice", "listinvoicerequests")["invoicerequests"] == [answer]
 
 
-def test_requests_are_all_different(sandbox: Sandbox) -> None:
+def test_equal_requests_have_different_strings(sandbox: Sandbox) -> None:
     assert sandbox.request("alice", 1000) != sandbox.request("alice", 1000)
 
 
@@ -261,7 +267,7 @@ def test_the_description_is_required_before_v26_06(start: Start) -> None:
         (Family.V24_02, False, False),
     ],
 )
-def test_who_is_to_be_reached_by_a_path(
+def test_a_request_has_a_path_if_its_payer_has_no_address(
     start: Start, family: Family, has_address: bool, has_path: bool
 ) -> None:
     topology = line(family=family).with_node("alice", has_address=has_address)
@@ -292,8 +298,10 @@ def test_a_label_may_belong_to_a_bolt11_invoice(sandbox: Sandbox, clock: ManualC
 
 @pytest.mark.parametrize("has_path", [False, True])
 @pytest.mark.parametrize("family", [Family.V24_02, Family.V26_06])
-def test_what_becomes_of_unknown_fields(start: Start, family: Family, has_path: bool) -> None:
-    """v24.02 leaves them out; where it adds no path it even signs what it leaves out."""
+def test_unknown_fields_are_dropped_by_v24_02_and_kept_by_v26_06(
+    start: Start, family: Family, has_path: bool
+) -> None:
+    """v24.02 drops them; if it adds no path, it even signs what it drops."""
     sandbox = start(line(family=family))
     prepared = prepare(sandbox, sandbox.request("alice", 1000, "x"), "l")
     kept = (fields.SIGNATURE,) if has_path else (fields.SIGNATURE, fields.INVOICE_PATHS)
@@ -328,7 +336,9 @@ def test_createinvoicerequest_signs_and_stores(sandbox: Sandbox) -> None:
         call(sandbox, "bob", "createinvoicerequest", bolt12=crafted, savetodb=True)
 
 
-def test_listpays(sandbox: Sandbox, clock: ManualClock) -> None:
+def test_listpays_shows_a_payment_pending_and_complete(
+    sandbox: Sandbox, clock: ManualClock
+) -> None:
     hold = sandbox.faults.hold_payments("alice")
     prepared = prepare(sandbox, sandbox.request("alice", 1_000_000), "l")
     deliver(sandbox, prepared)
@@ -352,7 +362,7 @@ def test_listpays(sandbox: Sandbox, clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("string", ["foo", "lnr1qqq", "lnr1qqqsyqcyq5rqwzqf"])
-def test_what_decode_refuses(sandbox: Sandbox, string: str) -> None:
+def test_decode_refuses_malformed_strings(sandbox: Sandbox, string: str) -> None:
     with pytest.raises(CallError) as error:
         call(sandbox, "alice", "decode", string=string)
     assert error.value.code == -32602

@@ -1,4 +1,4 @@
-"""Where the money is: payments fail for want of it, and are made once it is there."""
+"""Liquidity: payments fail without it, and succeed once it is there."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _WITHOUT_INBOUND = Topology(
 )
 
 
-def test_lightningds_own_path_leads_through_the_empty_public_channel(start: Start) -> None:
+def test_lightningds_own_path_fails_over_an_empty_public_channel(start: Start) -> None:
     sandbox = start(_WITHOUT_INBOUND)
     deliver(sandbox, prepare(sandbox, sandbox.request("alice", _AMOUNT_MSAT), "l"))
     (refusal,) = refusals(sandbox)
@@ -90,7 +90,7 @@ def test_lightningds_own_path_leads_through_the_empty_public_channel(start: Star
     assert _status(sandbox) == "unpaid"
 
 
-def test_a_blinded_path_leads_through_the_unannounced_channel(start: Start) -> None:
+def test_a_blinded_path_is_paid_over_an_unannounced_channel(start: Start) -> None:
     sandbox = start(_WITHOUT_INBOUND)
     request = sandbox.request("alice", _AMOUNT_MSAT)
     paths = [payment_path(sandbox, _PREIMAGE, peer="dave")]
@@ -114,7 +114,7 @@ def test_a_peer_forwards_over_any_of_its_channels(start: Start) -> None:
     assert [each["to_us_msat"] for each in own] == [1_000_000_000, 500_000_000 + _AMOUNT_MSAT]
 
 
-def test_each_channel_tells_what_it_can_receive(start: Start) -> None:
+def test_each_channel_lists_what_it_can_receive(start: Start) -> None:
     sandbox = start(_WITHOUT_INBOUND)
     own = {each["private"]: each for each in call(sandbox, "carol", "listpeerchannels")["channels"]}
     incoming = {each["public"]: each for each in call(sandbox, "carol", "listincoming")["incoming"]}
@@ -136,7 +136,7 @@ def test_each_channel_tells_what_it_can_receive(start: Start) -> None:
         assert of_peer["alias"]["local"] == channel["alias"]["remote"]
 
 
-def test_a_channel_whose_peer_is_away_tells_so(sandbox: Sandbox) -> None:
+def test_a_channel_with_a_disconnected_peer_is_not_usable(sandbox: Sandbox) -> None:
     sandbox.disconnect("bob", "carol")
     (own,) = call(sandbox, "carol", "listpeerchannels")["channels"]
     assert (own["peer_connected"], own["reestablished"]) == (False, False)
@@ -144,7 +144,7 @@ def test_a_channel_whose_peer_is_away_tells_so(sandbox: Sandbox) -> None:
     assert incoming["enabled"] is False
 
 
-def test_a_public_channel_whose_ends_have_parted_fails_the_payment(start: Start) -> None:
+def test_a_payment_fails_over_a_disconnected_public_channel(start: Start) -> None:
     sandbox = start(replace(line(), links=(("alice", "carol"),)))
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     sandbox.disconnect("bob", "carol")

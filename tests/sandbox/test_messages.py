@@ -1,4 +1,4 @@
-"""Onion messages on their way: forwarding, replies, and the limit on each peer."""
+"""Onion messages: forwarding, replies, and the limit for each peer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _arrived(sandbox: Sandbox, name: str, sender: str = "bob") -> int:
 
 
 @_ALL_FAMILIES
-def test_four_at_once_and_then_four_a_second(
+def test_a_peer_may_send_four_at_once_and_then_four_a_second(
     start: Start, clock: ManualClock, family: Family
 ) -> None:
     sandbox = start(line(family=family))
@@ -65,11 +65,6 @@ def test_each_peer_has_a_limit_of_its_own(start: Start) -> None:
     assert _arrived(sandbox, "bob", "dave") == 4
 
 
-def test_what_a_node_tells_itself_is_not_limited(sandbox: Sandbox) -> None:
-    for _ in range(10):
-        _greet(sandbox, "carol")
-
-
 @_ALL_FAMILIES
 def test_a_message_needs_connected_peers(start: Start, family: Family) -> None:
     sandbox = start(line(family=family))
@@ -90,7 +85,7 @@ def test_a_message_that_cannot_leave_is_an_error(sandbox: Sandbox) -> None:
     assert error.value.code == -1
 
 
-def test_the_old_call_knows_only_peers(start: Start) -> None:
+def test_sendonionmessage_refuses_a_first_node_that_is_no_peer(start: Start) -> None:
     sandbox = start(line(family=Family.V24_02))
     with pytest.raises(CallError, match="Unknown first peer") as error:
         _greet(sandbox, "carol", "alice")
@@ -128,7 +123,7 @@ def test_some_nodes_take_messages_only_from_channel_peers(
 
 @pytest.mark.parametrize(("family", "arrives"), [(Family.V26_06, 1), (Family.V24_02, 0)])
 @pytest.mark.parametrize("which", ["real", "alias"])
-def test_a_channel_may_name_the_next_node(
+def test_a_short_channel_id_may_name_the_next_node_from_v24_08_on(
     start: Start, family: Family, arrives: int, which: str
 ) -> None:
     sandbox = start(line(family=family).with_node("carol", family=Family.V26_06))
@@ -148,7 +143,7 @@ def test_a_channel_may_name_the_next_node(
 # createonion and the calls that take its work
 
 
-def test_createonion_with_a_session_key(sandbox: Sandbox) -> None:
+def test_createonion_uses_the_session_key(sandbox: Sandbox) -> None:
     bob = sandbox.node_id("bob")
     hop = onion_hop(bob, b"x")
     made = call(
@@ -187,7 +182,7 @@ _BOB = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
         ),
     ],
 )
-def test_what_createonion_refuses(
+def test_createonion_refuses_bad_hops(
     sandbox: Sandbox, hops: list[dict[str, str]], message_: str
 ) -> None:
     with pytest.raises(CallError) as error:
@@ -202,7 +197,7 @@ def test_what_createonion_refuses(
         ("00" * 70000, -32602, "onion message too long"),
     ],
 )
-def test_what_injectonionmessage_refuses(
+def test_injectonionmessage_refuses_bad_packets(
     sandbox: Sandbox, packet: str, code: int, text: str
 ) -> None:
     with pytest.raises(CallError) as error:
@@ -219,7 +214,7 @@ def test_what_injectonionmessage_refuses(
     ],
 )
 @pytest.mark.parametrize("family", [Family.V24_02, Family.V24_08])
-def test_what_the_calls_with_hops_refuse(
+def test_message_calls_refuse_bad_hops(
     start: Start, family: Family, hops: list[dict[str, str]], text: str
 ) -> None:
     sandbox = start(line(family=family))
@@ -237,7 +232,7 @@ def test_what_the_calls_with_hops_refuse(
 
 
 def _refused(sandbox: Sandbox, reply_names: tuple[str, ...]) -> int:
-    """Have alice refuse an invoice; how many answers have reached carol."""
+    """Have alice refuse an invoice; returns how many answers have reached carol."""
     prepared = prepare(sandbox, sandbox.request("alice", 1000, "x"), "l", amount_msat=1001)
     names = ("carol", "bob", "alice")
     deliver(sandbox, prepared, names, reply_names=reply_names)
@@ -246,19 +241,23 @@ def _refused(sandbox: Sandbox, reply_names: tuple[str, ...]) -> int:
 
 
 @_ALL_FAMILIES
-def test_a_reply_path_from_a_peer(start: Start, family: Family) -> None:
+def test_a_reply_path_from_a_peer_is_answered(start: Start, family: Family) -> None:
     assert _refused(start(line(family=family)), ("bob", "carol")) == 1
 
 
 @pytest.mark.parametrize(
     ("family", "answers"), [(Family.V26_06, 1), (Family.V24_08, 1), (Family.V24_02, 0)]
 )
-def test_a_reply_path_from_further_away(start: Start, family: Family, answers: int) -> None:
+def test_a_reply_path_from_further_away_is_answered_from_v24_08_on(
+    start: Start, family: Family, answers: int
+) -> None:
     assert _refused(start(line(family=family)), ("carol",)) == answers
 
 
 @_ALL_FAMILIES
-def test_a_reply_path_from_the_payer_itself(start: Start, family: Family) -> None:
+def test_a_reply_path_from_the_payer_itself_is_answered_from_v24_08_on(
+    start: Start, family: Family
+) -> None:
     answers = 0 if family is Family.V24_02 else 1
     assert _refused(start(line(family=family)), ("alice", "bob", "carol")) == answers
 
@@ -273,7 +272,7 @@ _TWO_SIDES = Topology(
 @pytest.mark.parametrize(
     ("has_address", "no_connect", "answers"), [(True, False, 1), (False, False, 0), (True, True, 0)]
 )
-def test_a_payer_connects_for_its_reply(
+def test_a_payer_connects_to_reply_if_it_may_and_can(
     start: Start, has_address: bool, no_connect: bool, answers: int
 ) -> None:
     topology = _TWO_SIDES.with_node("dave", has_address=has_address)

@@ -38,7 +38,7 @@ def _message(
     return path.first_path_key, sphinx.build(hops, 1300)[0]
 
 
-def test_the_vectors_onion_message() -> None:
+def test_the_onion_message_of_bolt_4_is_unwrapped() -> None:
     hops = vectors.load("onion_message")["hops"]
     for at, hop in enumerate(hops):
         path_key, packet = _split_message(bytes.fromhex(hop["message"]))
@@ -55,7 +55,7 @@ def test_the_vectors_onion_message() -> None:
             assert dict(unwrapped.content)[1] == b"hello"
 
 
-def test_the_vectors_blinded_route() -> None:
+def test_the_blinded_routes_of_bolt_4_are_opened() -> None:
     for hop in (hop for path in vectors.load("route_blinding")["paths"] for hop in path["hops"]):
         key = PrivateKey(bytes.fromhex(hop["secret_key"]))
         path_key = bytes.fromhex(hop["path_key"])
@@ -79,14 +79,14 @@ def test_a_reply_comes_with_its_path_id() -> None:
     assert dict(received.content)[message.INVOICE_ERROR] == b"no"
 
 
-def test_a_scid_names_the_next_node() -> None:
+def test_a_short_channel_id_may_name_the_next_node() -> None:
     scid = Record(blinding.SHORT_CHANNEL_ID, (1729).to_bytes(8, "big"))
     forward = onion_layers.unwrap(_US, *_message((scid,), (), is_last=False))
     assert isinstance(forward, Forward)
     assert forward.next_node == 1729
 
 
-def test_a_path_id_of_another_size_does_not_count() -> None:
+def test_a_path_id_of_another_size_is_ignored() -> None:
     received = onion_layers.unwrap(_US, *_message((Record(blinding.PATH_ID, b"short"),), ()))
     assert isinstance(received, Received)
     assert received.path_id is None
@@ -106,7 +106,7 @@ _NEXT_NODE = Record(blinding.NEXT_NODE_ID, _NEXT.public_key.format())
     ],
     ids=["no next node", "path_id alone", "path_id as well", "content", "override no point"],
 )
-def test_what_a_forwarding_node_ignores(
+def test_a_forwarding_node_ignores_bad_messages(
     data: tuple[Record, ...], content: tuple[Record, ...]
 ) -> None:
     wrapped = _message(data, content, is_last=False)
@@ -119,7 +119,7 @@ def test_what_a_forwarding_node_ignores(
     [(Record(1000, b"unknown, even"),), (Record(message.REPLY_PATH, b"no path"),)],
     ids=["even field", "reply path"],
 )
-def test_what_a_recipient_ignores(content: tuple[Record, ...]) -> None:
+def test_a_recipient_ignores_messages_with_bad_fields(content: tuple[Record, ...]) -> None:
     wrapped = _message((), content)
     with pytest.raises(OnionError, match="onionmsg_tlv"):
         onion_layers.unwrap(_US, *wrapped)

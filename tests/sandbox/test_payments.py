@@ -1,4 +1,4 @@
-"""Invoices that are paid, end to end, and what the payer says to those that are not."""
+"""Invoices that are paid, end to end, and the payer's reasons against the others."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_direct_peer_pays(start: Start, family: Family) -> None:
 
 
 @_ALL_FAMILIES
-def test_a_great_onion_is_taken(start: Start, family: Family) -> None:
+def test_an_invoice_in_a_large_onion_is_paid(start: Start, family: Family) -> None:
     sandbox = start(line(family=family))
     description = "x" * 3000
     deliver(sandbox, prepare(sandbox, sandbox.request("alice", 1000, description), "l"))
@@ -94,14 +94,14 @@ def by_path(start: Start) -> Sandbox:
     return start(line().with_node("alice", has_address=False))
 
 
-def test_an_invoice_along_the_requests_path(by_path: Sandbox) -> None:
+def test_an_invoice_along_the_requests_path_is_paid(by_path: Sandbox) -> None:
     prepared = prepare(by_path, by_path.request("alice", 1000), "l")
     assert prepared.their_path is not None
     deliver(by_path, prepared, ("carol", "bob"))
     assert _is_paid(by_path)
 
 
-def test_an_invoice_past_the_requests_path_does_not_count(by_path: Sandbox) -> None:
+def test_an_invoice_past_the_requests_path_is_refused(by_path: Sandbox) -> None:
     prepared = replace(prepare(by_path, by_path.request("alice", 1000), "l"), their_path=None)
     deliver(by_path, prepared)
     assert not _is_paid(by_path)
@@ -109,7 +109,7 @@ def test_an_invoice_past_the_requests_path_does_not_count(by_path: Sandbox) -> N
     assert refusal.startswith("Unknown invoice_request ")
 
 
-def test_an_invoice_along_another_requests_path_does_not_count(by_path: Sandbox) -> None:
+def test_an_invoice_along_another_requests_path_is_refused(by_path: Sandbox) -> None:
     other = prepare(by_path, by_path.request("alice", 1000), "other")
     prepared = prepare(by_path, by_path.request("alice", 1000), "l")
     deliver(by_path, replace(prepared, their_path=other.their_path), ("carol", "bob"))
@@ -156,7 +156,7 @@ def _changed(
         ({1_000_000_001: b"added"}, "Unknown invoice_request"),
     ],
 )
-def test_what_the_payer_refuses(
+def test_the_payer_refuses_bad_fields_but_not_unknown_odd_features(
     sandbox: Sandbox, changes: dict[int, bytes | None], refusal: str | None
 ) -> None:
     prepared = prepare(sandbox, sandbox.request("alice", 1000, "one"), "l")
@@ -182,20 +182,20 @@ def test_an_unsigned_invoice_is_refused(sandbox: Sandbox) -> None:
     assert refusals(sandbox) == ["invoice missing signature"]
 
 
-def test_what_is_no_invoice_is_refused(sandbox: Sandbox) -> None:
+def test_a_malformed_invoice_is_refused(sandbox: Sandbox) -> None:
     send(sandbox, ("carol", "bob", "alice"), [Record(message.INVOICE, b"\x00\x05")])
     sandbox.settle()
     assert "Failed invoice: Invalid invoice 0005" in sandbox.log("alice")
 
 
-def test_an_expired_invoice(sandbox: Sandbox, clock: ManualClock) -> None:
+def test_an_expired_invoice_is_refused(sandbox: Sandbox, clock: ManualClock) -> None:
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l", relative_expiry=60)
     clock.advance(61)
     deliver(sandbox, prepared)
     assert refusals(sandbox) == ["Expired invoice"]
 
 
-def test_an_invoice_that_the_receiver_has_deleted(sandbox: Sandbox) -> None:
+def test_a_deleted_invoice_is_not_paid(sandbox: Sandbox) -> None:
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     call(sandbox, "carol", "delinvoice", label="l", status="unpaid")
     deliver(sandbox, prepared)
@@ -215,7 +215,7 @@ _OUT_OF_ROUTES = 'pay attempt failed: "Ran out of routes to try after 1 attempt:
 @pytest.mark.parametrize(
     ("family", "copy_refusal"), [(Family.V26_06, _IN_PROGRESS), (Family.V24_02, None)]
 )
-def test_a_second_copy_while_the_first_is_being_paid(
+def test_a_second_copy_during_the_payment_does_not_pay_twice(
     start: Start, family: Family, copy_refusal: str | None
 ) -> None:
     sandbox = start(line(family=family))
@@ -235,7 +235,7 @@ def test_a_second_copy_while_the_first_is_being_paid(
 
 
 @pytest.mark.parametrize("family", [Family.V26_06, Family.V24_02])
-def test_another_invoice_while_the_first_is_being_paid(start: Start, family: Family) -> None:
+def test_another_invoice_during_the_payment_is_not_paid(start: Start, family: Family) -> None:
     sandbox = start(line(family=family))
     hold = sandbox.faults.hold_payments("alice")
     request = sandbox.request("alice", 1000, "x")
@@ -254,7 +254,7 @@ def test_another_invoice_while_the_first_is_being_paid(start: Start, family: Fam
     assert not _is_paid(sandbox, "other")
 
 
-def test_a_request_for_many_uses(sandbox: Sandbox) -> None:
+def test_a_reusable_request_is_paid_once_for_each_invoice(sandbox: Sandbox) -> None:
     request = sandbox.request("alice", 1000, single_use=False)
     first = prepare(sandbox, request, "first")
     deliver(sandbox, first)
@@ -265,7 +265,7 @@ def test_a_request_for_many_uses(sandbox: Sandbox) -> None:
     assert refusals(sandbox) == ['pay attempt failed: "Already paid this invoice successfully"']
 
 
-def test_more_than_the_payer_has(sandbox: Sandbox) -> None:
+def test_a_payer_without_enough_money_names_its_capacity(sandbox: Sandbox) -> None:
     deliver(sandbox, prepare(sandbox, sandbox.request("alice", 5_000_000_000), "l"))
     assert refusals(sandbox) == [
         'pay attempt failed: "Failed: We could not find a usable set of paths. Total source '
@@ -274,7 +274,7 @@ def test_more_than_the_payer_has(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["disabled", "stopped"])
-def test_no_way_for_the_money(start: Start, obstacle: str) -> None:
+def test_a_payer_without_a_usable_channel_finds_no_path(start: Start, obstacle: str) -> None:
     sandbox = start(replace(line(), links=(("alice", "carol"),)))
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     if obstacle == "disabled":
@@ -318,7 +318,7 @@ def test_lightningds_own_path_does_not_reach_a_private_node(start: Start) -> Non
     ]
 
 
-def test_a_blinded_path_does(start: Start) -> None:
+def test_a_blinded_path_reaches_a_private_node(start: Start) -> None:
     sandbox = start(_PRIVATE)
     assert _pay_by_path(sandbox, [payment_path(sandbox, _PREIMAGE)], _PREIMAGE) == []
     assert row(sandbox, "l")["amount_received_msat"] == 1_000_000
@@ -335,7 +335,7 @@ def _scid(sandbox: Sandbox, which: str) -> Record:
 @pytest.mark.parametrize(
     ("which", "is_paid"), [("remote", True), ("local", False), ("real", False)]
 )
-def test_which_scid_a_path_over_a_private_channel_may_name(
+def test_a_path_over_a_private_channel_works_by_its_peers_alias_only(
     start: Start, which: str, is_paid: bool
 ) -> None:
     sandbox = start(_PRIVATE)
@@ -345,14 +345,14 @@ def test_which_scid_a_path_over_a_private_channel_may_name(
     assert ["inside the blinded path" in text for text in texts] == ([] if is_paid else [True])
 
 
-def test_the_path_id_must_be_right(start: Start) -> None:
+def test_a_payment_with_a_wrong_path_id_is_refused(start: Start) -> None:
     sandbox = start(_PRIVATE)
     path = payment_path(sandbox, _PREIMAGE, path_id=bytes(32))
     (text,) = _pay_by_path(sandbox, [path], _PREIMAGE)
     assert "incorrect_or_unknown_payment_details" in text
 
 
-def test_payers_pad_the_expiry(start: Start) -> None:
+def test_a_path_without_room_for_cltv_padding_fails(start: Start) -> None:
     sandbox = start(_PRIVATE)
     path = payment_path(sandbox, _PREIMAGE, most_cltv=200 + 16 + 100)
     (text,) = _pay_by_path(sandbox, [path], _PREIMAGE)
@@ -382,7 +382,9 @@ def test_a_path_may_begin_at_a_channel(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("single_use", "is_paid"), [(False, True), (True, False)])
-def test_an_amount_in_two_parts(start: Start, single_use: bool, is_paid: bool) -> None:
+def test_an_amount_is_paid_in_parts_unless_the_request_is_single_use(
+    start: Start, single_use: bool, is_paid: bool
+) -> None:
     nodes = tuple(NodeSpec(name) for name in ("alice", "bob", "dave", "carol"))
     channels = tuple(
         ChannelSpec(left, right, left_msat=600_000_000)

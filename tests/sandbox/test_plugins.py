@@ -1,4 +1,4 @@
-"""Plugins: real processes, started and stopped as lightningd does it."""
+"""Plugins: real processes, started and stopped as by lightningd."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def test_a_plugin_may_answer_late(sandbox: Sandbox, make_plugin: MakePlugin) -> 
     assert {"jsonrpc": "2.0", "id": "late", "result": {"late": True}} in answers
 
 
-def test_a_plugin_that_dies(sandbox: Sandbox, make_plugin: MakePlugin) -> None:
+def test_a_plugin_that_dies_fails_its_call_and_is_gone(
+    sandbox: Sandbox, make_plugin: MakePlugin
+) -> None:
     _start(sandbox, make_plugin())
     with pytest.raises(CallError, match="Plugin terminated before replying") as error:
         call(sandbox, "carol", "tiny-die")
@@ -106,7 +108,7 @@ def test_the_same_file_is_not_started_twice(
     assert call(sandbox, "carol", "tiny")["plugin"] == "1"
 
 
-def test_two_at_once_start_one(sandbox: Sandbox, make_plugin: MakePlugin) -> None:
+def test_two_starts_at_once_start_one_plugin(sandbox: Sandbox, make_plugin: MakePlugin) -> None:
     params = {"subcommand": "start", "plugin": str(make_plugin())}
     with Connection(sandbox.rpc_file("carol")) as connection:
         for id_ in (1, 2):
@@ -127,7 +129,9 @@ def test_a_changed_file_is_started_again(sandbox: Sandbox, make_plugin: MakePlug
 
 
 @pytest.mark.parametrize("subscriptions", [[], ["shutdown"]], ids=["killed", "told"])
-def test_stop(sandbox: Sandbox, make_plugin: MakePlugin, subscriptions: list[str]) -> None:
+def test_plugin_stop_takes_a_path_or_a_file_name(
+    sandbox: Sandbox, make_plugin: MakePlugin, subscriptions: list[str]
+) -> None:
     path = make_plugin(MANIFEST={"subscriptions": subscriptions})
     _start(sandbox, path)
     for name in (str(path), "tiny.py"):
@@ -147,7 +151,7 @@ def test_stop(sandbox: Sandbox, make_plugin: MakePlugin, subscriptions: list[str
         ({"rpcmethods": [{"name": "tiny", "usage": ""}] * 2}, "already registered"),
     ],
 )
-def test_what_a_plugin_may_not_say(
+def test_a_bad_manifest_is_refused(
     sandbox: Sandbox, make_plugin: MakePlugin, changes: dict[str, Any], message: str
 ) -> None:
     path = make_plugin(MANIFEST=changes)
@@ -158,7 +162,7 @@ def test_what_a_plugin_may_not_say(
     assert call(sandbox, "carol", "plugin", subcommand="list")["plugins"] == []
 
 
-def test_files_that_are_no_plugins(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_files_that_are_no_plugins_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(CallError) as error:
         _start(sandbox, missing)
@@ -177,7 +181,9 @@ def test_files_that_are_no_plugins(sandbox: Sandbox, tmp_path: Path) -> None:
     assert error.value.code == -3
 
 
-def test_a_file_that_is_not_executable(sandbox: Sandbox, make_plugin: MakePlugin) -> None:
+def test_a_file_that_is_not_executable_is_refused(
+    sandbox: Sandbox, make_plugin: MakePlugin
+) -> None:
     path = make_plugin()
     path.chmod(0o644)
     with pytest.raises(CallError) as error:
@@ -193,7 +199,7 @@ def test_a_file_that_is_not_executable(sandbox: Sandbox, make_plugin: MakePlugin
         ({"subcommand": "foo"}, "Unknown subcommand 'foo'"),
     ],
 )
-def test_bad_parameters_of_plugin(sandbox: Sandbox, given: Any, message: str) -> None:
+def test_plugin_refuses_bad_parameters(sandbox: Sandbox, given: Any, message: str) -> None:
     with Connection(sandbox.rpc_file("carol")) as connection:
         connection.request(1, "plugin", given)
         assert connection.response()["error"] == {"code": -32602, "message": message}
@@ -256,7 +262,9 @@ def test_a_hook_may_end_the_chain(
     assert (len(call(sandbox, "carol", "second-heard")["heard"]) == 2) is second_hears
 
 
-def test_a_hook_before_lightningds_own(sandbox: Sandbox, make_plugin: MakePlugin) -> None:
+def test_an_early_hook_may_keep_an_invoice_from_lightningd(
+    sandbox: Sandbox, make_plugin: MakePlugin
+) -> None:
     hooks = [{"name": "onion_message_recv", "before": ["offers"]}]
     path = make_plugin(MANIFEST={"hooks": hooks}, HOOK_ANSWER={"result": "resolve"})
     _start(sandbox, path, "alice")

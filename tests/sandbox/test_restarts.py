@@ -1,4 +1,4 @@
-"""Nodes that restart, whose channels come back later, and nodes that are frozen."""
+"""Nodes that restart, with channels that come back later, and frozen nodes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_next_restart_brings_the_channels_back(sandbox: Sandbox) -> None:
     assert own["reestablished"] is True
 
 
-def test_a_frozen_payer_handles_what_has_come_once_it_is_thawed(sandbox: Sandbox) -> None:
+def test_a_frozen_payer_handles_messages_in_order_once_it_is_thawed(sandbox: Sandbox) -> None:
     sandbox.freeze_node("alice")
     for label in ("first", "second"):
         prepared = prepare(sandbox, sandbox.request("alice", 1000), label)

@@ -25,7 +25,7 @@ def test_the_socket_is_where_lightningd_has_it(sandbox: Sandbox) -> None:
     assert sandbox.rpc_file("alice").is_socket()
 
 
-def test_requests_back_to_back_on_one_connection(sandbox: Sandbox) -> None:
+def test_requests_back_to_back_on_one_connection_are_answered(sandbox: Sandbox) -> None:
     with Connection(sandbox.rpc_file("alice")) as connection:
         connection.request(1, "makesecret", {"string": "x"})
         connection.request("two", "nosuchcall")
@@ -69,7 +69,9 @@ def test_the_id_comes_back(sandbox: Sandbox, id_: Any) -> None:
         ),
     ],
 )
-def test_bad_envelopes(sandbox: Sandbox, request_: dict[str, Any], id_: Any, message: str) -> None:
+def test_bad_envelopes_are_refused(
+    sandbox: Sandbox, request_: dict[str, Any], id_: Any, message: str
+) -> None:
     answer = _ask(sandbox, json.dumps(request_).encode())
     assert answer == {
         "jsonrpc": "2.0",
@@ -118,20 +120,22 @@ def test_garbage_ends_the_connection(sandbox: Sandbox) -> None:
         ("makesecret", {}, "missing required parameter: string"),
     ],
 )
-def test_bad_parameters(sandbox: Sandbox, method: str, params: Any, message: str) -> None:
+def test_bad_parameters_are_refused_in_lightningds_words(
+    sandbox: Sandbox, method: str, params: Any, message: str
+) -> None:
     with Connection(sandbox.rpc_file("alice")) as connection:
         connection.request(1, method, params)
         assert connection.response()["error"] == {"code": -32602, "message": message}
 
 
-def test_an_unknown_parameter(sandbox: Sandbox) -> None:
+def test_an_unknown_parameter_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(CallError, match="unknown parameter: foo") as error:
         call(sandbox, "alice", "waitinvoice", label="x", foo=1)
     assert error.value.code == -32602
 
 
 @pytest.mark.parametrize("amount", [1000, "1000", "1000msat", "1sat", "0.00000001btc"])
-def test_amounts_in_all_units(sandbox: Sandbox, amount: Any) -> None:
+def test_amounts_are_read_in_all_units(sandbox: Sandbox, amount: Any) -> None:
     request = call(sandbox, "alice", "invoicerequest", amount=amount, description="x")
     decoded = call(sandbox, "carol", "decode", string=request["bolt12"])
     assert decoded["invreq_amount_msat"] == 1000
@@ -149,7 +153,9 @@ def test_amounts_in_all_units(sandbox: Sandbox, amount: Any) -> None:
         ),
     ],
 )
-def test_the_filter(sandbox: Sandbox, wanted: dict[str, Any], kept: dict[str, Any]) -> None:
+def test_the_filter_keeps_only_the_fields_it_names(
+    sandbox: Sandbox, wanted: dict[str, Any], kept: dict[str, Any]
+) -> None:
     with Connection(sandbox.rpc_file("alice")) as connection:
         connection.request(1, "listpeers", filter=wanted)
         assert connection.response()["result"] == kept
@@ -166,7 +172,7 @@ def test_the_filter(sandbox: Sandbox, wanted: dict[str, Any], kept: dict[str, An
         ),
     ],
 )
-def test_a_bad_filter(sandbox: Sandbox, wanted: Any, message: str) -> None:
+def test_a_bad_filter_is_refused(sandbox: Sandbox, wanted: Any, message: str) -> None:
     with Connection(sandbox.rpc_file("alice")) as connection:
         connection.request(1, "getinfo", filter=wanted)
         assert connection.response()["error"] == {"code": -32602, "message": message}
@@ -201,7 +207,7 @@ def test_stop_ends_the_node(sandbox: Sandbox) -> None:
         Connection(sandbox.rpc_file("bob"))
 
 
-def test_a_directory_with_a_long_name(tmp_path: Any) -> None:
+def test_a_socket_in_a_directory_with_a_long_name_works(tmp_path: Any) -> None:
     directory = tmp_path / ("long " * 20) / ("name" * 10)
     with Sandbox(directory=directory) as sandbox:
         assert sandbox.rpc_file("alice").is_socket()

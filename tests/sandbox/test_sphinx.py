@@ -19,7 +19,7 @@ def _peel(packet: bytes, key: PrivateKey, data: bytes = b"") -> sphinx.Layer:
     return sphinx.peel(packet, key.ecdh(sphinx.ephemeral_key(packet)), data)
 
 
-def test_the_vectors_packet_is_built() -> None:
+def test_the_packet_of_bolt_4_is_built() -> None:
     vector = vectors.load("payment_onion")
     hops = [
         Hop(bytes.fromhex(hop["node_id"]), bytes.fromhex(hop["payload"])) for hop in vector["hops"]
@@ -29,7 +29,7 @@ def test_the_vectors_packet_is_built() -> None:
     assert packet.hex() == vector["packet"]
 
 
-def test_the_vectors_packet_is_peeled() -> None:
+def test_the_packet_of_bolt_4_is_peeled() -> None:
     vector = vectors.load("payment_onion")
     data = bytes.fromhex(vector["associated_data"])
     packet: bytes | None = bytes.fromhex(vector["packet"])
@@ -47,7 +47,7 @@ def test_the_vectors_packet_is_peeled() -> None:
 
 @pytest.mark.parametrize("size", _SIZES)
 @pytest.mark.parametrize("lengths", [(0,), (3, 300, 1), (252, 253, 400)])
-def test_what_is_built_is_peeled(size: int, lengths: tuple[int, ...]) -> None:
+def test_a_packet_that_is_built_can_be_peeled(size: int, lengths: tuple[int, ...]) -> None:
     keys = [_key(number) for number in range(1, len(lengths) + 1)]
     payloads = [bytes([number]) * length for number, length in enumerate(lengths)]
     hops = [
@@ -66,19 +66,19 @@ def test_what_is_built_is_peeled(size: int, lengths: tuple[int, ...]) -> None:
     assert packet is None
 
 
-def test_payloads_that_just_fit() -> None:
+def test_payloads_that_just_fit_are_built() -> None:
     payload = bytes(1300 - 32 - 3)
     packet, _ = sphinx.build([onion_hop(_key(1).public_key.format(), payload)], 1300)
     assert _peel(packet, _key(1)).payload == payload
 
 
-def test_payloads_that_do_not_fit() -> None:
+def test_payloads_that_do_not_fit_are_refused() -> None:
     hop = onion_hop(_key(1).public_key.format(), bytes(1300 - 32 - 2))
     with pytest.raises(OnionError, match="do not fit"):
         sphinx.build([hop], 1300)
 
 
-def test_each_packet_has_fresh_keys() -> None:
+def test_equal_packets_have_different_keys() -> None:
     hops = [onion_hop(_key(1).public_key.format(), b"")]
     assert sphinx.build(hops, 1300)[0] != sphinx.build(hops, 1300)[0]
 
@@ -102,6 +102,6 @@ def test_other_associated_data_is_noticed() -> None:
     [b"", bytes(1366), b"\x01" + bytes(1365), b"\x00\x02" + b"\xff" * 32 + bytes(1332)],
     ids=["empty", "no key", "another version", "no point"],
 )
-def test_what_is_no_packet(packet: bytes) -> None:
+def test_anything_but_a_packet_is_refused(packet: bytes) -> None:
     with pytest.raises(OnionError, match="not an onion packet"):
         sphinx.ephemeral_key(packet)

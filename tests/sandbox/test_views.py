@@ -1,4 +1,4 @@
-"""What a node tells of itself and of the network."""
+"""What a node says about itself and the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _has_onion_messages(features: str) -> bool:
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_getinfo(start: Start, family: Family) -> None:
+def test_getinfo_tells_version_peers_and_features(start: Start, family: Family) -> None:
     info = call(start(line(family=family)), "bob", "getinfo")
     assert info["alias"] == "bob"
     assert info["version"] == family.version
@@ -31,7 +31,7 @@ def test_getinfo(start: Start, family: Family) -> None:
     assert _has_onion_messages(info["our_features"]["init"])
 
 
-def test_a_node_without_onion_messages(start: Start) -> None:
+def test_a_node_without_onion_messages_shows_it_and_sends_none(start: Start) -> None:
     sandbox = start(line().with_node("bob", onion_messages=False))
     assert not _has_onion_messages(call(sandbox, "bob", "getinfo")["our_features"]["node"])
     bob = sandbox.node_id("bob").hex()
@@ -43,7 +43,7 @@ def test_a_node_without_onion_messages(start: Start) -> None:
         call(sandbox, "bob", "injectonionmessage", path_key=bob, message="00")
 
 
-def test_listchannels_each_way_and_filtered(sandbox: Sandbox) -> None:
+def test_listchannels_lists_each_direction_and_filters(sandbox: Sandbox) -> None:
     ids = {name: sandbox.node_id(name).hex() for name in ("alice", "bob", "carol")}
     everything = call(sandbox, "alice", "listchannels")["channels"]
     pairs = {(half["source"], half["destination"]) for half in everything}
@@ -98,7 +98,7 @@ def test_a_private_channel_shows_to_its_ends_only(private: Sandbox) -> None:
     assert incoming["peer_features"]
 
 
-def test_a_link_without_a_channel(start: Start) -> None:
+def test_a_peer_without_a_channel_is_listed(start: Start) -> None:
     topology = replace(line(), links=(("alice", "carol"),))
     sandbox = start(topology)
     carol = sandbox.node_id("carol").hex()
@@ -106,7 +106,7 @@ def test_a_link_without_a_channel(start: Start) -> None:
     assert (peer["connected"], peer["num_channels"]) == (True, 0)
 
 
-def test_a_channel_whose_ends_have_parted(start: Start) -> None:
+def test_a_disconnected_peer_with_a_channel_is_listed(start: Start) -> None:
     nodes = (NodeSpec("alice"), NodeSpec("bob"))
     sandbox = start(Topology(nodes, (ChannelSpec("alice", "bob", connected=False),)))
     (peer,) = call(sandbox, "alice", "listpeers")["peers"]
@@ -114,7 +114,7 @@ def test_a_channel_whose_ends_have_parted(start: Start) -> None:
     assert "features" not in peer
 
 
-def test_connect_and_disconnect(sandbox: Sandbox) -> None:
+def test_connect_makes_a_peer_and_disconnect_removes_it(sandbox: Sandbox) -> None:
     carol = sandbox.node_id("carol").hex()
     answer = call(sandbox, "alice", "connect", id=carol)
     assert answer["id"] == carol
@@ -145,7 +145,7 @@ def test_connect_needs_an_address(
     assert error.value.code == code
 
 
-def test_connect_to_a_node_that_is_down(sandbox: Sandbox) -> None:
+def test_connect_to_a_stopped_node_is_refused(sandbox: Sandbox) -> None:
     sandbox.stop_node("carol")
     with pytest.raises(CallError, match="Connection refused") as error:
         call(sandbox, "alice", "connect", id=sandbox.node_id("carol").hex())
@@ -153,14 +153,14 @@ def test_connect_to_a_node_that_is_down(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("no_connect", [False, True])
-def test_listconfigs(start: Start, no_connect: bool) -> None:
+def test_listconfigs_tells_noconnect_and_directory(start: Start, no_connect: bool) -> None:
     sandbox = start(line().with_node("alice", no_connect=no_connect))
     configs = call(sandbox, "alice", "listconfigs")["configs"]
     assert configs["fetchinvoice-noconnect"]["set"] is no_connect
     assert configs["lightning-dir"]["value_str"] == str(sandbox.lightning_dir("alice"))
 
 
-def test_makesecret_is_the_nodes_own(sandbox: Sandbox) -> None:
+def test_makesecret_depends_on_node_and_string(sandbox: Sandbox) -> None:
     secret = call(sandbox, "alice", "makesecret", string="x")["secret"]
     assert call(sandbox, "alice", "makesecret", string="x")["secret"] == secret
     assert call(sandbox, "bob", "makesecret", string="x")["secret"] != secret

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A plugin as small as can be, which the tests copy and start.
+"""A tiny plugin, which the tests copy and start.
 
 It has the methods ``tiny`` (echoes), ``tiny-die``, ``tiny-later`` (answers when
 ``tiny-now`` is called) and ``tiny-heard`` (the hook calls so far).

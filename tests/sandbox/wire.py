@@ -1,6 +1,6 @@
-"""Speaking to a sandbox by its sockets, and answering a request by hand.
+"""Calls to a sandbox through its sockets, and answers to requests.
 
-What the command does is done here without it, by raw JSON-RPC.
+It does what the command does, without the command, by raw JSON-RPC.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Connection:
         self.send(json.dumps({**request, **members}).encode())
 
     def read(self) -> bytes:
-        """The next answer, without the two newlines; what was left when the other side closed."""
+        """The next answer without its two newlines; what is left once the other side has closed."""
         while b"\n\n" not in self._buffer:
             data = self._socket.recv(65536)
             if not data:
@@ -84,7 +84,7 @@ class Connection:
 
 
 def call(sandbox: Sandbox, node: str, method: str, **params: Any) -> dict[str, Any]:
-    """One call on a connection of its own.
+    """Make a call on a new connection.
 
     :raises CallError: it was answered with an error.
     """
@@ -149,9 +149,9 @@ def send(
     content: Sequence[Record],
     their_path: BlindedPath | None = None,
 ) -> None:
-    """Send an onion message with the call that the first node has, and let it arrive.
+    """Send an onion message with the call that the first node has.
 
-    :param names: nodes on the way, the sender first.
+    :param names: nodes on the route, the sender first.
     """
     nodes = [sandbox.node_id(name) for name in names]
     usage = " ".join(
@@ -201,7 +201,7 @@ def payment_path(
 ) -> PaymentPath:
     """A payment path from a peer of carol's to her.
 
-    :param hop: names carol for the peer; by default, her node id does.
+    :param hop: names carol to the peer; by default, by her node id.
     """
     cltv_delta, ppm, base = 6, 10, 1
     first, carol = sandbox.node_id(peer), sandbox.node_id("carol")
@@ -231,12 +231,11 @@ def deliver(
     *,
     reply_names: Sequence[str] = ("bob", "carol"),
     path_id: bytes = bytes(32),
-    settle: bool = True,
 ) -> None:
-    """Send an invoice, with a reply path.
+    """Send an invoice with a reply path, and wait until everything has settled.
 
-    :param names: nodes on the way, to the payer or its path's introduction node.
-    :param reply_names: nodes of the way back.
+    :param names: nodes on the route to the payer or its path's introduction node.
+    :param reply_names: nodes on the reply path.
     """
     reply_path = message.reply_path([sandbox.node_id(name) for name in reply_names], path_id)
     content = [
@@ -244,8 +243,7 @@ def deliver(
         Record(message.INVOICE, tlv.encode_stream(invoice.decode(prepared.bolt12))),
     ]
     send(sandbox, names, content, prepared.their_path)
-    if settle:
-        sandbox.settle()
+    sandbox.settle()
 
 
 def row(sandbox: Sandbox, label: str, receiver: str = "carol") -> dict[str, Any]:
@@ -256,7 +254,7 @@ def row(sandbox: Sandbox, label: str, receiver: str = "carol") -> dict[str, Any]
 
 
 def refusals(sandbox: Sandbox, payer: str = "alice") -> list[str]:
-    """What the payer has said to invoices, the invoices themselves left out."""
+    """The payer's reasons for refusing invoices, in order."""
     texts = []
     for line in sandbox.log(payer):
         if line.startswith("Failed invoice lni1"):
@@ -270,5 +268,5 @@ def text_of_error(data: str) -> str:
 
 
 def onion_hop(public_key: bytes, payload: bytes) -> Hop:
-    """A layer to build, its length added."""
+    """A layer to build, with the length added to its payload."""
     return Hop(public_key, tlv.encode_bigsize(len(payload)) + payload)
