@@ -6,6 +6,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from subprocess import Popen
 from typing import Any
@@ -59,6 +60,40 @@ def reconnect(network: Network) -> None:
 
 
 # --- while it waits ---
+
+
+@in_both_ways
+@pytest.mark.parametrize("network", ["lightningd"], indirect=True)
+def test_payer_that_tried_while_lightningd_was_away_is_paid_later(
+    network: Network, label: str, start: Start
+) -> None:
+    """Its xpay then avoids our public channel for an hour: the spare path is what is left."""
+    request = network.request(AMOUNT_MSAT)
+    with ExitStack() as absence:
+        with network.frozen(network.payer):
+            first = start("--json", "-v", request, label)
+            read_until(first, re.compile("route: "))
+            payment_hash = network.receiver.rpc("listinvoices", label=label)["invoices"][0][
+                "payment_hash"
+            ]
+            absence.enter_context(network.stopped(network.receiver))
+
+        def states() -> set[str]:
+            pays = network.payer.rpc("listpays", payment_hash=payment_hash)["pays"]
+            return {pay["status"] for pay in pays}
+
+        try:
+            wait_for(lambda: states() == {"failed"}, "the payer's attempt")
+        finally:
+            absence.close()
+            reconnect(network)
+
+    result = finish(first)
+
+    assert result.exit == 0, result
+    # What is pending has no amount yet.
+    wait_for(lambda: "complete" in states(), "the payer's record")
+    assert paid_msat(network, request) == [AMOUNT_MSAT]
 
 
 @in_both_ways
@@ -354,6 +389,31 @@ def test_peers_take_a_while_after_a_restart(still: TimedNetwork) -> None:
     still.sandbox.connect(ROUTER, RECEIVER)
 
     assert_paid(command.outcome_in_time(), still)
+
+
+@in_both_ways
+def test_payer_that_tried_before_our_channels_were_back_is_paid_by_the_spare_path(
+    still: TimedNetwork,
+) -> None:
+    """It avoids our public channel for an hour: every copy would fail."""
+    failed: list[Spending] = []
+
+    def come_back_slowly(seconds: float) -> None:
+        still.clock.advance(seconds)
+        if "lightningd is back" in command.told.steps and not failed:
+            still.sandbox.thaw_node(PAYER)
+            wait_for(still.has_spent, "the payer's attempt")
+            failed.extend(still.spent())
+            still.sandbox.reestablish_channels(RECEIVER)
+
+    still.sandbox.freeze_node(PAYER)
+    command = still.run(request(still), sleep=come_back_slowly)
+    wait_for(lambda: command.is_waiting, "the wait for the payment")
+    still.sandbox.restart_node(RECEIVER, channels_later=True)
+
+    outcome = command.outcome_in_time()
+    assert failed == [Spending("failed", AMOUNT_MSAT)]
+    assert_paid(outcome, still)
 
 
 @in_both_ways

@@ -157,6 +157,10 @@ class Network(ABC):
     def stopped(self, node: Node) -> AbstractContextManager[None]:
         """Inside of it, this node does not run."""
 
+    @abstractmethod
+    def frozen(self, node: Node) -> AbstractContextManager[None]:
+        """Inside of it, this node does nothing. Its connections stay."""
+
     def request(
         self, amount_msat: int, description: str = "a refund", payer: Node | None = None, **kw: Any
     ) -> str:

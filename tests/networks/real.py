@@ -110,6 +110,21 @@ class RealNetwork(Network):
         finally:
             handle.start()
 
+    @contextmanager
+    def frozen(self, node: Node) -> Iterator[None]:
+        """Inside of it, this node does nothing. Its connections stay."""
+        import psutil
+
+        process = psutil.Process(self.handles[node.role].daemon.proc.pid)
+        family = [process, *process.children(recursive=True)]
+        for each in family:
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in family:
+                each.resume()
+
 
 @contextmanager
 def network(directory: Path) -> Iterator[RealNetwork]:

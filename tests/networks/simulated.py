@@ -56,6 +56,15 @@ class SimulatedNetwork(Network):
         finally:
             self.sandbox.start_node(node.role)
 
+    @contextmanager
+    def frozen(self, node: Node) -> Iterator[None]:
+        """Inside of it, this node does nothing. Its connections stay."""
+        self.sandbox.freeze_node(node.role)
+        try:
+            yield
+        finally:
+            self.sandbox.thaw_node(node.role)
+
 
 def topology(family: Family) -> Topology:
     """A line of three, and two nodes apart from it; only the hermit announces an address."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
@@ -31,6 +32,23 @@ def test_channels_come_back_later_than_peers(start: Start, family: Family) -> No
     sandbox.reestablish_channels("carol")
     (own,) = call(sandbox, "carol", "listpeerchannels")["channels"]
     assert own["reestablished"] is True
+    deliver(sandbox, prepared)
+    # xpay remembers that the channel failed.
+    assert row(sandbox, "l")["status"] == ("unpaid" if family is Family.V26_06 else "paid")
+
+
+def test_xpay_tries_a_channel_that_failed_again_after_an_hour(
+    sandbox: Sandbox, clock: ManualClock
+) -> None:
+    request = sandbox.request("alice", 1_000_000, "x")
+    prepared = prepare(sandbox, request, "l", relative_expiry=7200)
+    sandbox.restart_node("carol", channels_later=True)
+    deliver(sandbox, prepared)
+    sandbox.reestablish_channels("carol")
+    clock.advance(3599)
+    deliver(sandbox, prepared)
+    assert row(sandbox, "l")["status"] == "unpaid"
+    clock.advance(1)
     deliver(sandbox, prepared)
     assert row(sandbox, "l")["status"] == "paid"
 
