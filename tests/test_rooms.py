@@ -30,7 +30,7 @@ _ROOMS: dict[str, set[str]] = {
     "bolt12": {"errors"},
     "onion": {"bolt12"},
     "node": {"bolt12", "onion", "errors"},
-    "outcome": {"errors"},
+    "outcome": {"bolt12", "errors"},
     "reporting": {"outcome", "node"},
     "render": {"outcome", "errors"},
     "sandbox": {"bolt12", "onion", "errors"},

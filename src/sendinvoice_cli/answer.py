@@ -103,7 +103,7 @@ class _Answer:
         while not await self._has_route(copy):
             await host.wait(math.inf)
         if copy.route is None:
-            raise exchange.no_route()
+            raise exchange.outbox.no_route()
         await self._persist(host.prepare)
         await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
@@ -181,13 +181,14 @@ class _Answer:
     async def _send(self, copy: CopyOnItsWay, route: Route) -> None:
         exchange, host = self.exchange, self.host
         generation = host.link.generation
+        transmit = partial(exchange.outbox.transmit, route, exchange.invoice)
         try:
-            is_sent = await host.send(route, partial(exchange.transmit, route))
+            is_sent = await host.send(route, transmit)
         except UnreachableError as lost:
             self._lose(copy, lost, generation)
             return
         if is_sent:
-            await self._step(partial(exchange.show_route, route))
+            await self._step(partial(exchange.outbox.show, route))
             self._end_copy()
         elif is_sent is not None:
             copy.try_next()
@@ -226,11 +227,11 @@ class _Answer:
             self.copy = CopyOnItsWay(exchange, host, is_fresh=True)
         elif len(exchange.copies) or exchange.is_resumed or host.link.generation:
             # The payer may have the invoice, or lightningd has not found its peers yet.
-            error = exchange.no_route()
+            error = exchange.outbox.no_route()
             host.progress.warn(error.message, error.hint)
             self._end_copy()
         else:
-            raise exchange.no_route()
+            raise exchange.outbox.no_route()
 
     def _end_copy(self) -> None:
         self.copy = None

@@ -378,7 +378,7 @@ class _RowHost:
 
     def turn_at(self, route: Route, before: float) -> float | None:
         now = _monotonic()
-        links, size = _links(route), self.exchange.packet_size(route)
+        links, size = _links(route), self._packet_size(route)
         at = self.now() + self._batch.pacer.turn(links, now, size) - now
         if at >= before:
             return None
@@ -386,7 +386,7 @@ class _RowHost:
         return at
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        batch, links, size = self._batch, _links(route), self.exchange.packet_size(route)
+        batch, links, size = self._batch, _links(route), self._packet_size(route)
         await self._suspend(batch.sending.acquire())
         try:
             now = _monotonic()
@@ -409,6 +409,9 @@ class _RowHost:
             batch.sending.release()
         await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
         return None
+
+    def _packet_size(self, route: Route) -> int:
+        return self.exchange.outbox.packet_size(route, self.exchange.invoice_size)
 
     async def prepare(self) -> None:
         await self._suspend(self._batch.follow_all())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ExitStatus, SendInvoiceError
+
+if TYPE_CHECKING:
+    from .bolt12.invoice_request import InvoiceRequest
 
 
 class Ask(NamedTuple):
@@ -34,6 +37,25 @@ class Ask(NamedTuple):
     bip_353_name: str | None
     signed: bool
     paths: int
+
+    @classmethod
+    def of(cls, invreq: InvoiceRequest) -> Ask:
+        """What an invoice_request asks for."""
+        return cls(
+            amount_msat=invreq.amount_msat,
+            description=invreq.description,
+            issuer=invreq.issuer,
+            payer_note=invreq.payer_note,
+            payer_id=invreq.payer_id.hex(),
+            absolute_expiry=invreq.expires_at,
+            quantity=invreq.quantity,
+            quantity_max=invreq.quantity_max,
+            currency=invreq.currency,
+            offer_amount=invreq.offer_amount,
+            bip_353_name=invreq.bip_353_name,
+            signed=invreq.is_signed,
+            paths=len(invreq.paths),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The fields that are present."""

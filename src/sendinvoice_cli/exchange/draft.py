@@ -8,12 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from ..bolt12 import invoice
+from ..bolt12 import invoice, tlv
 from ..bolt12.invoice import PaymentPath
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
 from ..errors import LightningdError, MalformedError
 from ..node.invoices import StoredInvoice
+
+#: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
+_OWN_FIELDS_SIZE = 200
+_PAYMENT_PATH_SIZE = 240
 
 
 def new_preimage() -> bytes:
@@ -96,3 +100,12 @@ def draft(
         payment_paths=payment_paths,
     )
     return Draft(unsigned, preimage)
+
+
+def expected_size(invreq: InvoiceRequest, payment_paths: int) -> int:
+    """About how many bytes an invoice will have.
+
+    :param payment_paths: how many it gets from us; if none, lightningd adds one.
+    """
+    paths_size = payment_paths * _PAYMENT_PATH_SIZE
+    return len(tlv.encode_stream(invreq.records)) + _OWN_FIELDS_SIZE + paths_size

@@ -5,44 +5,28 @@ Each step blocks while lightningd answers. answer.py puts them in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bolt12 import invoice, invoice_request, tlv
-from ..bolt12.invoice_request import InvoiceRequest
-from ..bolt12.tlv import Record
-from ..errors import (
-    InterruptedBySignalError,
-    LabelTakenError,
-    LightningdError,
-    NoRouteError,
-    SendInvoiceError,
-    UnreachableError,
-    UsageError,
-)
-from ..node import inbound, info, invoices, messages, payment_paths
+from ..bolt12 import invoice_request
+from ..errors import LabelTakenError, LightningdError, SendInvoiceError, UsageError
+from ..node import inbound, info, invoices, payment_paths
 from ..node.client import ConnectionLostError
 from ..node.inbound import Inbound
 from ..node.info import OnionApi
 from ..node.invoices import Change, StoredInvoice
-from ..node.link import REPLY_GRACE, Link
-from ..node.routes import Route, Router
-from ..onion import message
+from ..node.link import Link
 from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
 from . import endings, label
 from .copies import Copies
-from .draft import Draft, check_any, draft, new_preimage
+from .draft import Draft, check_any, draft, expected_size, new_preimage
 from .label import Expired, Free, Label, Paid, Resumed
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..reporting import Progress
-
-#: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
-_OWN_FIELDS_SIZE = 200
-_PAYMENT_PATH_SIZE = 240
 
 
 class NotTried:
@@ -77,8 +61,6 @@ class Exchange:
         self._drafts: list[Draft] = []
         self._preimage = new_preimage()
         self._dry_run: dict[str, Any] = {}
-        self._router: Router | None = None
-        self._dead_ends_shown = 0
 
     # --- before the invoice exists ---
 
@@ -92,7 +74,14 @@ class Exchange:
         if not _is_utf8(self.request.label):
             raise UsageError("the label is not valid UTF-8")
         self._invreq = invreq = invoice_request.decode(self.request.invreq)
-        self._ask = _ask(invreq)
+        self.outbox = Outbox(
+            invreq,
+            self.copies,
+            self._link,
+            self._progress,
+            allow_connect=not self.request.no_connect,
+        )
+        self._ask = Ask.of(invreq)
         self._amount_msat = amount_to_ask(self.request, invreq)
         self._progress.asked(self._ask, self._amount_msat)
         if invreq.amount_msat not in (None, self._amount_msat):
@@ -157,6 +146,13 @@ class Exchange:
         assert isinstance(self.issue, Issued)
         return self.issue.invoice
 
+    @property
+    def invoice_size(self) -> int:
+        """Bytes of the invoice; as long as it does not exist, about as many as it will have."""
+        if isinstance(self.issue, Issued):
+            return len(self.issue.invoice.bolt12) * 5 // 8
+        return expected_size(self._invreq, self._inbound.paths)
+
     def choose_payment_paths(self) -> None:
         """Choose the channels through which we are paid.
 
@@ -196,9 +192,9 @@ class Exchange:
 
         :raises NoRouteError: it could not be sent.
         """
-        route = next(self.routes(connect=False), None)
+        route = next(self.outbox.routes(connect=False), None)
         if route is None:
-            raise self.no_route()
+            raise self.outbox.no_route()
         self._check_version()
         self._dry_run = {
             "status": "dry-run",
@@ -212,7 +208,7 @@ class Exchange:
         }
         if self._invreq.description is not None:
             self._dry_run["description"] = self._invreq.description
-        self.show_route(route)
+        self.outbox.show(route)
 
     def create(self) -> None:
         """Have lightningd sign and store the invoice, unless one exists by now.
@@ -296,103 +292,6 @@ class Exchange:
             payment_paths=paths,
         )
 
-    # --- the way to the payer ---
-
-    def routes(self, *, connect: bool = True, is_fresh: bool = False) -> Iterator[Route]:
-        """Yield routes for the next copy; the search for each begins when it is asked for.
-
-        Nodes and invreq_paths that no copy has used come first.
-
-        :param connect: open connections where nothing else leads to the payer.
-        :param is_fresh: look at the network anew.
-        """
-        self._dead_ends_shown = 0
-        self._router = Router(
-            self._client,
-            self._link.node,
-            self._link.graph(0) if is_fresh else self._link.graph(),
-            self._invreq,
-            allow_connect=not self.request.no_connect,
-        )
-        used = {node for route in self.copies.routes for node in route.nodes[1:-1]}
-        return self._router.routes(avoid=used, first=len(self.copies), connect=connect)
-
-    def no_route(self) -> NoRouteError:
-        """The error for a payer that cannot be reached."""
-        ends = self._router.dead_ends if self._router is not None else []
-        reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
-        return NoRouteError(
-            f"no route to the payer ({reasons or 'lightningd had no channels to search from'})",
-            hint="connect your node to the payer, or to a node that it is connected to",
-            data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
-        )
-
-    def packet_size(self, route: Route) -> int:
-        """Expected size of the onion's payloads on a route, in bytes: 1300 or 32768."""
-        nodes = route.nodes
-        if self._link.node.onion_api is OnionApi.SEND_HOPS:
-            nodes = nodes[1:]
-        size = 4 + message.reply_path_size(len(route.reply_nodes))
-        if isinstance(self.issue, Issued):
-            size += len(self.issue.invoice.bolt12) * 5 // 8
-        else:
-            size += len(tlv.encode_stream(self._invreq.records))
-            size += _OWN_FIELDS_SIZE + self._inbound.paths * _PAYMENT_PATH_SIZE
-        return message.expected_packet_size(nodes, route.their_path, size)
-
-    def transmit(self, route: Route) -> bool:
-        """Send one copy of the invoice.
-
-        :returns: False when lightningd cannot send it this way.
-        :raises UnreachableError: lightningd is gone; the copy may have been sent.
-        """
-        path_id = self.copies.begin(route)
-        is_out = False
-        try:
-            content = [
-                Record(message.INVOICE, tlv.encode_stream(invoice.decode(self.invoice.bolt12)))
-            ]
-            if self._link.expect(path_id, self.invoice.expires_at + REPLY_GRACE):
-                back = message.reply_path(route.reply_nodes, path_id)
-                content.insert(0, Record(message.REPLY_PATH, back.encode()))
-            packet = messages.prepare(
-                self._client, self._link.node.onion_api, route.nodes, content, route.their_path
-            )
-            is_out = True
-            messages.send(self._client, packet)
-        except LightningdError as failure:
-            self.copies.withdraw(path_id)
-            if self._router is not None:
-                self._router.gave_up(route.nodes[-1], failure.message)
-            return False
-        except UnreachableError:
-            if not is_out:
-                self.copies.withdraw(path_id)
-            raise
-        self.copies.confirm(path_id)
-        return True
-
-    def show_route(self, route: Route) -> None:
-        """Tell the route of a copy, by the names of the nodes (``listnodes``)."""
-        ends = self._router.dead_ends if self._router is not None else []
-        for end in ends[self._dead_ends_shown :]:
-            self._progress.step(f"Skipped {end.target}: {end.reason}")
-        self._dead_ends_shown = len(ends)
-        if not self._progress.wants_route:
-            return
-        graph = self._link.graph(float("inf"))
-
-        def name(node: bytes) -> str:
-            try:
-                return graph.alias(node) or node.hex()[:16]
-            except InterruptedBySignalError:
-                raise
-            except Exception:
-                # A name is not worth failing for, whatever lightningd answers.
-                return node.hex()[:16]
-
-        self._progress.routed(["us", *(name(node) for node in route.nodes[1:])])
-
     # --- how it ends ---
 
     def learn(self, change: Change) -> None:
@@ -420,8 +319,8 @@ class Exchange:
 
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was not paid in time."""
-        if not len(self.copies) and self._router is not None and self._router.dead_ends:
-            return self.no_route()
+        if not len(self.copies) and self.outbox.dead_ends:
+            return self.outbox.no_route()
         return endings.unpaid(self.copies, self.invoice.bolt12)
 
     def outcome(self, error: SendInvoiceError | None) -> Outcome:
@@ -434,24 +333,6 @@ class Exchange:
         if self._ask is not None:
             known["request"] = self._ask.as_json()
         return Outcome(known, error)
-
-
-def _ask(invreq: InvoiceRequest) -> Ask:
-    return Ask(
-        amount_msat=invreq.amount_msat,
-        description=invreq.description,
-        issuer=invreq.issuer,
-        payer_note=invreq.payer_note,
-        payer_id=invreq.payer_id.hex(),
-        absolute_expiry=invreq.expires_at,
-        quantity=invreq.quantity,
-        quantity_max=invreq.quantity_max,
-        currency=invreq.currency,
-        offer_amount=invreq.offer_amount,
-        bip_353_name=invreq.bip_353_name,
-        signed=invreq.is_signed,
-        paths=len(invreq.paths),
-    )
 
 
 def _is_utf8(text: str) -> bool:
