@@ -106,19 +106,19 @@ def too_many(still: TimedNetwork) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("paid", "failures", "status"),
+    ("rows", "status"),
     [
-        (0, set(), ExitStatus.PAID),
-        (3, set(), ExitStatus.PAID),
-        (3, {ExitStatus.TIMED_OUT}, ExitStatus.PARTLY_PAID),
-        (1, {ExitStatus.TIMED_OUT, ExitStatus.USAGE}, ExitStatus.PARTLY_PAID),
-        (0, {ExitStatus.TIMED_OUT}, ExitStatus.TIMED_OUT),
-        (0, {ExitStatus.USAGE}, ExitStatus.USAGE),
-        (0, {ExitStatus.TIMED_OUT, ExitStatus.PAYER_ERROR}, ExitStatus.ERROR),
+        ([], ExitStatus.PAID),
+        ([ExitStatus.PAID] * 3, ExitStatus.PAID),
+        ([ExitStatus.PAID, ExitStatus.TIMED_OUT], ExitStatus.PARTLY_PAID),
+        ([ExitStatus.TIMED_OUT, ExitStatus.PAID, ExitStatus.USAGE], ExitStatus.PARTLY_PAID),
+        ([ExitStatus.TIMED_OUT] * 2, ExitStatus.TIMED_OUT),
+        ([ExitStatus.USAGE], ExitStatus.USAGE),
+        ([ExitStatus.TIMED_OUT, ExitStatus.PAYER_ERROR], ExitStatus.ERROR),
     ],
 )
-def test_exit_status(paid: int, failures: set[ExitStatus], status: ExitStatus) -> None:
-    assert exit_status(paid, failures) is status
+def test_exit_status(rows: list[ExitStatus], status: ExitStatus) -> None:
+    assert exit_status(rows) is status
 
 
 def test_a_result_tells_row_and_line() -> None:

@@ -44,9 +44,11 @@ _ROOMS: dict[str, set[str]] = {
     "answer": {"bolt12", "node", "exchange", "host", "waiting", "delivery", "outcome", "errors"},
     "send": {"answer", "exchange", "node", "request", "outcome", "reporting", "errors"},
     "workers": set(),
+    "turns": {"node", "pacing"},
+    "row_host": {"exchange", "node", "request", "reporting", "turns", "workers"},
     "batch": {
-        *("answer", "exchange", "node", "request", "outcome", "reporting", "errors"),
-        *("rows", "pacing", "workers"),
+        *("answer", "node", "outcome", "reporting", "errors"),
+        *("rows", "pacing", "workers", "turns", "row_host", "signals"),
     },
     "signals": {"errors"},
     "help": set(),

@@ -6,9 +6,15 @@ Once the outcome is printed, signals are ignored, so the exit status is the one 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from .errors import InterruptedBySignalError, TerminatedBySignalError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -16,6 +22,24 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 def interrupt() -> None:
     """Let the first signal raise InterruptedBySignalError in the main thread."""
     _handle(_raise)
+
+
+def interrupt_loop(
+    loop: AbstractEventLoop, interrupt: Callable[[InterruptedBySignalError], None]
+) -> None:
+    """Let the first signal call a function in an event loop, if this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        # Python handles signals nowhere else.
+        return
+
+    def handle(number: int) -> None:
+        for each in _NUMBERS:
+            loop.remove_signal_handler(each)
+        end_process()
+        interrupt(_error(number))
+
+    for number in _NUMBERS:
+        loop.add_signal_handler(number, handle, number)
 
 
 def finish() -> None:
@@ -46,9 +70,13 @@ def _handle(handler: signal._HANDLER) -> None:
 
 def _raise(number: int, _frame: FrameType | None) -> None:
     end_process()
+    raise _error(number)
+
+
+def _error(number: int) -> InterruptedBySignalError:
     if number == signal.SIGTERM:
-        raise TerminatedBySignalError("terminated")
-    raise InterruptedBySignalError("interrupted")
+        return TerminatedBySignalError("terminated")
+    return InterruptedBySignalError("interrupted")
 
 
 def _ignore_once(_number: int, _frame: FrameType | None) -> None:
