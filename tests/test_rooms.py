@@ -53,8 +53,9 @@ _ROOMS: dict[str, set[str]] = {
     "signals": {"errors"},
     "help": set(),
     "parameters": {"request", "node", "render", "errors"},
+    "options": {"help", "node", "request"},
     "cli": {
-        "parameters",
+        *("options", "parameters"),
         *("send", "batch", "render", "request", "rows", "node", "outcome", "reporting"),
         *("errors", "help", "signals"),
     },
@@ -76,6 +77,7 @@ _THIRD_PARTIES: dict[str, set[str]] = {
     "render": {"rich"},
     "cli": {"click"},
     "help": {"click"},
+    "options": {"click"},
     "parameters": {"click"},
     "sandbox": {*_CRYPTO, "click"},
 }
@@ -205,7 +207,7 @@ def test_parts_of_the_sandbox_import_one_way() -> None:
 
 
 def test_the_command_knows_little_of_the_node() -> None:
-    known = {each.name for each in _IMPORTS if each.module == "cli"}
+    known = {each.name for each in _IMPORTS if each.module in ("cli", "options")}
     known = {name for name in known if name.startswith("node.")}
     assert {name for name in known if not name.startswith("node.socket_path")} <= _NODE_IN_CLI
 

@@ -8,14 +8,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
 
-from . import __version__, signals
+from . import signals
 from .errors import ExitStatus, SendInvoiceError, UsageError
-from .help import WIDTH, Argument, Command, Group, Option
+from .help import WIDTH, Command
+from .options import add_options
 from .render import lines
 from .render.streams import Streams, silence
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from .node.client import Client
     from .outcome import Outcome
     from .parameters import Parameters
-    from .reporting import Progress
+    from .reporting import Progress, Reporter
     from .request import Request
+    from .rows import Row
 
     class Sender(Protocol):
         """Answers a single request, as send.send() does."""
@@ -38,41 +39,11 @@ if TYPE_CHECKING:
             settled: Callable[[], None],
         ) -> Outcome: ...
 
+    #: Answers many requests, as batch.run() does.
+    BatchRunner = Callable[[Iterator[Row], Client, Reporter], ExitStatus]
+
 
 _HELP_HINT = "sendinvoice --help shows how"
-
-#: The same text for each, so that --help shows them in one row.
-_SHORT = "Short for --network."
-
-_argument = partial(click.argument, cls=Argument, required=False)
-_option = partial(click.option, cls=Option)
-
-
-def _parsed_by(
-    function: str,
-) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
-    """A click callback that reads a value with a function of request.py."""
-
-    def parse(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-        if value is None or ctx.resilient_parsing:
-            return None
-        from . import request
-
-        parsed: int = getattr(request, function)(value)
-        return parsed
-
-    return parse
-
-
-_amount = _parsed_by("parse_amount")
-_timeout = _parsed_by("parse_timeout")
-_quantity = _parsed_by("parse_quantity")
-
-
-def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from .node.socket_path import NETWORKS
-
-    return [name for name in NETWORKS if name.startswith(incomplete)]
 
 
 @click.command(
@@ -84,158 +55,7 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
         "max_content_width": WIDTH,
     },
 )
-@_argument(
-    "invreq",
-    group=Group.WHAT,
-    about="The request: lnr1..., a bitcoin: URI with lnr=, or - to read it from stdin.",
-)
-@_argument(
-    "label",
-    group=Group.WHAT,
-    about="The name that the invoice gets in lightningd. It must be unique.",
-)
-@_argument(
-    "amount_msat",
-    callback=_amount,
-    group=Group.WHAT,
-    about="What to ask for: 1000, 1000msat, 1sat or 0.00000001btc.  [default: what the request"
-    " offers]",
-)
-@_argument(
-    "timeout",
-    callback=_timeout,
-    group=Group.HOW,
-    about="How many seconds to wait, and for how long the invoice can be paid.  [default: 90]",
-)
-@_argument(
-    "quantity",
-    callback=_quantity,
-    group=Group.WHAT,
-    about="How many items, when the request leaves that open.",
-)
-@_option(
-    "--amount-msat",
-    "amount_msat_option",
-    group=Group.WHAT,
-    callback=_amount,
-    metavar="AMOUNT",
-    envvar="SENDINVOICE_AMOUNT_MSAT",
-    help="The same as AMOUNT_MSAT.",
-)
-@_option(
-    "--quantity",
-    "quantity_option",
-    group=Group.WHAT,
-    callback=_quantity,
-    metavar="NUMBER",
-    envvar="SENDINVOICE_QUANTITY",
-    help="The same as QUANTITY.",
-)
-@_option(
-    "--timeout",
-    "timeout_option",
-    group=Group.HOW,
-    callback=_timeout,
-    metavar="SECONDS",
-    envvar="SENDINVOICE_TIMEOUT",
-    help="The same as TIMEOUT.",
-)
-@_option(
-    "--dry-run",
-    group=Group.HOW,
-    is_flag=True,
-    help="Check everything, and show what would be sent along which path. Changes nothing.",
-)
-@_option(
-    "--renew",
-    group=Group.HOW,
-    is_flag=True,
-    help="If LABEL's invoice for this request has expired unpaid, replace it with a new one.",
-)
-@_option(
-    "--no-connect",
-    group=Group.HOW,
-    is_flag=True,
-    help="Never open a connection to another node.",
-)
-@_option(
-    "--no-replies",
-    group=Group.HOW,
-    is_flag=True,
-    help="Do not start the reply helper in lightningd. A refusal then looks like a timeout.",
-)
-@_option(
-    "--lightning-dir",
-    group=Group.NODE,
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="lightningd's directory.  [default: ~/.lightning]",
-)
-@_option(
-    "--network",
-    group=Group.NODE,
-    metavar="NAME",
-    shell_complete=_complete_network,
-    help="lightningd's network.  [default: bitcoin]",
-)
-@_option("--mainnet", group=Group.NODE, is_flag=True, help=_SHORT)
-@_option("--testnet", group=Group.NODE, is_flag=True, help=_SHORT)
-@_option("--testnet4", group=Group.NODE, is_flag=True, help=_SHORT)
-@_option("--signet", group=Group.NODE, is_flag=True, help=_SHORT)
-@_option("--regtest", group=Group.NODE, is_flag=True, help=_SHORT)
-@_option(
-    "--rpc-file",
-    group=Group.NODE,
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="lightningd's socket. An absolute path is used as it is.  [default: lightning-rpc]",
-)
-@_option(
-    "--batch",
-    group=Group.BATCH,
-    type=click.Path(dir_okay=False, allow_dash=True),
-    metavar="FILE",
-    help="Answer many requests: JSON Lines, or CSV with a header (invreq, label, amount_msat,"
-    " timeout, quantity). - is stdin.",
-)
-@_option(
-    "--output",
-    group=Group.BATCH,
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Append each result of the batch to FILE, as JSON.",
-)
-@_option(
-    "--json",
-    "as_json",
-    group=Group.OUTPUT,
-    is_flag=True,
-    envvar="SENDINVOICE_JSON",
-    help="Print one JSON object for each request.",
-)
-@_option(
-    "-v",
-    "--verbose",
-    group=Group.OUTPUT,
-    is_flag=True,
-    help="Show each step, and each call to lightningd.",
-)
-@_option("-q", "--quiet", group=Group.OUTPUT, is_flag=True, help="Show errors only.")
-@_option(
-    "--color",
-    group=Group.OUTPUT,
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="When to use colour.",
-)
-@click.version_option(
-    __version__,
-    cls=Option,
-    group=Group.OUTPUT,
-    prog_name="sendinvoice",
-    message="%(prog)s %(version)s",
-)
+@add_options
 def command(**params: Any) -> ExitStatus:
     """Answer a BOLT 12 invoice_request with an invoice, and wait until it is paid.
 
@@ -248,11 +68,15 @@ def command(**params: Any) -> ExitStatus:
     """
     from .parameters import Parameters
 
-    streams, sender = click.get_current_context().obj
-    return _run(Parameters(**params), streams, sender)
+    return _run(Parameters(**params), *click.get_current_context().obj)
 
 
-def _run(parameters: Parameters, streams: Streams, sender: Sender | None) -> ExitStatus:
+def _run(
+    parameters: Parameters,
+    streams: Streams,
+    sender: Sender | None,
+    run_batch: BatchRunner | None,
+) -> ExitStatus:
     from .parameters import is_by_environment
 
     if parameters.color != "auto":
@@ -260,16 +84,16 @@ def _run(parameters: Parameters, streams: Streams, sender: Sender | None) -> Exi
     request = parameters.request(streams)
     # A request on the command line wins over SENDINVOICE_BATCH.
     if parameters.batch is not None and not (parameters.invreq and is_by_environment("batch")):
-        return _run_batch(parameters, streams, parameters.batch, request)
+        return _answer_many(parameters, streams, parameters.batch, request, run_batch)
     if parameters.output is not None and not is_by_environment("output"):
         raise UsageError("--output needs --batch")
     for name in ("invreq", "label"):
         if getattr(parameters, name) is None:
             raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
-    return _run_single(parameters, streams, request, sender)
+    return _answer_one(parameters, streams, request, sender)
 
 
-def _run_single(
+def _answer_one(
     parameters: Parameters, streams: Streams, request: Request, sender: Sender | None
 ) -> ExitStatus:
     client = parameters.client(streams)
@@ -298,8 +122,12 @@ def _run_single(
     return outcome.exit_status
 
 
-def _run_batch(
-    parameters: Parameters, streams: Streams, path: str, defaults: Request
+def _answer_many(
+    parameters: Parameters,
+    streams: Streams,
+    path: str,
+    defaults: Request,
+    run_batch: BatchRunner | None,
 ) -> ExitStatus:
     if any(
         value is not None
@@ -315,6 +143,7 @@ def _run_batch(
     from .render.batch import BatchReport, open_output
     from .render.spool import Spool
 
+    run_batch = run_batch or batch.run
     with ExitStack() as files:
         try:
             source = _open_batch(streams, path, files)
@@ -337,7 +166,7 @@ def _run_batch(
         has_ended = False
         _collect_garbage()
         try:
-            status = batch.run(rows.read(rows.lines_of(source), defaults), client, report)
+            status = run_batch(rows.read(rows.lines_of(source), defaults), client, report)
             has_ended = True
         finally:
             # Only writing is left, and it may block for ever: a signal ends it at once.
@@ -386,17 +215,22 @@ def run(
     *,
     streams: Streams | None = None,
     sender: Sender | None = None,
+    run_batch: BatchRunner | None = None,
 ) -> int:
     """Run the command and return its exit status.
 
     :param streams: by default those of the process.
     :param sender: answers a single request, by default send.send().
+    :param run_batch: answers many, by default batch.run().
     """
     streams = streams or Streams.of_process()
     signals.interrupt()
     try:
         status = command.main(
-            args=args, prog_name="sendinvoice", standalone_mode=False, obj=(streams, sender)
+            args=args,
+            prog_name="sendinvoice",
+            standalone_mode=False,
+            obj=(streams, sender, run_batch),
         )
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
