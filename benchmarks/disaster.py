@@ -25,15 +25,13 @@ from tests.support.batches import check_books, crowd, lose_messages, wishes, wri
 from .measure import machine
 
 
-def run_batch(
-    sandbox: Sandbox, file: Path, output: Path, copies: str, seconds: float | None = None
-) -> int:
+def run_batch(sandbox: Sandbox, file: Path, output: Path, seconds: float | None = None) -> int:
     """Run the batch as a process of its own.
 
     :param seconds: after which it is killed; None for never.
     :returns: its exit status.
     """
-    args = [sys.executable, "-m", "benchmarks.unpaced", "--copies", copies, "--"]
+    args = [sys.executable, "-m", "sendinvoice_cli"]
     args += [*lightning_options(sandbox, "receiver"), "--json", "--output", str(output)]
     with output.with_suffix(".err").open("a") as errors:
         process = subprocess.Popen(
@@ -64,11 +62,10 @@ def results_in(output: Path) -> dict[str, int]:
 @click.option("--kills", default=0, show_default=True, help="How often it is killed.")
 @click.option("--lost", default=0.1, show_default=True, help="Share of the messages that is lost.")
 @click.option("--restarts", default=1, show_default=True, help="Of lightningd, meanwhile.")
-@click.option("--copies", default="8,16,32,60", show_default=True, help="Seconds between copies.")
 @click.option("--timeout", default=300, show_default=True, help="TIMEOUT of each row.")
 @click.option("--seed", default=1, show_default=True)
 def main(  # noqa: PLR0917
-    rows: int, kills: int, lost: float, restarts: int, copies: str, timeout: int, seed: int
+    rows: int, kills: int, lost: float, restarts: int, timeout: int, seed: int
 ) -> None:
     """Run a batch to its end through all of this, and check that every row is accounted for."""
     numbers = random.Random(seed)
@@ -83,9 +80,9 @@ def main(  # noqa: PLR0917
             threading.Timer(at, sandbox.restart_node, ("receiver",)).start()
         started = time.monotonic()
         for at in range(kills):
-            status = run_batch(sandbox, file, output, copies, numbers.uniform(0.5, rows / 20))
+            status = run_batch(sandbox, file, output, numbers.uniform(0.5, rows / 20))
             print(f"{time.monotonic() - started:6.1f} s  run {at + 1} ended with {status}")
-        while (status := run_batch(sandbox, file, output, copies)) == 1:
+        while (status := run_batch(sandbox, file, output)) == 1:
             print(output.with_suffix(".err").read_text()[-2000:])
         results = results_in(output)
         print(f"{time.monotonic() - started:6.1f} s  the last run exits with {status}")

@@ -1,4 +1,4 @@
-"""The command, with a batch's pace and copies set from outside. For sandboxes only."""
+"""The command, with another pace for a batch. For sandboxes only."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ from pathlib import Path
 
 import click
 
-from sendinvoice_cli import batch, cli, waiting
+from sendinvoice_cli import batch, cli
 from sendinvoice_cli.pacing import INTERVAL, Pacer
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--interval", default=INTERVAL, show_default=True, help="Seconds between messages.")
-@click.option("--copies", default="", help="Seconds between copies: 1,2,4.")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def main(interval: float, copies: str, args: tuple[str, ...]) -> None:
+def main(interval: float, args: tuple[str, ...]) -> None:
     """Run sendinvoice with ARGS; the last line on stderr is its time and memory, as JSON."""
-    batch.run = partial(batch.run, pacer=Pacer(interval=interval))
-    if copies:
-        intervals = tuple(float(each) for each in copies.split(","))
-        waiting.COPY_INTERVALS = intervals  # type: ignore[assignment]
     started = time.perf_counter()
-    status = cli.run(list(args))
+    run_batch = partial(batch.run, pacer=Pacer(interval=interval))
+    status = cli.run(list(args), run_batch=run_batch)
     used = resource.getrusage(resource.RUSAGE_SELF)
     took = {
         "seconds": time.perf_counter() - started,
