@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,28 +20,14 @@ from .render import lines
 from .render.streams import Streams, silence
 
 if TYPE_CHECKING:
-    from .node.client import Client
     from .outcome import Outcome
     from .parameters import Parameters
-    from .reporting import Progress, Reporter
     from .request import Request
-    from .rows import Row
 
-    class Sender(Protocol):
-        """Answers a single request, as send.send() does."""
-
-        def __call__(
-            self,
-            request: Request,
-            client: Client,
-            progress: Progress,
-            *,
-            settled: Callable[[], None],
-        ) -> Outcome: ...
-
+    #: Answers a single request, as send.send() does.
+    Sender = Callable[..., Outcome]
     #: Answers many requests, as batch.run() does.
-    BatchRunner = Callable[[Iterator[Row], Client, Reporter], ExitStatus]
-
+    BatchRunner = Callable[..., ExitStatus]
 
 _HELP_HINT = "sendinvoice --help shows how"
 

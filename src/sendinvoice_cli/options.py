@@ -13,11 +13,10 @@ from .help import Argument, Group, Option
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-#: The same text for each, so that --help shows them in one row.
-_SHORT = "Short for --network."
-
 _argument = partial(click.argument, cls=Argument, required=False)
-_option = partial(click.option, cls=Option)
+_what, _how, _node, _batch, _output = (
+    partial(click.option, cls=Option, group=group) for group in Group
+)
 
 
 def _parsed_by(
@@ -45,6 +44,17 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     from .node.socket_path import NETWORKS
 
     return [name for name in NETWORKS if name.startswith(incomplete)]
+
+
+def _same_as(name: str, declare: Callable[..., Any], **attributes: Any) -> Any:
+    """An option for a value that may also be an argument."""
+    return declare(
+        f"--{name.replace('_', '-')}",
+        f"{name}_option",
+        envvar=f"SENDINVOICE_{name.upper()}",
+        help=f"The same as {name.upper()}.",
+        **attributes,
+    )
 
 
 _DECLARATIONS = (
@@ -77,116 +87,72 @@ _DECLARATIONS = (
         group=Group.WHAT,
         about="How many items, when the request leaves that open.",
     ),
-    _option(
-        "--amount-msat",
-        "amount_msat_option",
-        group=Group.WHAT,
-        callback=_amount,
-        metavar="AMOUNT",
-        envvar="SENDINVOICE_AMOUNT_MSAT",
-        help="The same as AMOUNT_MSAT.",
-    ),
-    _option(
-        "--quantity",
-        "quantity_option",
-        group=Group.WHAT,
-        callback=_quantity,
-        metavar="NUMBER",
-        envvar="SENDINVOICE_QUANTITY",
-        help="The same as QUANTITY.",
-    ),
-    _option(
-        "--timeout",
-        "timeout_option",
-        group=Group.HOW,
-        callback=_timeout,
-        metavar="SECONDS",
-        envvar="SENDINVOICE_TIMEOUT",
-        help="The same as TIMEOUT.",
-    ),
-    _option(
+    _same_as("amount_msat", _what, callback=_amount, metavar="AMOUNT"),
+    _same_as("quantity", _what, callback=_quantity, metavar="NUMBER"),
+    _same_as("timeout", _how, callback=_timeout, metavar="SECONDS"),
+    _how(
         "--dry-run",
-        group=Group.HOW,
         is_flag=True,
         help="Check everything, and show what would be sent along which path. Changes nothing.",
     ),
-    _option(
+    _how(
         "--renew",
-        group=Group.HOW,
         is_flag=True,
         help="If LABEL's invoice for this request has expired unpaid, replace it with a new one.",
     ),
-    _option(
-        "--no-connect",
-        group=Group.HOW,
-        is_flag=True,
-        help="Never open a connection to another node.",
-    ),
-    _option(
+    _how("--no-connect", is_flag=True, help="Never open a connection to another node."),
+    _how(
         "--no-replies",
-        group=Group.HOW,
         is_flag=True,
         help="Do not start the reply helper in lightningd. A refusal then looks like a timeout.",
     ),
-    _option(
+    _node(
         "--lightning-dir",
-        group=Group.NODE,
         type=click.Path(file_okay=False),
         metavar="DIR",
         help="lightningd's directory.  [default: ~/.lightning]",
     ),
-    _option(
+    _node(
         "--network",
-        group=Group.NODE,
         metavar="NAME",
         shell_complete=_complete_network,
         help="lightningd's network.  [default: bitcoin]",
     ),
+    # With the same text, --help shows them in one row.
     *(
-        _option(f"--{name}", group=Group.NODE, is_flag=True, help=_SHORT)
+        _node(f"--{name}", is_flag=True, help="Short for --network.")
         for name in ("mainnet", "testnet", "testnet4", "signet", "regtest")
     ),
-    _option(
+    _node(
         "--rpc-file",
-        group=Group.NODE,
         type=click.Path(dir_okay=False),
         metavar="FILE",
         help="lightningd's socket. An absolute path is used as it is.  [default: lightning-rpc]",
     ),
-    _option(
+    _batch(
         "--batch",
-        group=Group.BATCH,
         type=click.Path(dir_okay=False, allow_dash=True),
         metavar="FILE",
         help="Answer many requests: JSON Lines, or CSV with a header (invreq, label, amount_msat,"
         " timeout, quantity). - is stdin.",
     ),
-    _option(
+    _batch(
         "--output",
-        group=Group.BATCH,
         type=click.Path(dir_okay=False),
         metavar="FILE",
         help="Append each result of the batch to FILE, as JSON.",
     ),
-    _option(
+    _output(
         "--json",
         "as_json",
-        group=Group.OUTPUT,
         is_flag=True,
         envvar="SENDINVOICE_JSON",
         help="Print one JSON object for each request.",
     ),
-    _option(
-        "-v",
-        "--verbose",
-        group=Group.OUTPUT,
-        is_flag=True,
-        help="Show each step, and each call to lightningd.",
-    ),
-    _option("-q", "--quiet", group=Group.OUTPUT, is_flag=True, help="Show errors only."),
-    _option(
+    _output("-v", "--verbose", is_flag=True, help="Show each step, and each call to lightningd."),
+    _output("-q", "--quiet", is_flag=True, help="Show errors only."),
+    _output(
         "--color",
-        group=Group.OUTPUT,
         type=click.Choice(["auto", "always", "never"]),
         default="auto",
         show_default=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,11 +17,6 @@ from ..node.invoices import StoredInvoice
 #: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
 _OWN_FIELDS_SIZE = 200
 _PAYMENT_PATH_SIZE = 240
-
-
-def new_preimage() -> bytes:
-    """A new payment_preimage: 32 random bytes."""
-    return secrets.token_bytes(32)
 
 
 @dataclass(frozen=True)

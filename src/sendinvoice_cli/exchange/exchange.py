@@ -5,6 +5,7 @@ Each step blocks while lightningd answers. answer.py puts them in order.
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,7 @@ from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
 from . import endings, label
 from .copies import Copies
-from .draft import Draft, check_any, draft, expected_size, new_preimage
+from .draft import Draft, check_any, draft, expected_size
 from .label import Expired, Free, Label, Paid, Resumed
 from .outbox import Outbox
 
@@ -59,7 +60,7 @@ class Exchange:
         #: What lightningd was asked to sign, one for each attempt. They share a preimage, so that
         #: any of them is known by its payment hash.
         self._drafts: list[Draft] = []
-        self._preimage = new_preimage()
+        self._preimage = secrets.token_bytes(32)
         self._dry_run: dict[str, Any] = {}
 
     # --- before the invoice exists ---
@@ -71,15 +72,13 @@ class Exchange:
         :raises UnanswerableRequestError: BOLT 12 has readers reject it.
         :raises UsageError: the label, the amount or the quantity will not do.
         """
-        if not _is_utf8(self.request.label):
+        text = self.request.label
+        if text != text.encode(errors="ignore").decode():
             raise UsageError("the label is not valid UTF-8")
         self._invreq = invreq = invoice_request.decode(self.request.invreq)
+        may_connect = not self.request.no_connect
         self.outbox = Outbox(
-            invreq,
-            self.copies,
-            self._link,
-            self._progress,
-            allow_connect=not self.request.no_connect,
+            invreq, self.copies, self._link, self._progress, allow_connect=may_connect
         )
         self._ask = Ask.of(invreq)
         self._amount_msat = amount_to_ask(self.request, invreq)
@@ -333,11 +332,3 @@ class Exchange:
         if self._ask is not None:
             known["request"] = self._ask.as_json()
         return Outcome(known, error)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
