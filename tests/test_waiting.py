@@ -87,7 +87,7 @@ def timeline(
                 invoice = stored(timeout, happening.status)
                 continue
             path_id = copies.path_ids[happening.copy]
-            verdict = copies.answer(path_id, WORDS[happening.verdict])
+            verdict = copies.reply(path_id, WORDS[happening.verdict])
             assert verdict is happening.verdict
             waiting.heard(verdict, START + now)
         step = waiting.next(invoice, copies, START + now)
@@ -236,7 +236,7 @@ def test_attempt_in_progress_never_ends_the_wait_before_the_deadline() -> None:
     ]
 
 
-# --- which answers are final ---
+# --- which replies are final ---
 
 
 @pytest.mark.parametrize("sent_before", [False, True])
@@ -262,7 +262,7 @@ def test_refusal_stays_final_though_another_copy_is_answered_before_the_state_is
 
 
 @pytest.mark.parametrize(
-    ("answers", "is_final"),
+    ("replies", "is_final"),
     [
         ([UNCLEAR], True),
         ([UNCLEAR, UNCLEAR], True),
@@ -280,15 +280,15 @@ def test_refusal_stays_final_though_another_copy_is_answered_before_the_state_is
     ],
 )
 @pytest.mark.parametrize("sent_before", [False, True])
-def test_unclear_answer_is_final_only_once_every_copy_is_answered_and_all_were_ours(
-    answers: list[Verdict | None], is_final: bool, sent_before: bool
+def test_unclear_reply_is_final_only_once_every_copy_has_its_reply_and_all_were_ours(
+    replies: list[Verdict | None], is_final: bool, sent_before: bool
 ) -> None:
     copies = Copies()
-    path_ids = [copies.begin(ROUTE) for _ in answers]
-    for path_id, verdict in zip(path_ids, answers, strict=True):
+    path_ids = [copies.begin(ROUTE) for _ in replies]
+    for path_id, verdict in zip(path_ids, replies, strict=True):
         copies.confirm(path_id)
         if verdict is not None:
-            copies.answer(path_id, WORDS[verdict])
+            copies.reply(path_id, WORDS[verdict])
     waiting = Waiting(START, sent_before=sent_before)
     assert waiting.is_refused(copies) is (is_final and not sent_before)
 
@@ -296,9 +296,9 @@ def test_unclear_answer_is_final_only_once_every_copy_is_answered_and_all_were_o
 def test_copy_of_which_lightningd_never_said_whether_it_is_out_may_be_paid() -> None:
     copies = Copies()
     copies.begin(ROUTE)
-    answered = copies.begin(ROUTE)
-    copies.confirm(answered)
-    copies.answer(answered, WORDS[UNCLEAR])
+    replied = copies.begin(ROUTE)
+    copies.confirm(replied)
+    copies.reply(replied, WORDS[UNCLEAR])
     assert not Waiting(START, sent_before=False).is_refused(copies)
 
 
@@ -307,8 +307,8 @@ def test_copy_of_which_lightningd_never_said_whether_it_is_out_may_be_paid() -> 
 
 @pytest.mark.parametrize("verdict", [REFUSED, UNCLEAR])
 @pytest.mark.parametrize("at", [1, 89, 90.5, 100, 119.5])
-def test_state_is_read_after_the_answer_that_ends_the_wait(verdict: Verdict, at: float) -> None:
-    """A payment beats every answer; after the deadline, too, where the state was read before."""
+def test_state_is_read_after_the_reply_that_ends_the_wait(verdict: Verdict, at: float) -> None:
+    """A payment beats every reply; after the deadline, too, where the state was read before."""
     happenings = [Says(at, verdict, copy) for copy in range(4) if at > 60 or copy == 0]
     assert end(timeline(90, happenings)) == [(at, "state"), (at, "end")]
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from .bolt12.verdict import Verdict
-from .delivery import CopyOnItsWay
+from .delivery import Delivery
 from .errors import (
     InterruptedBySignalError,
     OutcomeUnknownError,
@@ -65,7 +65,7 @@ class _Answer:
     def __init__(self, exchange: Exchange, host: Host) -> None:
         self.exchange = exchange
         self.host = host
-        self.copy: CopyOnItsWay | None = None
+        self.delivery: Delivery | None = None
         self.is_searched_anew = False
 
     async def run(self) -> None:
@@ -99,18 +99,18 @@ class _Answer:
     async def _make_invoice(self) -> None:
         """Prepare all that sending needs, then create the invoice: its time runs from then on."""
         exchange, host = self.exchange, self.host
-        copy = self.copy = CopyOnItsWay(exchange, host)
-        while not await self._has_route(copy):
+        delivery = self.delivery = Delivery(exchange, host)
+        while not await self._has_route(delivery):
             await host.wait(math.inf)
-        if copy.route is None:
+        if delivery.route is None:
             raise exchange.outbox.no_route()
         await self._persist(host.prepare)
         await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
             await host.wait(math.inf)
             await self._await_link(needs_channels=False)
-        while copy.goes_at is not None and host.now() < copy.goes_at:
-            await host.wait(copy.goes_at)
+        while delivery.goes_at is not None and host.now() < delivery.goes_at:
+            await host.wait(delivery.goes_at)
         await self._step(exchange.create)
 
     async def _wait(self) -> None:
@@ -127,7 +127,7 @@ class _Answer:
                 await self._step(exchange.read_state)
                 waiting.state_read(host.now())
             elif step is Due.COPY:
-                await self._advance_copy()
+                await self._advance_delivery()
             else:
                 await host.wait(step.until)
 
@@ -140,7 +140,7 @@ class _Answer:
                 else:
                     exchange.learn(event)
                 continue
-            verdict = exchange.copies.answer(event.path_id, event.error)
+            verdict = exchange.copies.reply(event.path_id, event.error)
             if verdict is None:
                 continue
             again_at = self.waiting.heard(verdict, host.now())
@@ -153,69 +153,69 @@ class _Answer:
             elif verdict is Verdict.IN_PROGRESS:
                 host.progress.step("The payer is paying already")
 
-    async def _advance_copy(self) -> None:
+    async def _advance_delivery(self) -> None:
         """Take the copy that is due one step further: search, wait for its turn, or send it."""
         exchange, host = self.exchange, self.host
         deadline = exchange.invoice.expires_at
-        copy = self.copy
-        if copy is None:
+        delivery = self.delivery
+        if delivery is None:
             if len(exchange.copies):
                 silence = (
                     "Nothing heard yet; sending" if not exchange.copies.last_words else "Sending"
                 )
                 host.progress.step(f"{silence} the invoice again")
-            copy = self.copy = CopyOnItsWay(exchange, host)
+            delivery = self.delivery = Delivery(exchange, host)
         is_prepared = host.link.is_ready and host.link.is_hearing_settled
-        if not (is_prepared and await self._has_route(copy)):
+        if not (is_prepared and await self._has_route(delivery)):
             await host.wait(deadline)
-        elif copy.route is None:
+        elif delivery.route is None:
             self._lack_route()
-        elif copy.goes_at is None:
+        elif delivery.goes_at is None:
             # Its turn would come too late for the payer to pay.
-            self._end_copy()
-        elif host.now() < copy.goes_at:
-            await host.wait(min(copy.goes_at, deadline))
+            self._end_delivery()
+        elif host.now() < delivery.goes_at:
+            await host.wait(min(delivery.goes_at, deadline))
         else:
-            await self._send(copy, copy.route)
+            await self._send(delivery, delivery.route)
 
-    async def _send(self, copy: CopyOnItsWay, route: Route) -> None:
+    async def _send(self, delivery: Delivery, route: Route) -> None:
         exchange, host = self.exchange, self.host
         generation = host.link.generation
         transmit = partial(exchange.outbox.transmit, route, exchange.invoice)
         try:
             is_sent = await host.send(route, transmit)
         except UnreachableError as lost:
-            self._lose(copy, lost, generation)
+            self._lose(delivery, lost, generation)
             return
         if is_sent:
             await self._step(partial(exchange.outbox.show, route))
-            self._end_copy()
+            self._end_delivery()
         elif is_sent is not None:
-            copy.try_next()
+            delivery.try_next()
 
-    async def _has_route(self, copy: CopyOnItsWay) -> bool:
+    async def _has_route(self, delivery: Delivery) -> bool:
         """Whether the search for a route has ended. Begins it when it has not begun."""
         while True:
             await self._await_link(needs_channels=True)
             try:
-                return copy.has_ended_search()
+                return delivery.has_ended_search()
             except UnreachableError as lost:
-                self._lose(copy, lost, copy.generation)
+                self._lose(delivery, lost, delivery.generation)
                 if not self.host.link.is_ready:
                     return False
                 # lightningd is back already, so no event will wake us: search again.
 
-    def _lose(self, copy: CopyOnItsWay, lost: UnreachableError, generation: int) -> None:
-        """Note that lightningd went away with this copy; the copy goes on when it is back."""
-        copy.losses += 1
-        if copy.losses == 1:
+    def _lose(self, delivery: Delivery, lost: UnreachableError, generation: int) -> None:
+        """Note that lightningd went away during a delivery, which goes on when it is back."""
+        delivery.losses += 1
+        if delivery.losses == 1:
             unheard_for = CALL_SECONDS if isinstance(lost, NoAnswerError) else 0
-            copy.lost_since = self.host.now() - unheard_for
+            delivery.lost_since = self.host.now() - unheard_for
         self.host.link.lose(lost, generation)
         is_too_late = not self.exchange.exists and self.host.now() >= self._give_up_at(
-            copy.lost_since
+            delivery.lost_since
         )
-        if copy.losses == MAX_LOSSES or is_too_late:
+        if delivery.losses == MAX_LOSSES or is_too_late:
             raise lost
 
     def _lack_route(self) -> None:
@@ -224,17 +224,17 @@ class _Answer:
         if not self.is_searched_anew and not len(exchange.copies):
             # The network may have changed while the copy waited for its turn.
             self.is_searched_anew = True
-            self.copy = CopyOnItsWay(exchange, host, is_fresh=True)
+            self.delivery = Delivery(exchange, host, is_fresh=True)
         elif len(exchange.copies) or exchange.is_resumed or host.link.generation:
             # The payer may have the invoice, or lightningd has not found its peers yet.
             error = exchange.outbox.no_route()
             host.progress.warn(error.message, error.hint)
-            self._end_copy()
+            self._end_delivery()
         else:
             raise exchange.outbox.no_route()
 
-    def _end_copy(self) -> None:
-        self.copy = None
+    def _end_delivery(self) -> None:
+        self.delivery = None
         self.waiting.copy_ended(self.host.now())
 
     # --- a lightningd that goes away ---

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .node.routes import Route
 
 
-class CopyOnItsWay:
-    """A copy to be sent.
+class Delivery:
+    """What comes before a copy is sent.
 
     :param is_fresh: look at the network anew, not as it was seen seconds ago.
     """

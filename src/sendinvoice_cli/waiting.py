@@ -1,6 +1,6 @@
 """What to do next while an invoice waits to be paid. Pure: times are parameters, in UNIX seconds.
 
-Every rule of waiting is here: when the next copy is due, which answer of the payer is final, and
+Every rule of waiting is here: when the next copy is due, which reply of the payer is final, and
 how long to go on past the deadline for the last word.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .node.invoices import StoredInvoice
 
 #: Seconds from one copy to the next while nothing is heard; the last one repeats. A payer that
-#: has the invoice answers or pays within seconds.
+#: has the invoice replies or pays within seconds.
 COPY_INTERVALS = (8, 16, 32, 60)
 #: Seconds from "I could not pay" to the next copy; the last one repeats.
 RETRY_INTERVALS = (3, 6, 12, 24, 48, 60)
@@ -53,7 +53,7 @@ class Waiting:
     """The wait for one invoice.
 
     :param now: when the wait begins; the first copy is due at once.
-    :param sent_before: an earlier command may have sent copies, whose answers are not heard.
+    :param sent_before: an earlier command may have sent copies, whose replies we do not hear.
     """
 
     def __init__(self, now: float, *, sent_before: bool) -> None:

@@ -22,18 +22,18 @@ def said(copies: Copies) -> InvoiceError | None:
     return None if copies.last_words is None else copies.last_words.error
 
 
-def test_copy_is_known_before_it_is_sent_so_that_no_answer_is_too_fast() -> None:
+def test_copy_is_known_before_it_is_sent_so_that_no_reply_is_too_fast() -> None:
     copies = Copies()
     path_id = copies.begin(ROUTE)
     assert path_id in copies
     assert (len(copies), len(path_id)) == (1, 32)
-    assert copies.answer(path_id, REFUSED) is Verdict.REFUSED
+    assert copies.reply(path_id, REFUSED) is Verdict.REFUSED
 
 
-def test_answer_that_is_faster_than_the_call_is_not_forgotten_when_the_call_returns() -> None:
+def test_reply_that_is_faster_than_the_call_is_not_forgotten_when_the_call_returns() -> None:
     copies = Copies()
     path_id = copies.begin(ROUTE)
-    copies.answer(path_id, UNCLEAR)
+    copies.reply(path_id, UNCLEAR)
     copies.confirm(path_id)
     assert copies.are_all_refused
     assert said(copies) == UNCLEAR
@@ -60,22 +60,22 @@ def test_withdrawn_copy_is_not_waited_for() -> None:
     withdrawn, sent = copies.begin(ROUTE), copies.begin(ROUTE)
     copies.withdraw(withdrawn)
     copies.confirm(sent)
-    copies.answer(sent, UNCLEAR)
+    copies.reply(sent, UNCLEAR)
     assert withdrawn not in copies
     assert len(copies) == 1
     assert copies.are_all_refused
 
 
 @pytest.mark.parametrize("error", [REFUSED, PAYING, NOT_YET, UNCLEAR])
-def test_answer_to_a_copy_of_nobodys_says_nothing(error: InvoiceError) -> None:
+def test_reply_to_a_copy_of_nobodys_says_nothing(error: InvoiceError) -> None:
     copies = Copies()
     copies.confirm(copies.begin(ROUTE))
-    assert copies.answer(bytes(32), error) is None
+    assert copies.reply(bytes(32), error) is None
     assert (copies.last_words, copies.is_rejected, copies.are_all_refused) == (None, False, False)
 
 
 @pytest.mark.parametrize(
-    ("answers", "last_words"),
+    ("replies", "last_words"),
     [
         ([], None),
         ([PAYING], None),
@@ -85,11 +85,11 @@ def test_answer_to_a_copy_of_nobodys_says_nothing(error: InvoiceError) -> None:
     ],
 )
 def test_last_words_are_those_that_say_why_it_was_not_paid(
-    answers: list[InvoiceError], last_words: InvoiceError | None
+    replies: list[InvoiceError], last_words: InvoiceError | None
 ) -> None:
     copies = Copies()
-    for error in answers:
-        copies.answer(copies.begin(ROUTE), error)
+    for error in replies:
+        copies.reply(copies.begin(ROUTE), error)
     assert said(copies) == last_words
 
 
@@ -97,20 +97,20 @@ def test_last_words_are_those_that_say_why_it_was_not_paid(
 def test_rejection_is_not_outweighed_by_what_other_copies_say(later: InvoiceError) -> None:
     copies = Copies()
     rejected, other = copies.begin(ROUTE), copies.begin(ROUTE)
-    copies.answer(rejected, REFUSED)
+    copies.reply(rejected, REFUSED)
     assert copies.is_rejected
-    copies.answer(other, later)
+    copies.reply(other, later)
     assert copies.is_rejected
 
 
 @pytest.mark.parametrize("state", ["being sent", "sent"])
-def test_copy_that_may_be_out_keeps_an_unclear_answer_from_being_final(state: str) -> None:
+def test_copy_that_may_be_out_keeps_an_unclear_reply_from_being_final(state: str) -> None:
     copies = Copies()
-    answered, other = copies.begin(ROUTE), copies.begin(ROUTE)
-    copies.confirm(answered)
+    replied, other = copies.begin(ROUTE), copies.begin(ROUTE)
+    copies.confirm(replied)
     if state == "sent":
         copies.confirm(other)
-    copies.answer(answered, UNCLEAR)
+    copies.reply(replied, UNCLEAR)
     assert not copies.are_all_refused
 
 
@@ -119,22 +119,22 @@ def test_no_copy_at_all_is_no_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "is_being_paid"),
+    ("replies", "is_being_paid"),
     [([], False), ([PAYING], True), ([PAYING, NOT_YET], False), ([UNCLEAR, PAYING], True)],
 )
 def test_payer_is_paying_when_it_said_so_last(
-    answers: list[InvoiceError], is_being_paid: bool
+    replies: list[InvoiceError], is_being_paid: bool
 ) -> None:
     copies = Copies()
-    for error in answers:
-        copies.answer(copies.begin(ROUTE), error)
+    for error in replies:
+        copies.reply(copies.begin(ROUTE), error)
     assert copies.is_being_paid is is_being_paid
 
 
 @pytest.mark.parametrize("again", [REFUSED, PAYING, NOT_YET])
-def test_second_answer_to_the_same_copy_says_nothing(again: InvoiceError) -> None:
+def test_second_reply_to_the_same_copy_says_nothing(again: InvoiceError) -> None:
     copies = Copies()
     path_id = copies.begin(ROUTE)
-    copies.answer(path_id, UNCLEAR)
-    assert copies.answer(path_id, again) is None
+    copies.reply(path_id, UNCLEAR)
+    assert copies.reply(path_id, again) is None
     assert (said(copies), copies.is_rejected, copies.are_all_refused) == (UNCLEAR, False, True)

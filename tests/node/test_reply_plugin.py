@@ -20,12 +20,12 @@ _SESSION = "aa" * 16
 _OTHER = "bb" * 16
 
 
-def _secret(number: int) -> str:
+def _path_id(number: int) -> str:
     return f"{number:064x}"
 
 
 def _message(number: int, error: object = "0500") -> dict[str, object]:
-    return {"pathsecret": _secret(number), "invoice_error": error}
+    return {"pathsecret": _path_id(number), "invoice_error": error}
 
 
 class _Call:
@@ -44,7 +44,7 @@ class _Call:
 
 def _registry(*numbers: int, until: float = _NOW + 90) -> Registry:
     registry = Registry(_NOW)
-    registry.expect(_SESSION, [_secret(number) for number in numbers], until)
+    registry.expect(_SESSION, [_path_id(number) for number in numbers], until)
     return registry
 
 
@@ -98,8 +98,8 @@ def test_a_caller_that_counts_anew_gets_each_reply_once() -> None:
 
 def test_what_is_forgotten_is_somebody_elses() -> None:
     registry, call = _registry(1, 2), _Call()
-    registry.expect(_OTHER, [_secret(3)], _NOW + 90)
-    registry.expect(_SESSION, [], _NOW + 90, [_secret(1), _secret(3), _secret(9)])
+    registry.expect(_OTHER, [_path_id(3)], _NOW + 90)
+    registry.expect(_SESSION, [], _NOW + 90, [_path_id(1), _path_id(3), _path_id(9)])
     registry.replies(_SESSION, 0, call)
     assert not registry.on_message(_message(1))
     assert call.answers == []
@@ -109,9 +109,9 @@ def test_what_is_forgotten_is_somebody_elses() -> None:
     assert call.answers == [[_message(2)]]
 
 
-def test_secrets_may_be_added() -> None:
+def test_path_ids_may_be_added() -> None:
     registry, call = _registry(1), _Call()
-    registry.expect(_SESSION, [_secret(1), _secret(2)], _NOW + 90)
+    registry.expect(_SESSION, [_path_id(1), _path_id(2)], _NOW + 90)
     registry.replies(_SESSION, 0, call)
     assert registry.on_message(_message(2))
     assert call.answers == [[_message(2)]]
@@ -140,7 +140,7 @@ def test_a_repeated_reply_says_nothing_new() -> None:
     assert registry.on_message(_message(1, "0500"))
     # Ours all the same, so nobody else gets to see it.
     assert registry.on_message(_message(1, "0501"))
-    registry.expect(_SESSION, [_secret(1)], _NOW + 90)
+    registry.expect(_SESSION, [_path_id(1)], _NOW + 90)
     assert registry.on_message(_message(1, "0502"))
     registry.replies(_SESSION, 0, call)
     assert call.answers == [[_message(1, "0500")]]
@@ -156,8 +156,8 @@ def test_a_repeated_reply_says_nothing_new() -> None:
         {"pathsecret": {"an": "object"}, "invoice_error": "0500"},
         {"pathsecret": 1, "invoice_error": "0500"},
         {"pathsecret": "", "invoice_error": "0500"},
-        {"pathsecret": _secret(2), "invoice_error": "0500"},
-        {"pathsecret": _secret(1).upper() + " ", "invoice_error": "0500"},
+        {"pathsecret": _path_id(2), "invoice_error": "0500"},
+        {"pathsecret": _path_id(1).upper() + " ", "invoice_error": "0500"},
     ],
 )
 def test_what_is_not_ours_is_passed_on(message: dict[str, object]) -> None:
@@ -192,9 +192,9 @@ def test_a_reply_of_the_greatest_size() -> None:
 
 def test_sessions_do_not_hear_each_other() -> None:
     registry, mine, other = _registry(1), _Call(), _Call()
-    registry.expect(_OTHER, [_secret(2)], _NOW + 90)
-    # A secret stays with the session that named it first.
-    registry.expect(_OTHER, [_secret(1)], _NOW + 90)
+    registry.expect(_OTHER, [_path_id(2)], _NOW + 90)
+    # A path_id stays with the session that named it first.
+    registry.expect(_OTHER, [_path_id(1)], _NOW + 90)
     registry.replies(_SESSION, 0, mine)
     registry.replies(_OTHER, 0, other)
     registry.on_message(_message(1))
@@ -209,7 +209,7 @@ def test_unknown_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("session", "secrets"),
+    ("session", "path_ids"),
     [
         ("", []),
         ("aa" * 15, []),
@@ -220,15 +220,15 @@ def test_unknown_session() -> None:
         (_SESSION, ["aa" * 31]),
         (_SESSION, ["aa" * 33]),
         (_SESSION, ["AA" * 32]),
-        (_SESSION, [_secret(1), "no hex" + "0" * 58]),
+        (_SESSION, [_path_id(1), "no hex" + "0" * 58]),
         (_SESSION, [None]),
         (_SESSION, "aa" * 32),
     ],
 )
-def test_malformed_expectations(session: Any, secrets: Any) -> None:
+def test_malformed_expectations(session: Any, path_ids: Any) -> None:
     registry = Registry(_NOW)
     with pytest.raises(RefusedError):
-        registry.expect(session, secrets, _NOW + 90)
+        registry.expect(session, path_ids, _NOW + 90)
     # Nothing of it was kept.
     assert not registry.on_message(_message(1))
     assert registry.is_idle(_NOW + reply_plugin.IDLE_SECONDS)
@@ -250,25 +250,25 @@ def test_number_of_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RefusedError, match="too many"):
         registry.expect("cc" * 16, [], _NOW + 90)
     # Those that are there may go on, and room is made in time.
-    registry.expect(_SESSION, [_secret(2)], _NOW + 90)
+    registry.expect(_SESSION, [_path_id(2)], _NOW + 90)
     registry.expire(_NOW + 10)
     registry.expect("cc" * 16, [], _NOW + 90)
 
 
-def test_number_of_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reply_plugin, "MAX_SECRETS", 3)
+def test_number_of_path_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply_plugin, "MAX_PATH_IDS", 3)
     registry = _registry(1, 2)
     with pytest.raises(RefusedError, match="too many"):
-        registry.expect(_SESSION, [_secret(3), _secret(4)], _NOW + 90)
+        registry.expect(_SESSION, [_path_id(3), _path_id(4)], _NOW + 90)
     assert not registry.on_message(_message(3))
-    registry.expect(_SESSION, [_secret(3), _secret(1)], _NOW + 90)
+    registry.expect(_SESSION, [_path_id(3), _path_id(1)], _NOW + 90)
     assert registry.on_message(_message(3))
 
 
 def test_size_of_all_replies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply_plugin, "MAX_REPLIES_SIZE", 10)
     registry, call, other = _registry(1, 2, 3), _Call(), _Call()
-    registry.expect(_OTHER, [_secret(4)], _NOW + 200)
+    registry.expect(_OTHER, [_path_id(4)], _NOW + 200)
     registry.on_message(_message(1, "0" * 6))
     registry.on_message(_message(2, "0" * 6))
     registry.on_message(_message(4, "0" * 6))
@@ -297,7 +297,7 @@ def test_a_flood_is_bounded() -> None:
 
 def test_expiry() -> None:
     registry, call = _registry(1, until=_NOW + 90), _Call()
-    registry.expect(_OTHER, [_secret(2)], _NOW + 91)
+    registry.expect(_OTHER, [_path_id(2)], _NOW + 91)
     registry.replies(_SESSION, 0, call)
     registry.expire(_NOW + 89.9)
     assert call.answers == []
@@ -426,7 +426,7 @@ def test_the_helper_in_lightningd(tmp_path: Path, script: str) -> None:
         for bad in malformed:
             assert "code" in plugin.call("sendinvoice-expect", bad)
 
-        expected = {"session": _SESSION, "pathsecrets": [_secret(1)], "until": 2**40}
+        expected = {"session": _SESSION, "pathsecrets": [_path_id(1)], "until": 2**40}
         assert plugin.call("sendinvoice-expect", expected) == {}
         held = plugin.send("sendinvoice-replies", {"session": _SESSION, "received": 0})
         strange: list[object] = [_message(2), {}, [], None, "text", 5, {"pathsecret": {}}]
@@ -441,8 +441,8 @@ def test_the_helper_in_lightningd(tmp_path: Path, script: str) -> None:
             held: {"replies": [_message(1)], "received": 1},
             number: {"result": "resolve"},
         }
-        # No secret in lightningd's log, not even of the calls that failed.
-        assert _secret(1) not in "".join(plugin.logged)
+        # No path_id in lightningd's log, not even of the calls that failed.
+        assert _path_id(1) not in "".join(plugin.logged)
         assert _SESSION not in "".join(plugin.logged)
     assert list(tmp_path.iterdir()) == []
 

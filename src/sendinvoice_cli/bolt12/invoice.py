@@ -75,7 +75,7 @@ class PaymentPath:
 
 
 def build_unsigned(
-    request: InvoiceRequest,
+    invreq: InvoiceRequest,
     *,
     amount_msat: int,
     payment_hash: bytes,
@@ -84,7 +84,7 @@ def build_unsigned(
     relative_expiry: int,
     payment_paths: Sequence[PaymentPath] = (),
 ) -> tuple[Record, ...]:
-    """Build the invoice that answers ``request``, without the signature.
+    """Build the invoice that answers ``invreq``, without the signature.
 
     :param amount_msat: the amount to ask for.
     :param payment_hash: 32 bytes, SHA256 of the preimage.
@@ -108,7 +108,7 @@ def build_unsigned(
         own[fields.INVOICE_PATHS] = b"".join(each.path.encode() for each in payment_paths)
         own[fields.INVOICE_BLINDEDPAY] = b"".join(each.payinfo.encode() for each in payment_paths)
     added = (Record(type_, value) for type_, value in own.items())
-    return tuple(sorted((*request.signed_fields(), *added)))
+    return tuple(sorted((*invreq.signed_fields(), *added)))
 
 
 def encode(records: Sequence[Record]) -> str:
@@ -156,12 +156,12 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
         raise MalformedError("signature: is not that of invoice_node_id")
 
 
-def answers(records: Sequence[Record], request: InvoiceRequest) -> bool:
-    """Whether an invoice was made for this request (BOLT 12, "Invoices").
+def answers(records: Sequence[Record], invreq: InvoiceRequest) -> bool:
+    """Whether an invoice was made for this invoice_request (BOLT 12, "Invoices").
 
-    This is so if all request fields are equal in both, byte for byte.
+    It was if both have the same request fields, byte for byte.
     """
-    return _request_fields(records) == _request_fields(request.records)
+    return _request_fields(records) == _request_fields(invreq.records)
 
 
 def _request_fields(records: Sequence[Record]) -> list[Record]:

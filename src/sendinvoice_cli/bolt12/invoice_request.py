@@ -105,15 +105,15 @@ def decode(text: str) -> InvoiceRequest:
     )
 
 
-def check_expiry(request: InvoiceRequest, now: float) -> None:
-    """Refuse a request whose offer_absolute_expiry has passed.
+def check_expiry(invreq: InvoiceRequest, now: float) -> None:
+    """Refuse an invoice_request whose offer_absolute_expiry has passed.
 
     :param now: UNIX seconds.
     :raises RequestExpiredError: it has.
     """
-    if request.expires_at is not None and now > request.expires_at:
+    if invreq.expires_at is not None and now > invreq.expires_at:
         raise RequestExpiredError(
-            f"the request expired {_age(int(now) - request.expires_at)} ago",
+            f"the request expired {_age(int(now) - invreq.expires_at)} ago",
             hint="ask the payer for a new one",
         )
 

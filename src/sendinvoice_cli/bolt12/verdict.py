@@ -26,7 +26,7 @@ class Verdict(Enum):
     IN_PROGRESS = auto()
     #: The invoice is good, but the payer's attempt failed: send it again later.
     NOT_YET = auto()
-    #: Anything else: final once every copy is answered.
+    #: Anything else: final once every copy has its reply.
     UNCLEAR = auto()
 
 

@@ -21,7 +21,7 @@ class Sent:
     """lightningd has sent the message."""
 
 
-class Answered(NamedTuple):
+class Replied(NamedTuple):
     """The payer has replied: with an error, since BOLT 12 has no other reply."""
 
     error: InvoiceError
@@ -33,7 +33,7 @@ class Copy:
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self.state: BeingSent | Sent | Answered = BeingSent()
+        self.state: BeingSent | Sent | Replied = BeingSent()
 
 
 class Copies:
@@ -41,8 +41,8 @@ class Copies:
 
     def __init__(self) -> None:
         self._copies: dict[bytes, Copy] = {}
-        self._last: Answered | None = None
-        self._last_words: Answered | None = None
+        self._last: Replied | None = None
+        self._last_words: Replied | None = None
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -76,18 +76,18 @@ class Copies:
         """Forget a copy that was never sent: lightningd refused the message."""
         del self._copies[path_id]
 
-    def answer(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
+    def reply(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
         """Note the payer's reply to a copy; None when no such copy waits for one."""
         copy = self._copies.get(path_id)
-        if copy is None or isinstance(copy.state, Answered):
+        if copy is None or isinstance(copy.state, Replied):
             return None
-        copy.state = self._last = Answered(error, judge(error))
+        copy.state = self._last = Replied(error, judge(error))
         if self._last.verdict is not Verdict.IN_PROGRESS:
             self._last_words = self._last
         return self._last.verdict
 
     @property
-    def last_words(self) -> Answered | None:
+    def last_words(self) -> Replied | None:
         """The payer's last reply, other than that it is paying; None without one."""
         return self._last_words
 
@@ -100,7 +100,7 @@ class Copies:
     def is_rejected(self) -> bool:
         """Whether the payer refused the invoice itself."""
         return any(
-            isinstance(copy.state, Answered) and copy.state.verdict is Verdict.REFUSED
+            isinstance(copy.state, Replied) and copy.state.verdict is Verdict.REFUSED
             for copy in self._copies.values()
         )
 
@@ -111,7 +111,7 @@ class Copies:
             self._last is not None
             and self._last.verdict is Verdict.UNCLEAR
             and all(
-                isinstance(copy.state, Answered) and copy.state.verdict is not Verdict.IN_PROGRESS
+                isinstance(copy.state, Replied) and copy.state.verdict is not Verdict.IN_PROGRESS
                 for copy in self._copies.values()
             )
         )

@@ -8,7 +8,7 @@ from ..bolt12 import fields
 from ..bolt12.invoice_error import InvoiceError
 from ..bolt12.verdict import Verdict
 from ..errors import PayerError, SendInvoiceError, TimedOutError
-from .copies import Answered, Copies
+from .copies import Copies, Replied
 
 
 def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
@@ -43,12 +43,12 @@ def words(error: InvoiceError, bolt12: str) -> str:
     return error.text.replace(bolt12, "lni1…")
 
 
-def _payer_error(answered: Answered, bolt12: str) -> PayerError:
-    """The error for what the payer said.
+def _payer_error(replied: Replied, bolt12: str) -> PayerError:
+    """The error for a reply of the payer.
 
-    :param bolt12: the invoice that the error is about.
+    :param bolt12: the invoice that the reply is about.
     """
-    error = answered.error
+    error = replied.error
     data: dict[str, Any] = {"error": error.text}
     about = ""
     if error.erroneous_field is not None:
@@ -57,7 +57,7 @@ def _payer_error(answered: Answered, bolt12: str) -> PayerError:
     if error.suggested_value is not None:
         data["suggested_value"] = error.suggested_value.hex()
     text = words(error, bolt12)
-    if answered.verdict is Verdict.NOT_YET:
+    if replied.verdict is Verdict.NOT_YET:
         return PayerError(
             f"the payer could not pay the invoice: {text}",
             hint="run the same command again later with --renew: the payer may pay it then",

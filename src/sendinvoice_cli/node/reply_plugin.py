@@ -39,7 +39,7 @@ IDLE_SECONDS = 600
 _TICK_SECONDS = 15
 
 MAX_SESSIONS = 1000
-MAX_SECRETS = 100_000
+MAX_PATH_IDS = 100_000
 #: Longest invoice_error kept, in hex digits. An onion message holds less.
 MAX_REPLY_SIZE = 2 * 32768
 #: Hex digits of replies kept over all sessions.
@@ -59,7 +59,7 @@ class RefusedError(Exception):
 class _Session:
     def __init__(self, until: float) -> None:
         self.until = until
-        self.secrets: set[str] = set()
+        self.path_ids: set[str] = set()
         #: Replies that the caller has not confirmed.
         self.replies: list[dict[str, str]] = []
         #: Number of replies that it has confirmed.
@@ -83,37 +83,37 @@ class Registry:
     def __init__(self, now: float) -> None:
         self._lock = threading.Lock()
         self._sessions: dict[str, _Session] = {}
-        self._by_secret: dict[str, _Session] = {}
+        self._by_path_id: dict[str, _Session] = {}
         self._idle_since = now
 
     def expect(
-        self, session: str, pathsecrets: Sequence[str], until: float, forget: Sequence[str] = ()
+        self, session: str, path_ids: Sequence[str], until: float, forget: Sequence[str] = ()
     ) -> None:
         """Expect replies with these path_ids for ``session``.
 
         :raises RefusedError: malformed parameters, or too many expected replies.
         """
-        if not _is_hex(session, 16) or not all(_is_hex(each, 32) for each in pathsecrets):
+        if not _is_hex(session, 16) or not all(_is_hex(each, 32) for each in path_ids):
             raise RefusedError("session is 16 bytes, pathsecrets are of 32 bytes, in hex")
         if not math.isfinite(until):
             raise RefusedError("until is a time in UNIX seconds")
         with self._lock:
             found = self._sessions.get(session)
-            for secret in forget:
-                if found is not None and self._by_secret.get(secret) is found:
-                    del self._by_secret[secret]
-                    found.secrets.discard(secret)
-            new = [each for each in pathsecrets if each not in self._by_secret]
-            if len(self._by_secret) + len(new) > MAX_SECRETS or (
+            for path_id in forget:
+                if found is not None and self._by_path_id.get(path_id) is found:
+                    del self._by_path_id[path_id]
+                    found.path_ids.discard(path_id)
+            new = [each for each in path_ids if each not in self._by_path_id]
+            if len(self._by_path_id) + len(new) > MAX_PATH_IDS or (
                 found is None and len(self._sessions) >= MAX_SESSIONS
             ):
                 raise RefusedError("too many replies are waited for already")
             if found is None:
                 found = self._sessions[session] = _Session(until)
             found.until = until
-            for secret in new:
-                found.secrets.add(secret)
-                self._by_secret[secret] = found
+            for path_id in new:
+                found.path_ids.add(path_id)
+                self._by_path_id[path_id] = found
 
     def replies(self, session: str, received: int, respond: Respond) -> None:
         """Call ``respond`` once the session has more than ``received`` replies, or ends.
@@ -136,21 +136,21 @@ class Registry:
 
         :returns: False when it is not one: it is for somebody else.
         """
-        secret = message.get("pathsecret")
+        path_id = message.get("pathsecret")
         with self._lock:
-            session = self._by_secret.get(secret) if isinstance(secret, str) else None
-            if session is None or not isinstance(secret, str):
+            session = self._by_path_id.get(path_id) if isinstance(path_id, str) else None
+            if session is None or not isinstance(path_id, str):
                 return False
             error = message.get("invoice_error")
             if (
                 isinstance(error, str)
                 and len(error) <= MAX_REPLY_SIZE
-                and secret in session.secrets
+                and path_id in session.path_ids
                 and self._size() + len(error) <= MAX_REPLIES_SIZE
             ):
                 # Each message gets one reply; a repeated one is dropped.
-                session.secrets.discard(secret)
-                session.replies.append({"pathsecret": secret, "invoice_error": error})
+                session.path_ids.discard(path_id)
+                session.replies.append({"pathsecret": path_id, "invoice_error": error})
                 session.answer()
             return True
 
@@ -162,8 +162,8 @@ class Registry:
                 session = self._sessions.pop(name)
                 session.answer()
             if over:
-                self._by_secret = {
-                    secret: each for secret, each in self._by_secret.items() if each.until > now
+                self._by_path_id = {
+                    path_id: each for path_id, each in self._by_path_id.items() if each.until > now
                 }
             if self._sessions:
                 self._idle_since = now

@@ -25,8 +25,7 @@ class Route:
 
     :param nodes: 33-byte ids, ours first; the last is the payer or, with
         ``their_path``, its introduction node.
-    :param their_path: the entry of invreq_paths that it leads into, None when
-        the request has none.
+    :param their_path: the entry of invreq_paths that it leads into, None when there is none.
     :param would_connect: a dry run found that we would have to connect to the last node.
     :param has_channel: we have a channel with the second node. Without one, some
         nodes drop our messages silently (LND from 0.21).
@@ -77,7 +76,6 @@ class Router:
     a peer without a channel, then a new connection to the target (BOLT 4 lets
     nodes choose whose onion messages they take).
 
-    :param request: the invoice_request.
     :param allow_connect: False never opens a connection; lightningd's option
         ``fetchinvoice-noconnect`` forbids it as well.
     """
@@ -87,7 +85,7 @@ class Router:
         client: Client,
         info: NodeInfo,
         graph: Graph,
-        request: InvoiceRequest,
+        invreq: InvoiceRequest,
         *,
         allow_connect: bool = True,
     ) -> None:
@@ -99,8 +97,8 @@ class Router:
         self._allow_connect = allow_connect
         # BOLT 12: an invoice MUST go by invreq_paths if there are any.
         self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
-            (path.introduction_node, path) for path in request.paths
-        ] or [(request.payer_id, None)]
+            (path.introduction_node, path) for path in invreq.paths
+        ] or [(invreq.payer_id, None)]
 
     def routes(
         self, *, avoid: Collection[bytes] = (), first: int = 0, connect: bool = True
