@@ -268,7 +268,7 @@ class Batch:
     async def follow_all(self) -> None:
         """Hear of changes of all invoices from now on.
 
-        :raises UnreachableError: lightningd is gone, or answers nonsense.
+        :raises UnreachableError: lightningd is gone, refuses, or answers nonsense.
         """
         async with self.feeding:
             if self.is_following:
@@ -276,7 +276,9 @@ class Batch:
             try:
                 feed = await self.workers.begin(lambda: invoices.Feed(self.link.client))
             except LightningdError as failure:
-                raise UnreachableError(f"cannot follow invoices: {failure.message}") from None
+                raise UnreachableError(
+                    f"cannot hear what becomes of invoices: {failure.message}"
+                ) from None
             self.link.follow(feed.changes)
             self.link.follow(feed.deletions)
             self.is_following = True

@@ -61,7 +61,7 @@ class Host(Protocol):
         """
 
     async def prepare(self) -> None:
-        """Have all ready that following an invoice needs: before it exists, time costs nothing."""
+        """Make ready what following an invoice needs: until it exists, we have time."""
 
     async def follow(self) -> None:
         """Hear of changes of the invoice from now on."""

@@ -3,9 +3,9 @@
 The calls of one send, in order: ``getinfo``, ``listconfigs``, ``help``, ``listinvoices``,
 ``listnodes``, ``listpeers`` (where the payer is no peer also ``listnodes`` and ``listchannels``,
 and perhaps ``connect``), ``createinvoice``, ``sendinvoice-expect``, ``createonion`` and
-``injectonionmessage`` (or the one older call). ``waitinvoice`` and ``sendinvoice-replies`` are held
-open beside them. Meanwhile the reply helper is made ready by a ``sendinvoice-expect`` of its own,
-and ``plugin start`` where that finds none.
+``injectonionmessage`` (or the one older call). ``waitinvoice`` and ``sendinvoice-replies`` stay
+open beside them. Meanwhile another ``sendinvoice-expect`` looks for the reply helper, and
+``plugin start`` starts it if need be.
 """
 
 from __future__ import annotations

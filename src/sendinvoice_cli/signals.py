@@ -1,6 +1,6 @@
 """SIGINT and SIGTERM: the first one interrupts the work, a second one ends the process.
 
-Once the outcome is printed, signals are ignored, so the exit status is the one that was printed.
+Once the outcome is printed, signals change nothing: the process exits with the status it printed.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Workers:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._may_grow = may_grow
         self._threads = count
-        #: Number of functions whose end is not known yet to those who wait for it.
+        #: How many functions run, or have a result that nobody has seen yet.
         self.pending = 0
         self._finished = 0
         self._look: asyncio.TimerHandle | None = None

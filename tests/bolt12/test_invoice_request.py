@@ -140,7 +140,9 @@ _OF_INVOICES = (160, 162, 164, 166, 168, 170, 172, 174, 176)
         pytest.param({84: b"\x40\x00"}, "invreq_features: .*feature 14", id="feature 14"),
         pytest.param({84: b"\xff" * 30}, "invreq_features: .*feature 0", id="all features"),
         *(
-            pytest.param({type_: b""}, f"field {type_}: an unknown field .*even", id=str(type_))
+            pytest.param(
+                {type_: b""}, f"field {type_}: this version does not know it", id=str(type_)
+            )
             for type_ in (*_ZERO_TYPES, 242, 1000)
         ),
         *(
@@ -198,7 +200,7 @@ def test_signatures_of_another_size(size: int) -> None:
 
 def test_signature_of_somebody_else() -> None:
     text = encode(signed(records(), OTHER_KEY))
-    _refused(text, UnanswerableRequestError, "^signature: is not that of invreq_payer_id")
+    _refused(text, UnanswerableRequestError, "^signature: is not that of the payer")
 
 
 def test_signature_of_another_message() -> None:

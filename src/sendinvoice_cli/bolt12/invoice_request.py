@@ -75,7 +75,9 @@ def decode(text: str) -> InvoiceRequest:
     try:
         records = tlv.decode_stream(data)
     except MalformedError as failure:
-        raise MalformedError(failure.message, hint=string.CUT_SHORT) from None
+        raise MalformedError(
+            f"the request is damaged ({failure.message})", hint=string.CUT_SHORT
+        ) from None
     values = {
         record.type: fields.decode_field(record.type, record.value)
         for record in records
@@ -143,7 +145,7 @@ def _check_type(type_: int) -> bool:
         )
     if type_ % 2 == 0:
         raise UnanswerableRequestError(
-            f"{fields.field_name(type_)}: an unknown field that must be understood (even type)"
+            f"{fields.field_name(type_)}: this version does not know it, and may not ignore it"
         )
     return False
 
@@ -190,4 +192,4 @@ def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> Non
     if sig is None:
         return
     if not signature.verify("invoice_request", records, values[fields.INVREQ_PAYER_ID], sig):
-        raise UnanswerableRequestError("signature: is not that of invreq_payer_id")
+        raise UnanswerableRequestError("signature: is not that of the payer (invreq_payer_id)")

@@ -87,7 +87,8 @@ def _decode_uri(uri: str, prefix: str) -> bytes:
             values.append(_unquote(value))
         elif key.startswith(_REQUIRED):
             raise MalformedError(
-                f"the bitcoin: URI has the unknown key {_shorten(key)}, which must be understood"
+                f"the bitcoin: URI has the key {_shorten(key)}, which this version does not know, "
+                "and may not ignore"
             )
     if not values:
         instead = "holds an offer, which asks to be paid" if "lno" in keys else "asks to be paid"

@@ -87,8 +87,8 @@ class Exchange:
             self._progress.warn(
                 f"asking for {self._amount_msat} msat, but the payer offers "
                 f"{invreq.amount_msat} msat",
-                "payers should refuse any other amount than their own: Core Lightning refuses "
-                "more and pays less, LDK refuses both and does not say so",
+                "leave AMOUNT_MSAT out to ask for what the payer offers: Core Lightning refuses "
+                "more and pays less, LDK refuses both without a word",
             )
 
     def find(self) -> None:
@@ -126,7 +126,7 @@ class Exchange:
             self._progress.warn(
                 f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
                 "before TIMEOUT ends",
-                "once it is deleted, the same command asks for the money again; set it longer",
+                "after that, the same command asks for the money again; set a longer age",
             )
 
     @property

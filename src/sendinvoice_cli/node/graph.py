@@ -91,7 +91,7 @@ def is_connected(channel: Mapping[str, Any]) -> bool:
 
 
 class Graph:
-    """What lightningd knows of the network. Every answer is remembered.
+    """What lightningd knows of the network. It remembers every answer.
 
     :param own_id: 33-byte id of our node; all node ids here are 33 bytes.
     """
@@ -161,7 +161,7 @@ class Graph:
         return None if peer is None else peer.features
 
     def connect(self, node: bytes) -> None:
-        """Connect to a node (``connect``). One that failed is not tried again.
+        """Connect to a node (``connect``), unless an earlier attempt has failed.
 
         :raises LightningdError: it cannot be reached.
         :raises NoAnswerError: lightningd is still trying after CONNECT_SECONDS.

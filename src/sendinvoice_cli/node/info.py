@@ -149,7 +149,7 @@ def check_chain(chain: bytes | None, info: NodeInfo) -> None:
 
 
 def _onion_api(client: Client, version: str) -> OnionApi:
-    """The call that this lightningd has (``help``). One name had different parameters."""
+    """The call that this lightningd has (``help``); one of them has changed its parameters."""
     usage = _usage(client, "injectonionmessage")
     if usage is not None:
         return OnionApi.INJECT_ONION if "path_key" in usage else OnionApi.INJECT_HOPS

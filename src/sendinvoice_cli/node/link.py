@@ -33,8 +33,8 @@ _POLL_SECONDS = 0.25
 
 #: How often a helper that ended is started again, as long as lightningd does not restart.
 HELPER_RESTARTS = 1
-#: How often the helper may lose lightningd, one loss soon after the other, before it is given up
-#: until lightningd comes back the next time.
+#: After so many losses of lightningd, one soon after the other, we listen no more until it has
+#: gone and come back once more.
 HELPER_LOSSES = 5
 #: Seconds past an invoice's expiry during which replies are still heard.
 REPLY_GRACE = 60
@@ -90,9 +90,9 @@ class Link:
         self._sleep = sleep
         self._changed = threading.Condition()
         self._is_closed = False
-        #: Whether calls are answered, as far as is known.
+        #: Whether lightningd answers calls, as far as we know.
         self.is_up = True
-        #: Whether the channels are back as well, or are not expected back soon.
+        #: Whether the channels are back as well, or we no longer wait for them.
         self.is_ready = True
         #: How often lightningd came back.
         self.generation = 0
@@ -173,8 +173,8 @@ class Link:
         """Note that a call found lightningd gone, and begin to look for it.
 
         :param lost: the call's error.
-        :param generation: the link's generation when the call was made; nothing happens when
-            lightningd has come back since, or is being looked for.
+        :param generation: the link's generation when the call was made. If lightningd has come
+            back since, or the link is looking for it already, this does nothing.
         """
         with self._changed:
             if generation != self.generation or not self.is_up:
@@ -236,8 +236,8 @@ class Link:
     def follow(self, source: Callable[[], Iterator[Change]]) -> None:
         """Tell of changes of invoices until the source ends.
 
-        :param source: yields the changes; called again after lightningd was away. Any error of
-            its counts as a loss, also one that only says that lightningd's answers are malformed.
+        :param source: yields the changes; called again after lightningd was away. Any error that
+            it raises counts as a loss, even one that only says that an answer is malformed.
         """
 
         def run() -> None:
@@ -249,7 +249,10 @@ class Link:
                 except UnreachableError as lost:
                     self.lose(lost, generation)
                 except Exception as failure:
-                    self.lose(UnreachableError(f"cannot follow invoices: {failure}"), generation)
+                    self.lose(
+                        UnreachableError(f"cannot hear what becomes of invoices: {failure}"),
+                        generation,
+                    )
                 else:
                     return
                 self._await_change(lambda: self.is_up)

@@ -8,8 +8,8 @@ leaves when it has been idle for a while.
 RPC methods:
 
 ``sendinvoice-expect session pathsecrets until [forget]``
-    replies with the path_ids ``pathsecrets`` (hex) belong to ``session`` until
-    then (UNIX seconds); those in ``forget`` are no longer expected.
+    expects replies with these path_ids (hex; lightningd calls them so) for
+    ``session`` until then (UNIX seconds), and no longer those in ``forget``.
 ``sendinvoice-replies session received``
     waits until the session has more than ``received`` replies, and returns
     the new ones, and the number to pass next time:
@@ -107,7 +107,7 @@ class Registry:
             if len(self._by_path_id) + len(new) > MAX_PATH_IDS or (
                 found is None and len(self._sessions) >= MAX_SESSIONS
             ):
-                raise RefusedError("too many replies are waited for already")
+                raise RefusedError("other commands expect too many replies already")
             if found is None:
                 found = self._sessions[session] = _Session(until)
             found.until = until

@@ -106,7 +106,7 @@ class Router:
         """Yield a route for each target that has one, in the request's order.
 
         The search for a target begins when its route is asked for. Where no
-        path leads to the target, a connection to it is opened.
+        path leads to the target, we connect to it.
 
         :param avoid: nodes to avoid where possible.
         :param first: index of the target to begin with; those before it come last.

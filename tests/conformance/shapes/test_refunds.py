@@ -290,7 +290,7 @@ REFUSED: Sequence[tuple[str, Changes, tuple[object, ...], str]] = (
         (),
         "field 2000000092: recurring payments are not supported",
     ),
-    ("unknown field", {150: b"\x01"}, (), "field 150: an unknown field that must be understood"),
+    ("unknown field", {150: b"\x01"}, (), "field 150: this version does not know it"),
     ("quantity missing", {fields.OFFER_QUANTITY_MAX: _tu(5)}, (), "needs a QUANTITY (1 to 5)"),
     (
         "quantity too large",
