@@ -8,21 +8,15 @@ whose turn it is. A host that never suspends runs it to its end without an event
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from .bolt12.verdict import Verdict
 from .delivery import Delivery
-from .errors import (
-    InterruptedBySignalError,
-    OutcomeUnknownError,
-    SendInvoiceError,
-    UnreachableError,
-)
+from .errors import SendInvoiceError, UnreachableError, unexpected
 from .exchange import endings
-from .exchange.exchange import Exchange, NotTried
+from .exchange.exchange import Exchange
 from .node.client import CALL_SECONDS, NoAnswerError
 from .node.invoices import Change
 from .node.link import REPLY_GRACE
@@ -47,11 +41,6 @@ async def answer(exchange: Exchange, host: Host) -> Outcome:
     error: SendInvoiceError | None = None
     try:
         await _Answer(exchange, host).run()
-    except InterruptedBySignalError as signal:
-        error = interruption(signal, exchange)
-    except UnreachableError as lost:
-        is_unknown = not isinstance(exchange.issue, NotTried)
-        error = _outcome_unknown(exchange.request.label) if is_unknown else lost
     except SendInvoiceError as failure:
         error = failure
     except Exception as failure:
@@ -281,34 +270,3 @@ class _Answer:
                     return
                 raise link.loss or UnreachableError("lightningd is gone")
             await self.host.wait(until)
-
-
-def interruption(signal: InterruptedBySignalError, exchange: Exchange) -> InterruptedBySignalError:
-    """The error for an interruption: it says whether the invoice may still be paid."""
-    label = exchange.request.label
-    resume = "run the same command again to continue"
-    if not exchange.exists:
-        return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
-    invoice = exchange.invoice
-    until = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(invoice.expires_at))
-    return type(signal)(
-        f"interrupted; invoice {label!r} may still be paid until {until}: {invoice.bolt12}",
-        hint=resume,
-        data={"invstring": invoice.bolt12},
-    )
-
-
-def unexpected(failure: Exception) -> SendInvoiceError:
-    """The error for what should not happen: a bug of ours, or an answer that nobody foresaw."""
-    return SendInvoiceError(
-        f"unexpected error: {type(failure).__name__}: {failure}",
-        hint="if lightningd's version is supported, please report this",
-    )
-
-
-def _outcome_unknown(label: str) -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
-        hint="once it is back, run the same command again, or look with "
-        f"'lightning-cli listinvoices {label}'",
-    )

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import signals
-from .answer import answer, interruption, unexpected
+from .answer import answer
 from .errors import (
     ExitStatus,
     InterruptedBySignalError,
     LightningdError,
     SendInvoiceError,
     UnreachableError,
+    unexpected,
 )
 from .node import invoices
 from .node.client import Client
@@ -227,7 +228,7 @@ class Batch:
         except asyncio.CancelledError:
             if self.interruption is None:
                 raise
-            outcome = host.exchange.outcome(interruption(self.interruption, host.exchange))
+            outcome = host.exchange.outcome(self.interruption)
         finally:
             host.end()
             self.hosts.discard(host)

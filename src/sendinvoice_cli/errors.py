@@ -183,3 +183,11 @@ class TerminatedBySignalError(InterruptedBySignalError):
     """The command was told to end (SIGTERM)."""
 
     exit_status = ExitStatus.TERMINATED
+
+
+def unexpected(failure: Exception) -> SendInvoiceError:
+    """The error for what should not happen: a bug of ours, or an answer that nobody foresaw."""
+    return SendInvoiceError(
+        f"unexpected error: {type(failure).__name__}: {failure}",
+        hint="if lightningd's version is supported, please report this",
+    )

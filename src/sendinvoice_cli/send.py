@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .answer import answer, interruption
+from .answer import answer
 from .errors import InterruptedBySignalError, UsageError
 from .exchange.exchange import Exchange
 from .node import invoices
@@ -78,7 +78,7 @@ def send(
         settled()
     except InterruptedBySignalError as signal:
         settled()
-        outcome = host.exchange.outcome(interruption(signal, host.exchange))
+        outcome = host.exchange.outcome(signal)
     if isinstance(outcome.error, UsageError):
         raise outcome.error
     host.close()

@@ -1,13 +1,21 @@
-"""The errors for an invoice that was not paid: the payer's reply, or its silence."""
+"""The errors for a request that ended without a payment, as far as we know."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..bolt12 import fields
 from ..bolt12.invoice_error import InvoiceError
 from ..bolt12.verdict import Verdict
-from ..errors import PayerError, SendInvoiceError, TimedOutError
+from ..errors import (
+    InterruptedBySignalError,
+    OutcomeUnknownError,
+    PayerError,
+    SendInvoiceError,
+    TimedOutError,
+)
+from ..node.invoices import StoredInvoice
 from .copies import Copies, Replied
 
 
@@ -32,6 +40,33 @@ def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
         )
     return TimedOutError(
         f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": bolt12}
+    )
+
+
+def interrupted(
+    signal: InterruptedBySignalError, label: str, invoice: StoredInvoice | None
+) -> InterruptedBySignalError:
+    """The error for an interruption: it says whether the invoice may still be paid.
+
+    :param invoice: None when it does not exist.
+    """
+    resume = "run the same command again to continue"
+    if invoice is None:
+        return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
+    until = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(invoice.expires_at))
+    return type(signal)(
+        f"interrupted; invoice {label!r} may still be paid until {until}: {invoice.bolt12}",
+        hint=resume,
+        data={"invstring": invoice.bolt12},
+    )
+
+
+def unknown(label: str) -> OutcomeUnknownError:
+    """The error for a lightningd that went away once the invoice may have existed."""
+    return OutcomeUnknownError(
+        f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
+        hint="once it is back, run the same command again, or look with "
+        f"'lightning-cli listinvoices {label}'",
     )
 
 

@@ -5,24 +5,29 @@ Each step blocks while lightningd answers. answer.py puts them in order.
 
 from __future__ import annotations
 
-import secrets
 from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bolt12 import invoice_request
-from ..errors import LabelTakenError, LightningdError, SendInvoiceError, UsageError
+from ..bolt12 import invoice, invoice_request
+from ..bolt12.tlv import Record
+from ..errors import (
+    InterruptedBySignalError,
+    LabelTakenError,
+    LightningdError,
+    SendInvoiceError,
+    UnreachableError,
+    UsageError,
+)
 from ..node import inbound, info, invoices, payment_paths
 from ..node.client import ConnectionLostError
 from ..node.inbound import Inbound
-from ..node.info import OnionApi
 from ..node.invoices import Change, StoredInvoice
 from ..node.link import Link
 from ..outcome import Ask, Outcome
 from ..request import Request, amount_to_ask
 from . import endings, label
 from .copies import Copies
-from .draft import Draft, check_any, draft, expected_size
+from .drafts import Drafts, expected_size
 from .label import Expired, Free, Label, Paid, Resumed
 from .outbox import Outbox
 
@@ -57,10 +62,7 @@ class Exchange:
         self._ask: Ask | None = None
         self._label: Label = Free()
         self._inbound = Inbound()
-        #: What lightningd was asked to sign, one for each attempt. They share a preimage, so that
-        #: any of them is known by its payment hash.
-        self._drafts: list[Draft] = []
-        self._preimage = secrets.token_bytes(32)
+        self._drafts = Drafts()
         self._dry_run: dict[str, Any] = {}
 
     # --- before the invoice exists ---
@@ -194,7 +196,7 @@ class Exchange:
         route = next(self.outbox.routes(connect=False), None)
         if route is None:
             raise self.outbox.no_route()
-        self._check_version()
+        info.check_paths(self._invreq.paths, self._link.node)
         self._dry_run = {
             "status": "dry-run",
             "amount_msat": self._amount_msat,
@@ -219,12 +221,12 @@ class Exchange:
         """
         if isinstance(self._label, Expired) and not self._renew(self._label):
             return
-        asked = self._write()
-        # An earlier one may have been stored, and its answer lost.
-        self._drafts.append(asked)
+        unsigned, drafts = self._write(), self._drafts
+        # lightningd may have stored an earlier one, although its answer was lost.
+        drafts.add(unsigned)
         try:
             stored = invoices.create(
-                self._client, asked.encode(), self.request.label, asked.preimage
+                self._client, invoice.encode(unsigned), self.request.label, drafts.preimage
             )
         except ConnectionLostError:
             self.issue = Unknown()
@@ -235,11 +237,11 @@ class Exchange:
             if not isinstance(self._label, Resumed | Paid):
                 raise
             stored = self._label.invoice
-            if stored.payment_hash != asked.payment_hash.hex():
+            if stored.payment_hash != drafts.payment_hash.hex():
                 return
             self._label = Free()
         try:
-            check_any(self._drafts, stored)
+            drafts.check(stored)
         except LightningdError:
             self.issue = NotTried()
             # Nobody has seen it, so nobody can pay it: free the label.
@@ -258,36 +260,21 @@ class Exchange:
             self._look_up_label()
         return not self.exists
 
-    def _check_version(self) -> None:
-        node = self._link.node
-        if self._invreq.paths and node.onion_api is OnionApi.SEND_HOPS:
-            # Field 90 means something else to these versions.
-            raise LightningdError(
-                f"lightningd {node.version} cannot answer a request with blinded paths "
-                "(invreq_paths)",
-                hint="v24.08 and later can",
-            )
-
-    def _write(self) -> Draft:
-        self._check_version()
-        node = self._link.current_node()
-        preimage = self._preimage
+    def _write(self) -> tuple[Record, ...]:
+        info.check_paths(self._invreq.paths, self._link.node)
+        node, payment_hash = self._link.current_node(), self._drafts.payment_hash
+        timeout = self.request.timeout
         paths = []
         if self._inbound.blinded:
-            paths = payment_paths.build(
-                node,
-                self._inbound,
-                self._link.base_secret(),
-                sha256(preimage).digest(),
-                self.request.timeout,
-            )
-        return draft(
+            secret = self._link.base_secret()
+            paths = payment_paths.build(node, self._inbound, secret, payment_hash, timeout)
+        return invoice.build_unsigned(
             self._invreq,
             amount_msat=self._amount_msat,
+            payment_hash=payment_hash,
             node_id=node.id,
-            preimage=preimage,
             created_at=int(self._link.clock()),
-            relative_expiry=self.request.timeout,
+            relative_expiry=timeout,
             payment_paths=paths,
         )
 
@@ -323,11 +310,19 @@ class Exchange:
         return endings.unpaid(self.copies, self.invoice.bolt12)
 
     def outcome(self, error: SendInvoiceError | None) -> Outcome:
-        """The outcome: what is known, and the error. A paid invoice is a success in any case."""
+        """The outcome: what is known, and the error. A paid invoice is a success in any case.
+
+        :param error: what ended the steps; None if nothing did.
+        """
         known: dict[str, Any] = {"label": self.request.label, **self._dry_run}
-        if isinstance(self.issue, Issued):
-            known.update(self.issue.invoice.fields)
-            if self.issue.invoice.is_paid:
+        found = self.issue.invoice if isinstance(self.issue, Issued) else None
+        if isinstance(error, InterruptedBySignalError):
+            error = endings.interrupted(error, self.request.label, found)
+        elif isinstance(error, UnreachableError) and not isinstance(self.issue, NotTried):
+            error = endings.unknown(self.request.label)
+        if found is not None:
+            known.update(found.fields)
+            if found.is_paid:
                 error = None
         if self._ask is not None:
             known["request"] = self._ask.as_json()

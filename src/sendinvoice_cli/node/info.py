@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from ..bolt12.blinded_path import BlindedPath
 from ..errors import LightningdError, UnanswerableRequestError
 from .client import Client
 
@@ -146,6 +148,20 @@ def check_chain(chain: bytes | None, info: NodeInfo) -> None:
         f"invreq_chain: the request is for {name}, this node is on {info.network}",
         hint=f"use a node of that network: --network {asked}" if asked else None,
     )
+
+
+def check_paths(paths: Sequence[BlindedPath], info: NodeInfo) -> None:
+    """Refuse a request with blinded paths if this lightningd cannot answer it.
+
+    :param paths: the request's invreq_paths.
+    :raises LightningdError: it cannot.
+    """
+    if paths and info.onion_api is OnionApi.SEND_HOPS:
+        # Field 90 means something else to these versions.
+        raise LightningdError(
+            f"lightningd {info.version} cannot answer a request with blinded paths (invreq_paths)",
+            hint="v24.08 and later can",
+        )
 
 
 def _onion_api(client: Client, version: str) -> OnionApi:

@@ -1,0 +1,59 @@
+"""The invoice before lightningd signs it, and the check of what lightningd returns."""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import sha256
+
+from ..bolt12 import invoice, tlv
+from ..bolt12.invoice_request import InvoiceRequest
+from ..bolt12.tlv import Record
+from ..errors import LightningdError, MalformedError
+from ..node.invoices import StoredInvoice
+
+#: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
+_OWN_FIELDS_SIZE = 200
+_PAYMENT_PATH_SIZE = 240
+
+
+class Drafts:
+    """What lightningd was asked to sign, a draft for each attempt.
+
+    They share a preimage, so that any of them is known by its payment hash.
+    """
+
+    def __init__(self) -> None:
+        #: 32 bytes; for lightningd only.
+        self.preimage = secrets.token_bytes(32)
+        self.payment_hash = sha256(self.preimage).digest()
+        self._drafts: list[tuple[Record, ...]] = []
+
+    def add(self, unsigned: tuple[Record, ...]) -> None:
+        """Note a draft before lightningd gets it: all records but the signature."""
+        self._drafts.append(unsigned)
+
+    def check(self, stored: StoredInvoice) -> None:
+        """Check that lightningd signed exactly one of the drafts, before anybody sees it.
+
+        :raises LightningdError: it is a different invoice.
+        """
+        reason = ""
+        for unsigned in self._drafts:
+            try:
+                return invoice.check_signed(invoice.decode(stored.bolt12), unsigned)
+            except MalformedError as failure:
+                reason = failure.message
+        raise LightningdError(
+            "createinvoice: lightningd returned a different invoice than it was given "
+            f"({reason}); it was not sent",
+            hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
+        )
+
+
+def expected_size(invreq: InvoiceRequest, payment_paths: int) -> int:
+    """About how many bytes an invoice will have.
+
+    :param payment_paths: how many it has.
+    """
+    own_size = _OWN_FIELDS_SIZE + payment_paths * _PAYMENT_PATH_SIZE
+    return len(tlv.encode_stream(invreq.records)) + own_size
