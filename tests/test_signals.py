@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +52,35 @@ def test_first_signal_interrupts_and_a_second_one_ends_the_process(
         signal.raise_signal(number)
     assert type(raised.value) is kind
     assert handlers() == {signal.SIG_DFL}
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(signal.SIGINT, InterruptedBySignalError), (signal.SIGTERM, TerminatedBySignalError)],
+)
+def test_first_signal_is_told_to_an_event_loop_and_a_second_one_ends_the_process(
+    number: signal.Signals, kind: type[InterruptedBySignalError]
+) -> None:
+    async def run() -> InterruptedBySignalError:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[InterruptedBySignalError] = loop.create_future()
+        signals.interrupt_loop(loop, told.set_result)
+        signal.raise_signal(number)
+        return await told
+
+    assert type(asyncio.run(run())) is kind
+    assert handlers() == {signal.SIG_DFL}
+
+
+def test_event_loop_of_another_thread_leaves_the_handlers_alone() -> None:
+    async def run() -> None:
+        signals.interrupt_loop(asyncio.get_running_loop(), lambda _: None)
+
+    before = handlers()
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    thread.join()
+    assert handlers() == before
 
 
 @EACH

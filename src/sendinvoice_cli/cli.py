@@ -115,13 +115,8 @@ def _answer_many(
     defaults: Request,
     run_batch: BatchRunner | None,
 ) -> ExitStatus:
-    if any(
-        value is not None
-        for value in (
-            *(parameters.invreq, parameters.label, parameters.amount_msat),
-            *(parameters.timeout, parameters.quantity),
-        )
-    ):
+    names = ("invreq", "label", "amount_msat", "timeout", "quantity")
+    if any(getattr(parameters, name) is not None for name in names):
         raise UsageError("with --batch, requests come from the file")
     client = parameters.client(streams)
 
