@@ -73,8 +73,8 @@ class Lightningd(FakeLightningd):
         del self.invoices[LABEL]
         self.deleted += 1
 
-    def answer_last_copy(self, error: invoice_error.InvoiceError) -> None:
-        """The payer answers the copy that is being sent, and the command has heard it."""
+    def reply_to_last_copy(self, error: invoice_error.InvoiceError) -> None:
+        """The payer replies to the copy that is being sent, and the command has heard it."""
         params = [params for method, params in self.calls if method == "sendinvoice-expect"][-1]
         reply = {
             "pathsecret": params["pathsecrets"][-1],
@@ -165,7 +165,7 @@ def test_refusal_that_is_heard_before_the_call_that_sent_the_copy_has_returned_c
     answer: Send, lightningd: Lightningd, error: invoice_error.InvoiceError
 ) -> None:
     """A row of a batch dropped it, and exited with 15 at its deadline instead of 14."""
-    lightningd.before["injectonionmessage", 1] = lambda: lightningd.answer_last_copy(error)
+    lightningd.before["injectonionmessage", 1] = lambda: lightningd.reply_to_last_copy(error)
     outcome = answer(lightningd, SHORT)
     assert outcome.exit_status is ExitStatus.PAYER_ERROR
     assert lightningd.log.count("injectonionmessage") == 1

@@ -35,7 +35,7 @@ FIRST, SECOND = 0, 1
 
 @dataclass(frozen=True)
 class Says:
-    """The payer answers a copy.
+    """The payer replies to a copy.
 
     :param at: seconds from the start.
     :param copy: its number, 0 for the first; -1 for the last one sent by then.
@@ -172,7 +172,7 @@ def test_copy_that_waits_for_its_turn_stays_due() -> None:
 
 
 def every_copy(verdict: Verdict, after: float, number: int) -> list[Happening]:
-    """The payer answers each of so many copies, a while after the first, and then at once.
+    """The payer replies to each of so many copies, a while after the first, and then at once.
 
     The times are looked up by sending copies until no more come.
     """
@@ -256,7 +256,7 @@ def test_refused_invoice_ends_the_wait_at_once_whatever_other_copies_say(
     assert timeline(90, happenings, sent_before=sent_before)[-2:] == [(10, "state"), (10, "end")]
 
 
-def test_refusal_stays_final_though_another_copy_is_answered_before_the_state_is_read() -> None:
+def test_refusal_stays_final_though_another_copy_has_its_reply_before_the_state_is_read() -> None:
     happenings = [Says(10, REFUSED, FIRST), Says(10, IN_PROGRESS, SECOND)]
     assert timeline(90, happenings)[-2:] == [(10, "state"), (10, "end")]
 

@@ -37,7 +37,7 @@ AMOUNT_MSAT = 7_000
 PAID_ONCE = [Spending("complete", AMOUNT_MSAT)]
 #: Since then, an invoice that is being paid already draws an error.
 PAYS_BY_XPAY = (24, 11)
-#: What the command writes, with -v, when it has heard a payer's answer.
+#: What the command writes, with -v, when it has heard a payer's reply.
 REPLY_HEARD = re.compile(rf"call {REPLIES} \([0-9.]+ ms\)$")
 #: When nothing is heard, copies go after so many seconds of waiting, each.
 INTERVALS = [8, 16, 32, 60, 60]
@@ -239,7 +239,7 @@ def test_error_for_a_repeated_copy_is_reported_at_the_deadline(still: TimedNetwo
     assert outcome.error.data == {"error": "not this one"}
 
 
-def test_error_is_final_once_every_copy_is_answered(still: TimedNetwork) -> None:
+def test_error_is_final_once_every_copy_has_its_reply(still: TimedNetwork) -> None:
     faults = still.sandbox.faults
     faults.delay_message(seconds=10, at=PAYER)
     faults.refuse(PAYER, "neither of them")

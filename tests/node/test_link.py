@@ -381,7 +381,7 @@ class Helper:
         return answer
 
     def reply(self, error: InvoiceError) -> None:
-        """A payer has answered."""
+        """A payer has replied."""
         self._received += 1
         reply = {
             "pathsecret": PATH_ID.hex(),

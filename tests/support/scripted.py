@@ -304,11 +304,11 @@ class World:
         self._now += seconds
 
     def say(self, error: InvoiceError, copy: int = -1) -> None:
-        """The payer's answer to a copy is heard."""
+        """The payer's reply to a copy is heard."""
         self.heard.append(Reply(self.exchange.copies.path_ids[copy], error))
 
     def says(self, error: InvoiceError, copy: int = -1) -> Callable[[], None]:
-        """For a plan: the payer answers a copy, by default the last one by then."""
+        """For a plan: the payer replies to a copy, by default the last one by then."""
         return lambda: self.say(error, copy)
 
     def pay(self) -> None:
