@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .node.routes import Route
 
-#: A step that loses lightningd this often is given up: it may be what makes lightningd crash.
+#: We give up a step that loses lightningd this often: it may be what makes lightningd crash.
 MAX_LOSSES = 5
 
 _T = TypeVar("_T")
@@ -79,7 +79,7 @@ class _Answer:
                 return
         await self._persist(host.follow)
         if exchange.is_resumed:
-            # It may have changed before it was followed.
+            # It may have changed before we followed it.
             await self._step(exchange.read_state)
         await self._wait()
         if not exchange.invoice.is_paid:

@@ -56,7 +56,7 @@ _OVERHEAD = 103
 _BYTE_INTERVAL = max(_MARGIN / limit.per_second for limit in BYTE_LIMITS.values())
 _BYTE_BURST = min(limit.burst for limit in BYTE_LIMITS.values()) - (LARGE + _OVERHEAD)
 
-#: Above this number, peer links that were not used for a while are forgotten.
+#: Above this number, we forget peer links that nothing went over for a while.
 MAX_LINKS = 1000
 
 #: From one node id to the next; None stands for what lies behind an introduction node.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .render.progress import PlainProgress, TerminalProgress
     from .render.streams import Streams
 
-#: Bytes read from stdin at most: one more than the longest string that is accepted.
+#: Most bytes that we read from stdin: one more than the longest string that we accept.
 _MAX_STDIN = 64 * 1024 + 1
 
 

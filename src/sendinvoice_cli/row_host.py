@@ -137,7 +137,7 @@ class RowHost:
         self.link.forget(self.exchange.copies.path_ids)
 
     def _release(self) -> None:
-        """Give the slot back, so that the next row is prepared."""
+        """Give the slot back: the next row may prepare itself."""
         slots, self._slots = self._slots, None
         if slots is not None:
             slots.release()

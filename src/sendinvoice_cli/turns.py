@@ -20,9 +20,9 @@ class Turns:
         #: `pacer` schedules turns; `gate` checks again at the moment of sending.
         self._pacer = pacer
         self._gate = pacer.anew()
-        #: To be held while a turn is checked and used.
+        #: Hold this while you check a turn and use it.
         self.handover = asyncio.Semaphore(at_once)
-        #: When each message was handed over that lightningd has not accepted yet.
+        #: When the messages were handed over that lightningd has not accepted yet.
         self._in_flight: list[float] = []
 
     def take(self, route: Route, size: int, before: float) -> float | None:

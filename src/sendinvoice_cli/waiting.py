@@ -24,7 +24,7 @@ RETRY_INTERVALS = (3, 6, 12, 24, 48, 60)
 #: Seconds without copies once the payer says that it is paying: lightningd tries for 60 s, and
 #: may give up silently.
 IN_PROGRESS_SECONDS = 70
-#: Seconds before the deadline in which no copy but the first is sent: the payer needs time.
+#: Seconds before the deadline in which we send the first copy only: the payer needs time.
 LAST_COPY_BEFORE = 5
 #: Seconds past the deadline in which lightningd may still say how it ended.
 LAST_WORD_SECONDS = 30

@@ -105,7 +105,7 @@ def test_dead_ends_are_passed_over() -> None:
             "no path of nodes that take onion messages leads there, and connect: All addresses "
             "failed",
         ),
-        DeadEnd("1x2x3/1", "the channel is unknown"),
+        DeadEnd("1x2x3/1", "lightningd does not know this channel"),
         DeadEnd(node_id(6).hex(), "it does not take onion messages"),
     ]
 

@@ -48,7 +48,7 @@ class Outbox:
 
     @property
     def dead_ends(self) -> list[DeadEnd]:
-        """The targets that could not be reached in the latest search."""
+        """The targets that the latest search could not reach."""
         return [] if self._router is None else self._router.dead_ends
 
     def routes(self, *, connect: bool = True, is_fresh: bool = False) -> Iterator[Route]:
@@ -72,7 +72,7 @@ class Outbox:
         return self._router.routes(avoid=used, first=len(self._copies), connect=connect)
 
     def no_route(self) -> NoRouteError:
-        """The error for a payer that cannot be reached."""
+        """The error for a payer that we cannot reach."""
         ends = self.dead_ends
         reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
         return NoRouteError(

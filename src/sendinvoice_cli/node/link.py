@@ -24,14 +24,14 @@ from .replies import HelperUnavailableError, Reply, ReplySession
 
 #: Seconds between attempts to reach a lightningd that is gone; the last one repeats.
 RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
-#: Seconds without a loss after which the intervals start again, and the next loss is reported.
+#: Seconds without a loss after which the intervals start again, and we tell of the next loss.
 STABLE_SECONDS = 30
 #: Seconds to wait for all channels, and for at least one, when lightningd is back.
 ALL_CHANNELS_SECONDS = 15
 ANY_CHANNEL_SECONDS = 60
 _POLL_SECONDS = 0.25
 
-#: How often a helper that ended is started again, as long as lightningd does not restart.
+#: How often we start a helper again that has ended, as long as lightningd does not restart.
 HELPER_RESTARTS = 1
 #: After so many losses of lightningd, one soon after the other, we listen no more until it has
 #: gone and come back once more.
@@ -227,7 +227,7 @@ class Link:
                 waited += _POLL_SECONDS
 
     def _await_change(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds, or the link is closed."""
+        """Wait until a condition holds, or somebody closes the link."""
         with self._changed:
             self._changed.wait_for(lambda: condition() or self._is_closed)
 

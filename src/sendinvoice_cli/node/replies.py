@@ -215,7 +215,7 @@ def helper_path() -> str:
         # In a sticky directory nobody can replace the files of others.
         is_safe = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
         if mode & stat.S_IWOTH and not is_safe:
-            raise HelperUnavailableError(f"{checked} can be written by anybody")
+            raise HelperUnavailableError(f"anybody may write to {checked}")
     return path
 
 

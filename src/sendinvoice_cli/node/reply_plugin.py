@@ -53,7 +53,7 @@ Respond = Callable[[dict[str, Any]], None]
 
 
 class RefusedError(Exception):
-    """A call is refused; the text is for the caller."""
+    """We refuse a call; the text is for the caller."""
 
 
 class _Session:
@@ -148,7 +148,7 @@ class Registry:
                 and path_id in session.path_ids
                 and self._size() + len(error) <= MAX_REPLIES_SIZE
             ):
-                # Each message gets one reply; a repeated one is dropped.
+                # Each message gets one reply: we drop a repeated one.
                 session.path_ids.discard(path_id)
                 session.replies.append({"pathsecret": path_id, "invoice_error": error})
                 session.answer()

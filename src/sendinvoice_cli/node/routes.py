@@ -56,7 +56,7 @@ class Route:
 
 
 class DeadEnd(NamedTuple):
-    """A node that could not be reached, and why."""
+    """A target that we cannot reach, and why."""
 
     target: str
     reason: str
@@ -89,7 +89,7 @@ class Router:
         *,
         allow_connect: bool = True,
     ) -> None:
-        #: The targets that could not be reached so far.
+        #: The targets that we could not reach so far.
         self.dead_ends: list[DeadEnd] = []
         self._client = client
         self._info = info
@@ -127,7 +127,7 @@ class Router:
                     yield route
 
     def gave_up(self, target: IntroductionNode, reason: str) -> None:
-        """Remember why a target cannot be reached."""
+        """Remember why we cannot reach a target."""
         name = target.hex() if isinstance(target, bytes) else str(target)
         self.dead_ends.append(DeadEnd(name, reason))
 
@@ -144,7 +144,7 @@ class Router:
         else:
             target = self._graph.end_of_channel(introduction_node)
             if target is None:
-                self.gave_up(introduction_node, "the channel is unknown")
+                self.gave_up(introduction_node, "lightningd does not know this channel")
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path)

@@ -195,7 +195,7 @@ def test_all_paths_are_tried_before_giving_up(town: Shape, label: str) -> None:
     tried = {each["node"]: each["reason"] for each in result.json["error"]["data"]["tried"]}
     assert list(tried) == [NOBODY.hex(), str(NOWHERE), town.nodes["mute"].id]
     assert len(set(tried.values())) == 3
-    assert tried[str(NOWHERE)] == "the channel is unknown"
+    assert tried[str(NOWHERE)] == "lightningd does not know this channel"
     for node, reason in tried.items():
         assert f"{node}: {reason}" in result.stderr
     assert town.nodes["receiver"].invoice(label) is None
