@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
@@ -52,6 +53,28 @@ def test_warning_on_a_broken_stderr(network: Network, label: str, stderr: object
     """More than is offered: it is refused, and not in vain."""
     assert callable(stderr)
     assert outcome(network, stderr(), "--json", network.request(1000), label, 2000) == 14
+
+
+@pytest.mark.parametrize("options", [("--json",), ()], ids=["json", "table"])
+@pytest.mark.parametrize("stdout", [full_disk, closed_pipe])
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_payment_whose_result_cannot_be_written(
+    network: Network, label: str, stdout: Callable[[], int], options: tuple[str, ...]
+) -> None:
+    descriptor = stdout()
+    done = subprocess.run(
+        command_line(*network.as_receiver(), *options, network.request(1000), label),
+        env=environment(),
+        stdin=DEVNULL,
+        stdout=descriptor,
+        stderr=PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(descriptor)
+    assert done.returncode == 0
+    assert done.stderr.count("cannot write the result") == 1
 
 
 @pytest.mark.parametrize("options", [("--json", "-v"), ()], ids=["json", "table"])

@@ -32,6 +32,7 @@ def print_result(
 
     :param result: the JSON object that ``--json`` prints.
     :param route: names of the nodes on the invoice's route, ours first.
+    :raises OSError: stdout cannot be written.
     """
     from rich.text import Text
 
@@ -40,12 +41,15 @@ def print_result(
         return
     console = make_console(streams)
     title, style = _TITLES.get(str(status), (printable(str(status)), "bold"))
-    console.print(Text(title, style=style))
-    print_rows(console, _rows(result, route))
-    if "bolt12" in result:
-        # On its own line and unwrapped, so that it can be copied whole.
-        print_rows(console, [("bolt12", "")])
-        console.print(Text(printable(str(result["bolt12"]), _BOLT12_LIMIT)), soft_wrap=True)
+    # rich itself ends the process when it writes to a closed pipe.
+    with console.capture() as table:
+        console.print(Text(title, style=style))
+        print_rows(console, _rows(result, route))
+        if "bolt12" in result:
+            # On its own line and unwrapped, so that it can be copied whole.
+            print_rows(console, [("bolt12", "")])
+            console.print(Text(printable(str(result["bolt12"]), _BOLT12_LIMIT)), soft_wrap=True)
+    streams.stdout.write(table.get())
 
 
 def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
