@@ -1,11 +1,11 @@
 """The host of a single send: it blocks, and needs no event loop.
 
 The calls of one send, in order: ``getinfo``, ``listconfigs``, ``help``, ``listinvoices``,
-``listnodes``, ``listpeers`` (where the payer is no peer also ``listnodes`` and ``listchannels``,
-and perhaps ``connect``), ``createinvoice``, ``sendinvoice-expect``, ``createonion`` and
-``injectonionmessage`` (or the one older call). ``waitinvoice`` and ``sendinvoice-replies`` stay
-open beside them. Meanwhile another ``sendinvoice-expect`` looks for the reply helper, and
-``plugin start`` starts it if need be.
+``listpeerchannels``, ``listnodes``, ``listpeers`` (where the payer is no peer also ``listnodes``
+and ``listchannels``, and perhaps ``connect``), ``makesecret``, ``createinvoice``,
+``sendinvoice-expect``, ``createonion`` and ``injectonionmessage`` (or the one older call).
+``waitinvoice`` and ``sendinvoice-replies`` stay open beside them. Meanwhile another
+``sendinvoice-expect`` looks for the reply helper, and ``plugin start`` starts it if need be.
 """
 
 from __future__ import annotations

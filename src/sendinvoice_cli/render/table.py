@@ -19,7 +19,7 @@ _NAME_WIDTH = 14
 
 _TITLES = {
     "paid": ("Paid", "bold green"),
-    "dry-run": ("Nothing was sent (dry run): the invoice could be sent", "bold cyan"),
+    "dry-run": ("Dry run: the request can be answered; nothing was sent", "bold cyan"),
     "unpaid": ("Not paid", "bold yellow"),
     "expired": ("Not paid", "bold yellow"),
 }
