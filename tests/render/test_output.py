@@ -113,7 +113,7 @@ def test_title_says_whether_the_invoice_was_paid(
 def test_table_of_a_dry_run_says_that_nothing_was_sent(streams: KeptStreams) -> None:
     table.print_result(streams, _DRY_RUN)
     shown = streams.read().out
-    assert shown.startswith("Nothing was sent")
+    assert shown.startswith("Dry run: the request can be answered; nothing was sent")
     assert PAYER_ID.hex() in shown
     assert "a new connection" in shown
 
