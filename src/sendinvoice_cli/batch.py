@@ -12,8 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import signals
 from .answer import answer
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
     from .reporting import Reporter
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """How much a batch does at once.
 
     :param threads: threads that call lightningd, each over one connection at a time.

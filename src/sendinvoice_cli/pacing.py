@@ -8,12 +8,11 @@ for the strictest limit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """What a node takes from each peer: a token bucket of messages or of bytes.
 
     :param per_second: how fast the bucket fills.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 _MAX_STDIN = 64 * 1024 + 1
 
 
-@dataclass(frozen=True)
-class Parameters:
+class Parameters(NamedTuple):
     """The command line as click parsed it; the fields have click's names."""
 
     invreq: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .bolt12.invoice_request import MAX_AMOUNT_MSAT, InvoiceRequest
 from .errors import UsageError
@@ -16,8 +16,7 @@ _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One invoice_request, and how the user wants it answered.
 
     :param invreq: the ``lnr1…`` string.

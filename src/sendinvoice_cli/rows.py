@@ -8,9 +8,8 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import SendInvoiceError, UsageError
 from .request import Request, parse_amount, parse_quantity, parse_timeout
@@ -29,8 +28,7 @@ MAX_LINE = 2**20
 _READ_SIZE = 2**16
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of the file.
 
     :param number: 1 for the first request.
@@ -201,4 +199,4 @@ def _request(values: Any, defaults: Request) -> Request:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise UsageError(f"{name} is neither a number nor text")
         chosen[name] = parse(str(value))
-    return replace(defaults, **chosen)
+    return defaults._replace(**chosen)

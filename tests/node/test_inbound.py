@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,7 +60,7 @@ def _client(*details: dict[str, Any], network: Network | None = None) -> FakeCli
 def _choose(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> list[int]:
     """The peers that blinded paths begin at."""
     inbound = _inbound(client, amount_msat, info)
-    return [NUMBERS[channel.peer] for channel in inbound.blinded]
+    return [NUMBERS[each.channel.peer] for each in inbound.blinded]
 
 
 def _inbound(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> Inbound:
@@ -73,15 +72,12 @@ def test_a_channel() -> None:
     assert _inbound(client) == Inbound(
         blinded=(
             IncomingChannel(
-                name="100x2x0",
-                peer=node_id(2),
+                Channel("100x2x0", node_id(2), 10**8),
                 scid=parse_scid("92x1x1"),
                 fee_base_msat=1000,
                 fee_proportional_millionths=10,
                 cltv_expiry_delta=34,
                 htlc_minimum_msat=0,
-                # What the peer can send, not what all its channels could.
-                capacity_msat=10**8,
             ),
         )
     )
@@ -106,7 +102,7 @@ def test_a_channel_without_confirmation() -> None:
     detail = _detail(2)
     del detail["short_channel_id"]
     (channel,) = _inbound(_client(detail)).blinded
-    assert (channel.name, channel.scid) == ("1x1x1", parse_scid("92x1x1"))
+    assert (channel.channel.name, channel.scid) == ("1x1x1", parse_scid("92x1x1"))
 
 
 def _listed(number: int, **changes: Any) -> dict[str, Any]:
@@ -135,18 +131,16 @@ def test_what_a_peer_asks_is_in_listincoming_when_its_channel_does_not_tell(
     client = _client(_detail(2, updates=updates), unconfirmed, _detail(4))
     listed = [_listed(2), _listed(3, short_channel_id="1x1x1", htlc_max_msat="5000msat")]
     client.answers["listincoming"] = {"incoming": listed}
-    found = {NUMBERS[channel.peer]: channel for channel in _inbound(client).blinded}
+    found = {NUMBERS[each.channel.peer]: each for each in _inbound(client).blinded}
     assert found[2] == IncomingChannel(
-        name="100x2x0",
-        peer=node_id(2),
-        capacity_msat=10**7,
+        Channel("100x2x0", node_id(2), 10**7),
         scid=parse_scid("92x1x1"),
         fee_base_msat=7,
         fee_proportional_millionths=8,
         cltv_expiry_delta=9,
         htlc_minimum_msat=10,
     )
-    assert (found[3].name, found[3].capacity_msat) == ("1x1x1", 5000)
+    assert found[3].channel == Channel("1x1x1", node_id(3), 5000)
     assert found[4].cltv_expiry_delta == 34
     assert client.methods().count("listincoming") == 1
 
@@ -220,11 +214,11 @@ def test_not_too_many() -> None:
 
 def test_fronting_nodes() -> None:
     details = [_detail(2), _detail(3)]
-    info = replace(node_info(), fronting_nodes=(node_id(3),))
+    info = node_info()._replace(fronting_nodes=(node_id(3),))
     # They are used even when the node is public.
     for network in (_PrivateNode([2, 3]), _PrivateNode([2, 3], unknown=[1])):
         assert _choose(_client(*details, network=network), info=info) == [3]
-    nobody = replace(node_info(), fronting_nodes=(node_id(9),))
+    nobody = node_info()._replace(fronting_nodes=(node_id(9),))
     with pytest.raises(LightningdError, match="payment-fronting-node"):
         _choose(_client(*details), info=nobody)
 
@@ -269,7 +263,7 @@ def test_the_spare_path_is_the_cheapest_public_channel_that_takes_all() -> None:
         _detail(7, {"fee_base_msat": 0}),
     ]
     inbound = _inbound(_public_node(*channels))
-    assert [NUMBERS[channel.peer] for channel in inbound.blinded] == [4]
+    assert [NUMBERS[each.channel.peer] for each in inbound.blinded] == [4]
     assert inbound.paths == 2
 
 
@@ -298,7 +292,7 @@ def test_the_unannounced_channel_with_inbound_is_used(public: dict[str, Any]) ->
     """As a liquidity provider's: payers would come by the public ones, and fail."""
     inbound = _inbound(_public_node(public, _detail(3)))
     assert NUMBERS[inbound.channels[0].peer] in (2, 3)
-    assert node_id(3) in [channel.peer for channel in inbound.blinded]
+    assert node_id(3) in [each.channel.peer for each in inbound.blinded]
     assert inbound.public == ()
     assert inbound.at_once_msat >= 1000
 
@@ -329,7 +323,7 @@ def test_two_public_channels_that_only_together_take_it() -> None:
 def test_more_can_come_in_parts_when_the_unannounced_channels_are_named() -> None:
     client = _public_node(_public(2, 600), _detail(3, receivable_msat=700))
     inbound = _inbound(client, 1000)
-    assert [channel.capacity_msat for channel in inbound.blinded] == [700, 600]
+    assert [each.channel.capacity_msat for each in inbound.blinded] == [700, 600]
     assert (inbound.total_msat, inbound.at_once_msat) == (1300, 700)
 
 

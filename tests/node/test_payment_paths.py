@@ -17,9 +17,7 @@ from tests.support.requests_builder import node_id
 _HASH = b"\x77" * 32
 _SECRET = b"\x5e" * 32
 _CHANNEL = IncomingChannel(
-    name="100x2x0",
-    peer=node_id(2),
-    capacity_msat=10**8,
+    Channel("100x2x0", node_id(2), 10**8),
     scid=parse_scid("92x1x1"),
     fee_base_msat=1000,
     fee_proportional_millionths=10,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from coincurve import PublicKey
@@ -12,8 +11,7 @@ from ..errors import MalformedError
 POINT_SIZE = 33
 
 
-@dataclass(frozen=True)
-class ShortChannelIdDirection:
+class ShortChannelIdDirection(NamedTuple):
     """A node named as one end of a channel (BOLT 1, ``sciddir_or_pubkey``).
 
     :param scid: short_channel_id as one 64-bit number.
@@ -38,8 +36,7 @@ class BlindedHop(NamedTuple):
     encrypted_data: bytes
 
 
-@dataclass(frozen=True)
-class BlindedPath:
+class BlindedPath(NamedTuple):
     """A path to its creator that hides every node after the introduction node.
 
     :param first_path_key: 33-byte point for the introduction node.

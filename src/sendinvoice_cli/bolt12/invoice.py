@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import MalformedError
 from . import fields, signature, string, tlv
@@ -22,8 +22,7 @@ DEFAULT_RELATIVE_EXPIRY = 7200
 MPP_OPTIONAL = (1 << 17).to_bytes(3, "big")
 
 
-@dataclass(frozen=True)
-class BlindedPayinfo:
+class BlindedPayinfo(NamedTuple):
     """What a whole payment path costs and can carry (BOLT 12, ``blinded_payinfo``).
 
     :param fee_base_msat: fixed part of the fee.
@@ -66,8 +65,7 @@ def decode_payinfos(data: bytes) -> tuple[BlindedPayinfo, ...]:
     return tuple(payinfos)
 
 
-@dataclass(frozen=True)
-class PaymentPath:
+class PaymentPath(NamedTuple):
     """One way to pay: a blinded path to the receiver, and what it costs."""
 
     path: BlindedPath

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import MalformedError
 from . import tlv
@@ -14,8 +14,7 @@ SUGGESTED_VALUE = 3
 ERROR = 5
 
 
-@dataclass(frozen=True)
-class InvoiceError:
+class InvoiceError(NamedTuple):
     """What the payer says is wrong.
 
     :param text: its words, of any length; bytes that are not UTF-8 are replaced.

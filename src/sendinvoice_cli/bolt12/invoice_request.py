@@ -5,8 +5,7 @@ Source: BOLT 12, "Invoice Requests".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import MalformedError, RequestExpiredError, UnanswerableRequestError
 from . import fields, signature, string, tlv
@@ -24,8 +23,7 @@ _TEXTS = (
 MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
 
 
-@dataclass(frozen=True)
-class InvoiceRequest:
+class InvoiceRequest(NamedTuple):
     """A request that has passed every check that needs no node and no clock.
 
     :param records: every TLV record, known or not, unchanged.

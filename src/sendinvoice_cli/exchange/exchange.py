@@ -204,7 +204,7 @@ class Exchange:
             "network": self._link.node.network,
             "path": [node.hex() for node in route.nodes],
             "would_connect": route.would_connect,
-            "payment_paths": [each.as_json() for each in self._inbound.blinded],
+            "payment_paths": [each.channel.as_json() for each in self._inbound.blinded],
             "inbound": [each.as_json() for each in self._inbound.channels],
         }
         if self._invreq.description is not None:

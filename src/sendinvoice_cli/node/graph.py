@@ -12,9 +12,8 @@ follows channels, and it prefers peers that have a channel with us.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..bolt12.blinded_path import ShortChannelIdDirection, format_scid
 from ..errors import LightningdError
@@ -31,8 +30,7 @@ _NODE_FIELDS = {
 _CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": True}]}
 
 
-@dataclass(frozen=True)
-class _Peer:
+class _Peer(NamedTuple):
     """A node that is connected to us, or has a channel with us, or both.
 
     :param features: feature bits of its ``init`` (bitmap in hex), None when not connected.

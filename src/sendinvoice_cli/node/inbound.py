@@ -12,8 +12,7 @@ avoid public ones for an hour (Core Lightning's xpay does), but not a blinded pa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..bolt12.blinded_path import parse_scid
 from ..errors import LightningdError
@@ -31,8 +30,7 @@ MAX_PATHS = 5
 _ANNOUNCEMENT_DEPTH = 6
 
 
-@dataclass(frozen=True)
-class Channel:
+class Channel(NamedTuple):
     """A channel of ours that can take a payment now.
 
     :param name: its short_channel_id, or our alias while it has none.
@@ -52,14 +50,14 @@ class Channel:
         return {"peer": self.peer.hex(), "htlc_maximum_msat": self.capacity_msat}
 
 
-@dataclass(frozen=True)
-class IncomingChannel(Channel):
+class IncomingChannel(NamedTuple):
     """A channel whose peer can forward a payment along a blinded path.
 
     :param scid: short_channel_id by which the peer forwards.
     :param cltv_expiry_delta: blocks.
     """
 
+    channel: Channel
     scid: int
     fee_base_msat: int
     fee_proportional_millionths: int
@@ -71,8 +69,7 @@ class IncomingChannel(Channel):
         return self.fee_base_msat + amount_msat * self.fee_proportional_millionths // 1_000_000
 
 
-@dataclass(frozen=True)
-class Inbound:
+class Inbound(NamedTuple):
     """The channels through which a payment can come now.
 
     :param public: channels that payers find by themselves, widest first. Empty when
@@ -87,7 +84,7 @@ class Inbound:
     @property
     def channels(self) -> tuple[Channel, ...]:
         """All of them. A spare is one of the public channels."""
-        return self.public or self.blinded
+        return self.public or tuple(each.channel for each in self.blinded)
 
     @property
     def paths(self) -> int:
@@ -97,12 +94,12 @@ class Inbound:
     @property
     def total_msat(self) -> int:
         """The most that can come in parts, one over each channel."""
-        return _total(self.channels)
+        return sum(channel.capacity_msat for channel in self.channels)
 
     @property
     def at_once_msat(self) -> int:
         """The most that can come in one part."""
-        return _at_once(self.channels)
+        return max((channel.capacity_msat for channel in self.channels), default=0)
 
 
 def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> Inbound:
@@ -115,64 +112,67 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     :param amount_msat: of the invoice.
     :raises LightningdError: no node of ``payment-fronting-node`` can forward this amount.
     """
-    rows = graph.usable_channels()
-    public: list[Channel] = []
+    details = graph.usable_channels()
+    public = Inbound()
     if not info.fronting_nodes and graph.is_public(info.id):
-        public = _public(rows, info.blockheight)
+        announced = [each for each in details if _is_announced(each, info.blockheight)]
+        public = Inbound(public=_public(announced))
         # One channel must take all of it: a request may be single-use (CLN's
         # default, which no field tells), and CLN pays those in one part only.
-        if _at_once(public) >= amount_msat:
-            announced = [row for row in rows if _is_announced(row, info.blockheight)]
+        if public.at_once_msat >= amount_msat:
             can_take_all = [
-                channel
-                for channel in _incoming(client, info, graph, announced)
-                if channel.htlc_minimum_msat <= amount_msat <= channel.capacity_msat
+                each
+                for each in _incoming(client, info, graph, announced)
+                if each.htlc_minimum_msat <= amount_msat <= each.channel.capacity_msat
             ]
-            spare = sorted(can_take_all, key=lambda channel: channel.fee_msat(amount_msat))[:1]
-            return Inbound(public=tuple(public), blinded=tuple(spare))
-    blinded = [
-        channel
-        for channel in _incoming(client, info, graph, rows)
-        if channel.htlc_minimum_msat <= amount_msat and channel.capacity_msat > 0
+            spare = sorted(can_take_all, key=lambda each: each.fee_msat(amount_msat))[:1]
+            return public._replace(blinded=tuple(spare))
+    forwarded = [
+        each
+        for each in _incoming(client, info, graph, details)
+        if each.htlc_minimum_msat <= amount_msat and each.channel.capacity_msat > 0
     ]
-    if info.fronting_nodes and not blinded:
+    if info.fronting_nodes and not forwarded:
         raise LightningdError(
             "payment-fronting-node is set, but none of its nodes has a channel that can carry "
             "this amount"
         )
-    blinded = sorted(blinded, key=lambda channel: _rank(channel, graph, amount_msat))[:MAX_PATHS]
-    if _at_once(blinded) < amount_msat and _total(blinded) <= _total(public):
-        return Inbound(public=tuple(public))
-    return Inbound(blinded=tuple(blinded))
+    best = sorted(forwarded, key=lambda each: _rank(each, graph, amount_msat))[:MAX_PATHS]
+    blinded = Inbound(blinded=tuple(best))
+    if blinded.at_once_msat < amount_msat and blinded.total_msat <= public.total_msat:
+        return public
+    return blinded
 
 
-def _rank(channel: IncomingChannel, graph: Graph, amount_msat: int) -> tuple[Any, ...]:
+def _rank(incoming: IncomingChannel, graph: Graph, amount_msat: int) -> tuple[Any, ...]:
     """A key to sort channels by, best first.
 
     Channels with public peers come first, since payers find those. Among them,
     channels that carry the whole amount come first, the cheapest in front,
     because some payers cannot pay in parts; then the others, widest first.
     """
-    carries_all = channel.capacity_msat >= amount_msat
-    fee_msat = channel.fee_msat(amount_msat)
+    capacity_msat, fee_msat = incoming.channel.capacity_msat, incoming.fee_msat(amount_msat)
+    carries_all = capacity_msat >= amount_msat
     return (
-        not graph.is_public(channel.peer),
+        not graph.is_public(incoming.channel.peer),
         not carries_all,
-        (fee_msat, -channel.capacity_msat) if carries_all else (-channel.capacity_msat, fee_msat),
+        (fee_msat, -capacity_msat) if carries_all else (-capacity_msat, fee_msat),
     )
 
 
 def _incoming(
-    client: Client, info: NodeInfo, graph: Graph, rows: Iterable[dict[str, Any]]
+    client: Client, info: NodeInfo, graph: Graph, details: Iterable[dict[str, Any]]
 ) -> list[IncomingChannel]:
     """Channels whose peers can forward along a blinded path.
 
     Our channels tell what their peers ask for forwarding; where one does not (before v24.02,
     and before the peer's first channel_update), ``listincoming`` does.
     """
-    forwarding = [row for row in rows if _forwards(bytes.fromhex(row["peer_id"]), info, graph)]
+    forwarding = [
+        detail for detail in details if _forwards(bytes.fromhex(detail["peer_id"]), info, graph)
+    ]
     listed = {}
-    if any("cltv_expiry_delta" not in _update(row) for row in forwarding):
+    if any("cltv_expiry_delta" not in _update(detail) for detail in forwarding):
         for each in client.call("listincoming")["incoming"]:
             # Without a short_channel_id, this is our alias. incoming_capacity_msat is the
             # sum over all channels of the peer.
@@ -182,17 +182,14 @@ def _incoming(
                 "htlc_maximum_msat": each["htlc_max_msat"],
             }
     found = []
-    for row in forwarding:
-        name = _name(row)
-        update = listed.get(name, _update(row))
+    for detail in forwarding:
+        update = listed.get(_name(detail), _update(detail))
         if "cltv_expiry_delta" not in update:
             continue
         found.append(
             IncomingChannel(
-                name=name,
-                peer=bytes.fromhex(row["peer_id"]),
-                capacity_msat=min(_msat(update["htlc_maximum_msat"]), _capacity_msat(row)),
-                scid=_forwarding_scid(row),
+                _channel(detail, min(_msat(update["htlc_maximum_msat"]), _capacity_msat(detail))),
+                scid=_forwarding_scid(detail),
                 fee_base_msat=_msat(update["fee_base_msat"]),
                 fee_proportional_millionths=update["fee_proportional_millionths"],
                 cltv_expiry_delta=update["cltv_expiry_delta"],
@@ -213,59 +210,56 @@ def _forwards(peer: bytes, info: NodeInfo, graph: Graph) -> bool:
     )
 
 
-def _public(rows: Iterable[dict[str, Any]], blockheight: int) -> list[Channel]:
+def _public(announced: Iterable[dict[str, Any]]) -> tuple[Channel, ...]:
     """Announced channels that can take anything, widest first."""
-    found = [
-        Channel(_name(row), bytes.fromhex(row["peer_id"]), _capacity_msat(row))
-        for row in rows
-        if _is_announced(row, blockheight) and _capacity_msat(row) > 0
-    ]
-    return sorted(found, key=lambda channel: -channel.capacity_msat)
+    found = [_channel(detail, _capacity_msat(detail)) for detail in announced]
+    return tuple(
+        sorted(
+            (channel for channel in found if channel.capacity_msat > 0),
+            key=lambda channel: -channel.capacity_msat,
+        )
+    )
 
 
-def _is_announced(row: dict[str, Any], blockheight: int) -> bool:
+def _channel(detail: dict[str, Any], capacity_msat: int) -> Channel:
+    return Channel(_name(detail), bytes.fromhex(detail["peer_id"]), capacity_msat)
+
+
+def _is_announced(detail: dict[str, Any], blockheight: int) -> bool:
     """Whether a channel is public and deep enough in the chain to be announced (BOLT 7)."""
-    scid = row.get("short_channel_id")
-    if row.get("private") or scid is None:
+    scid = detail.get("short_channel_id")
+    if detail.get("private") or scid is None:
         return False
     height = parse_scid(scid) >> 40
     return blockheight - height + 1 >= _ANNOUNCEMENT_DEPTH
 
 
-def _name(row: dict[str, Any]) -> str:
-    return str(row.get("short_channel_id") or row.get("alias", {}).get("local"))
+def _name(detail: dict[str, Any]) -> str:
+    return str(detail.get("short_channel_id") or detail.get("alias", {}).get("local"))
 
 
-def _capacity_msat(row: dict[str, Any]) -> int:
+def _capacity_msat(detail: dict[str, Any]) -> int:
     """The most that one payment part can have: what the peer owns there and will forward."""
-    receivable_msat = _msat(row["receivable_msat"])
-    forwarded = _update(row).get("htlc_maximum_msat")
+    receivable_msat = _msat(detail["receivable_msat"])
+    forwarded = _update(detail).get("htlc_maximum_msat")
     return receivable_msat if forwarded is None else min(receivable_msat, _msat(forwarded))
 
 
-def _at_once(channels: Iterable[Channel]) -> int:
-    return max((channel.capacity_msat for channel in channels), default=0)
-
-
-def _total(channels: Iterable[Channel]) -> int:
-    return sum(channel.capacity_msat for channel in channels)
-
-
-def _update(row: dict[str, Any]) -> dict[str, Any]:
+def _update(detail: dict[str, Any]) -> dict[str, Any]:
     """The peer's channel_update. Missing before v24.02, and before the peer's first."""
-    update: dict[str, Any] = row.get("updates", {}).get("remote", {})
+    update: dict[str, Any] = detail.get("updates", {}).get("remote", {})
     return update
 
 
-def _forwarding_scid(row: dict[str, Any]) -> int:
+def _forwarding_scid(detail: dict[str, Any]) -> int:
     """The short_channel_id by which the peer forwards into this channel.
 
     For an unannounced channel that is the alias that the peer gave us: with
     scid_alias, it refuses the real one. (lightningd accepts next_node_id, too,
     but LDK cannot read a payment path with it.)
     """
-    alias = row.get("alias", {}).get("remote") if row.get("private") else None
-    return parse_scid(alias or _name(row))
+    alias = detail.get("alias", {}).get("remote") if detail.get("private") else None
+    return parse_scid(alias or _name(detail))
 
 
 def _msat(value: int | str) -> int:

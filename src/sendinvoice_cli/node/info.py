@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath
 from ..errors import LightningdError, UnanswerableRequestError
@@ -52,8 +52,7 @@ class OnionApi(Enum):
     INJECT_ONION = "injectonionmessage"
 
 
-@dataclass(frozen=True)
-class NodeInfo:
+class NodeInfo(NamedTuple):
     """Our own node.
 
     :param id: 33-byte node id.

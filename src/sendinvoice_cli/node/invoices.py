@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import LabelTakenError, LightningdError
@@ -38,8 +37,7 @@ _STATUS_ORDER = {"unpaid": 0, "expired": 1, "paid": 2}
 _PAGE = 500
 
 
-@dataclass(frozen=True)
-class StoredInvoice:
+class StoredInvoice(NamedTuple):
     """An invoice as lightningd last reported it.
 
     :param fields: the documented fields, amounts as integers (msat). They include the preimage

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
@@ -137,7 +136,7 @@ class Link:
         now = self.clock()
         if now >= self._node_read_at + BLOCKHEIGHT_SECONDS:
             blockheight = info.read_blockheight(self.client)
-            self._node, self._node_read_at = replace(self.node, blockheight=blockheight), now
+            self._node, self._node_read_at = self.node._replace(blockheight=blockheight), now
         return self.node
 
     def base_secret(self) -> bytes:

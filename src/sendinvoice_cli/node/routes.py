@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath, IntroductionNode
@@ -19,8 +18,7 @@ _NO_PATH = "no path of nodes that take onion messages leads there"
 _ALL_ADDRESSES_FAILED = 401
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """The nodes that carry an onion message to the payer.
 
     :param nodes: 33-byte ids, ours first; the last is the payer or, with

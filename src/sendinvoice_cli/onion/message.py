@@ -6,7 +6,6 @@ Source: BOLT 4, "Onion Messages".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..bolt12 import tlv
@@ -41,8 +40,7 @@ class OnionHop(NamedTuple):
         return tlv.encode_bigsize(len(self.payload)) + self.payload
 
 
-@dataclass(frozen=True)
-class OnionMessage:
+class OnionMessage(NamedTuple):
     """A message before ``createonion`` wraps it into an onion.
 
     :param first_node: 33-byte id of the node that unwraps the first layer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,12 +123,12 @@ Make = Callable[[Shape, bytes], BlindedPath]
 
 def to_nobody(town: Shape, path_id: bytes) -> BlindedPath:
     """Begins at a node that nobody knows."""
-    return replace(town.path(("router", "payer"), path_id), introduction_node=NOBODY)
+    return town.path(("router", "payer"), path_id)._replace(introduction_node=NOBODY)
 
 
 def by_unknown_channel(town: Shape, path_id: bytes) -> BlindedPath:
     """Begins at the end of a channel that nobody knows."""
-    return replace(town.path(("router", "payer"), path_id), introduction_node=NOWHERE)
+    return town.path(("router", "payer"), path_id)._replace(introduction_node=NOWHERE)
 
 
 def at_mute_node(town: Shape, path_id: bytes) -> BlindedPath:
@@ -144,7 +143,7 @@ def good(town: Shape, path_id: bytes) -> BlindedPath:
 
 def broken(town: Shape, path_id: bytes) -> BlindedPath:
     """Leads from the router to nobody: no error comes back."""
-    return replace(town.path(("router", "mute"), path_id), introduction_node=town.id("router"))
+    return town.path(("router", "mute"), path_id)._replace(introduction_node=town.id("router"))
 
 
 def paths_of(town: Shape, *makers: Make) -> Callable[[bytes], list[BlindedPath]]:
@@ -243,7 +242,7 @@ def test_introduction_node_is_the_end_of_a_channel(
     town = town_with_paths
     start = town.end_of_channel(names[0], other)
     request = town.refund(
-        33_000, paths=lambda path_id: [replace(town.path(names, path_id), introduction_node=start)]
+        33_000, paths=lambda path_id: [town.path(names, path_id)._replace(introduction_node=start)]
     )
 
     whole = ["receiver", "relay", "router", "payer"]

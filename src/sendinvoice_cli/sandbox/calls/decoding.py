@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from ... import errors
@@ -98,7 +97,7 @@ def _show(family: Family, record: Record, values: dict[int, bytes]) -> tuple[str
         if type_ == fields.INVOICE_PATHS:
             payinfos = invoice.decode_payinfos(values.get(fields.INVOICE_BLINDEDPAY, b""))
             for row, payinfo in zip(rows, payinfos, strict=False):
-                row["payinfo"] = {**asdict(payinfo), "features": payinfo.features.hex()}
+                row["payinfo"] = {**payinfo._asdict(), "features": payinfo.features.hex()}
         return name, rows
     if type_ == fields.INVOICE_FEATURES and family is Family.V24_02:
         return "features", value.hex()
