@@ -26,6 +26,7 @@ import click
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import ONION_MESSAGES
+from sendinvoice_cli.node.search import find_path
 from tests.networks import CHAIN, wait_for
 from tests.networks.real import RealNetwork
 
@@ -124,11 +125,11 @@ class Kind:
     def find(self, graph: Graph, target: str) -> list[str]:
         """Look for a path as a send does: with the last resorts only where nothing else leads."""
         id_ = bytes.fromhex(target)
-        path = graph.find_path(id_)
+        path = find_path(graph, id_)
         if path is None and self.disabled:
-            path = graph.find_path(id_, with_disabled=True)
+            path = find_path(graph, id_, with_disabled=True)
         if path is None and self.share is None:
-            path = graph.find_path(id_, with_disabled=True, with_unknown=True)
+            path = find_path(graph, id_, with_disabled=True, with_unknown=True)
         return [node.hex() for node in path or ()]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from tests.support.requests_builder import node_id
 
@@ -156,3 +157,9 @@ def node_info(
         cltv_final=18,
         fronting_nodes=(),
     )
+
+
+def graph_of(network: Network) -> tuple[Graph, FakeClient]:
+    """Our node's view of a network, and the client that it asks."""
+    client = FakeClient(network.answers())
+    return Graph(client, US), client

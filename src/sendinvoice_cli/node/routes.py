@@ -11,6 +11,7 @@ from ..errors import LightningdError, UnreachableError
 from .client import Client, NoAnswerError
 from .graph import CONNECT_SECONDS, Graph
 from .info import NodeInfo, OnionApi
+from .search import find_path
 
 _NO_PATH = "no path of nodes that take onion messages leads there"
 
@@ -146,8 +147,8 @@ class Router:
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path)
-        nodes = self._graph.find_path(target, avoid=avoid) if avoid else None
-        nodes = nodes or self._graph.find_path(target)
+        nodes = find_path(self._graph, target, avoid=avoid) if avoid else None
+        nodes = nodes or find_path(self._graph, target)
         if nodes:
             return self._route(nodes, their_path)
         refusal = self._connect(target, connect)
@@ -173,9 +174,8 @@ class Router:
         A disabled channel usually means that a node is offline. A node whose
         announcement lightningd has not seen may take onion messages.
         """
-        find_path = self._graph.find_path
-        return find_path(target, with_disabled=True) or find_path(
-            target, with_disabled=True, with_unknown=True
+        return find_path(self._graph, target, with_disabled=True) or find_path(
+            self._graph, target, with_disabled=True, with_unknown=True
         )
 
     def _route_to_us(self, their_path: BlindedPath | None) -> Route | None:
