@@ -138,16 +138,15 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
     allowed = {fields.SIGNATURE, fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY}
     for type_ in signed.keys() - asked.keys() - allowed:
         raise MalformedError(f"{fields.field_name(type_)}: was not asked for")
-    for type_ in allowed:
+    new = {}
+    for type_ in allowed - asked.keys():
         if type_ not in signed:
             raise MalformedError(f"{fields.field_name(type_)}: missing")
-        fields.decode_field(type_, signed[type_])
-    paths, payinfos = (
-        len(fields.decode_field(type_, signed[type_]))
-        for type_ in (fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY)
-    )
-    if paths != payinfos:
-        raise MalformedError(f"invoice_blindedpay: {payinfos} entries for {paths} paths")
+        new[type_] = fields.decode_field(type_, signed[type_])
+    if fields.INVOICE_PATHS in new:
+        paths, payinfos = len(new[fields.INVOICE_PATHS]), len(new[fields.INVOICE_BLINDEDPAY])
+        if paths != payinfos:
+            raise MalformedError(f"invoice_blindedpay: {payinfos} entries for {paths} paths")
     if not signature.verify(
         "invoice", records, signed[fields.INVOICE_NODE_ID], signed[fields.SIGNATURE]
     ):

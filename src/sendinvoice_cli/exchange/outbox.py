@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..bolt12 import invoice, tlv
+from ..bolt12 import string
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
 from ..errors import InterruptedBySignalError, LightningdError, NoRouteError, UnreachableError
@@ -101,7 +101,7 @@ class Outbox:
         path_id = self._copies.begin(route)
         is_out = False
         try:
-            content = [Record(message.INVOICE, tlv.encode_stream(invoice.decode(stored.bolt12)))]
+            content = [Record(message.INVOICE, string.decode(stored.bolt12, "lni"))]
             if self._link.expect(path_id, stored.expires_at + REPLY_GRACE):
                 back = message.reply_path(route.reply_nodes, path_id)
                 content.insert(0, Record(message.REPLY_PATH, back.encode()))
