@@ -412,7 +412,7 @@ def test_without_a_helper_it_is_said_once(still: TimedNetwork) -> None:
 
     assert batch.status is ExitStatus.PAID
     (warning,) = batch.told.warnings
-    assert "cannot be heard" in warning
+    assert "cannot hear the payer's answers" in warning
 
 
 class _Calls:

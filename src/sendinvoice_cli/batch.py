@@ -276,7 +276,7 @@ class Batch:
                 feed = await self.workers.begin(lambda: invoices.Feed(self.link.client))
             except LightningdError as failure:
                 raise UnreachableError(
-                    f"cannot hear what becomes of invoices: {failure.message}"
+                    f"cannot follow changes of invoices: {failure.message}"
                 ) from None
             self.link.follow(feed.changes)
             self.link.follow(feed.deletions)

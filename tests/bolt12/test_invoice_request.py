@@ -115,46 +115,46 @@ _OF_INVOICES = (160, 162, 164, 166, 168, 170, 172, 174, 176)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({0: None}, "invreq_metadata: missing", id="no metadata"),
-        pytest.param({88: None}, "invreq_payer_id: missing", id="no payer_id"),
-        pytest.param({82: None}, "invreq_amount: missing", id="no amount"),
-        pytest.param({22: NODE_ID}, "offer_issuer_id: .*answers an offer", id="issuer_id"),
-        pytest.param({16: path().encode()}, "offer_paths: .*answers an offer", id="offer_paths"),
-        pytest.param({2: _TESTNET}, "offer_chains: not allowed", id="chains"),
-        pytest.param({12: b"\x02"}, "offer_features: not allowed", id="features"),
-        pytest.param({12: b""}, "offer_features: not allowed", id="empty features"),
-        pytest.param({6: b"USD"}, "offer_currency: .*without", id="currency alone"),
-        pytest.param({82: b""}, "invreq_amount: is zero", id="amount 0"),
-        pytest.param({8: b""}, "offer_amount: is zero", id="offer_amount 0"),
-        pytest.param({8: b"", 6: b"USD"}, "offer_amount: is zero", id="0 in a currency"),
+        pytest.param({0: None}, "the request has no invreq_metadata", id="no metadata"),
+        pytest.param({88: None}, "the request has no invreq_payer_id", id="no payer_id"),
+        pytest.param({82: None}, "the request names no amount", id="no amount"),
+        pytest.param({22: NODE_ID}, "this request answers an offer", id="issuer_id"),
+        pytest.param({16: path().encode()}, "this request answers an offer", id="offer_paths"),
+        pytest.param({2: _TESTNET}, "the request has offer_chains, which only", id="chains"),
+        pytest.param({12: b"\x02"}, "the request has offer_features, which only", id="features"),
+        pytest.param({12: b""}, "the request has offer_features, which only", id="empty features"),
+        pytest.param({6: b"USD"}, "the request names a currency without", id="currency alone"),
+        pytest.param({82: b""}, r".*an amount of zero \(invreq_amount\)", id="amount 0"),
+        pytest.param({8: b""}, r".*an amount of zero \(offer_amount\)", id="offer_amount 0"),
+        pytest.param({8: b"", 6: b"USD"}, ".*an amount of zero", id="0 in a currency"),
         pytest.param(
             {82: tlv.encode_tu(MAX_AMOUNT_MSAT + 1)},
-            "invreq_amount: more than all bitcoin",
+            "the request names more than all bitcoin",
             id="more than 21 million",
         ),
-        pytest.param({10: b"a\0b"}, "offer_description: holds a NUL", id="NUL"),
-        pytest.param({18: b"\0"}, "offer_issuer: holds a NUL", id="NUL in issuer"),
-        pytest.param({89: b"a\0"}, "invreq_payer_note: holds a NUL", id="NUL in note"),
-        pytest.param({82: b"\xff" * 8}, "invreq_amount: more than all bitcoin", id="2^64-1"),
-        pytest.param({84: b"\x01"}, "invreq_features: .*feature 0", id="feature 0"),
-        pytest.param({84: b"\x40\x00"}, "invreq_features: .*feature 14", id="feature 14"),
-        pytest.param({84: b"\xff" * 30}, "invreq_features: .*feature 0", id="all features"),
+        pytest.param({10: b"a\0b"}, ".*NUL character in offer_description", id="NUL"),
+        pytest.param({18: b"\0"}, ".*NUL character in offer_issuer", id="NUL in issuer"),
+        pytest.param({89: b"a\0"}, ".*NUL character in invreq_payer_note", id="NUL in note"),
+        pytest.param({82: b"\xff" * 8}, "the request names more than all bitcoin", id="2^64-1"),
+        pytest.param({84: b"\x01"}, "the request requires feature 0,", id="feature 0"),
+        pytest.param({84: b"\x40\x00"}, "the request requires feature 14,", id="feature 14"),
+        pytest.param({84: b"\xff" * 30}, "the request requires feature 0,", id="all features"),
         *(
             pytest.param(
-                {type_: b""}, f"field {type_}: this version does not know it", id=str(type_)
+                {type_: b""}, f"the request has field {type_}, which this version", id=str(type_)
             )
             for type_ in (*_ZERO_TYPES, 242, 1000)
         ),
         *(
-            pytest.param({type_: b"x"}, f"field {type_}: not a field", id=str(type_))
-            for type_ in _OUTSIDE
+            pytest.param(
+                {type_: b"x"},
+                f"the request has {fields.field_name(type_)}, which no request",
+                id=str(type_),
+            )
+            for type_ in (*_OUTSIDE, *_OF_INVOICES)
         ),
         *(
-            pytest.param({type_: b"x"}, f"{fields.field_name(type_)}: not a field", id=str(type_))
-            for type_ in _OF_INVOICES
-        ),
-        *(
-            pytest.param({type_: b""}, f"field {type_}: recurring", id=str(type_))
+            pytest.param({type_: b""}, rf"recurring .* \(field {type_}\)", id=str(type_))
             for type_ in sorted(fields.RECURRENCE)
         ),
     ],
@@ -189,23 +189,23 @@ def test_unanswerable(changes: Changes, message: str, sign: bool) -> None:
 )
 def test_malformed_fields(type_: int, value: bytes, reason: str) -> None:
     text = request_string({type_: value}, sign=False)
-    _refused(text, MalformedError, f"^{fields.field_name(type_)}: .*{reason}")
+    _refused(text, MalformedError, rf"damaged \({fields.field_name(type_)}: .*{reason}")
 
 
 @pytest.mark.parametrize("size", [0, 63, 65])
 def test_signatures_of_another_size(size: int) -> None:
     text = encode((*records(), Record(fields.SIGNATURE, bytes(size))))
-    _refused(text, MalformedError, "^signature: ")
+    _refused(text, MalformedError, r"damaged \(signature: ")
 
 
 def test_signature_of_somebody_else() -> None:
     text = encode(signed(records(), OTHER_KEY))
-    _refused(text, UnanswerableRequestError, "^signature: is not that of the payer")
+    _refused(text, UnanswerableRequestError, "signature is not the payer's")
 
 
 def test_signature_of_another_message() -> None:
     text = encode(signed(records(), PAYER_KEY, "invoice"))
-    _refused(text, UnanswerableRequestError, "^signature: ")
+    _refused(text, UnanswerableRequestError, "signature is not the payer's")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_signature_of_another_message() -> None:
 def test_signature_covers_every_field(changes: Changes) -> None:
     sig = signature.sign("invoice_request", records(), PAYER_KEY)
     changed = sorted((*records(changes), Record(fields.SIGNATURE, sig)))
-    _refused(encode(changed), UnanswerableRequestError, "^signature: ")
+    _refused(encode(changed), UnanswerableRequestError, "signature is not the payer's")
 
 
 @pytest.mark.parametrize("type_", [1, 33, 159, 1_000_000_001, 2_999_999_999])
@@ -267,7 +267,7 @@ def test_other_strings(prefix: str) -> None:
 
 def test_a_request_of_the_bolts_answers_an_offer() -> None:
     vector = vectors.load("signatures")["signed_request"]
-    _refused(vector["text"], UnanswerableRequestError, "^offer_issuer_id: ")
+    _refused(vector["text"], UnanswerableRequestError, "answers an offer")
 
 
 def test_size_limit() -> None:

@@ -209,10 +209,12 @@ def _with(payer: Node, changes: dict[int, bytes | None]) -> str:
     [
         pytest.param(lambda _: "garbage", "lnr1", id="garbage"),
         pytest.param(lambda _: "lnr1qqqqq", "", id="cut short"),
-        pytest.param(lambda payer: _with(payer, {160: b"\x01"}), "field", id="of an invoice"),
+        pytest.param(
+            lambda payer: _with(payer, {160: b"\x01"}), "invoice_paths", id="of an invoice"
+        ),
         pytest.param(lambda payer: _with(payer, {158: b"\x01"}), "field 158", id="unknown even"),
         pytest.param(lambda payer: _with(payer, {0: None}), "metadata", id="no metadata"),
-        pytest.param(lambda payer: _with(payer, {80: None}), "invreq_chain", id="bitcoin"),
+        pytest.param(lambda payer: _with(payer, {80: None}), "for bitcoin", id="bitcoin"),
         pytest.param(lambda payer: _with(payer, {22: PAYER_ID}), "offer", id="answers an offer"),
         pytest.param(lambda payer: _with(payer, {240: bytes(64)}), "signature", id="signature"),
     ],

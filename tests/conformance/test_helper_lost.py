@@ -59,7 +59,7 @@ def test_helper_is_lost_twice(
         read_until(first, re.compile(r"call sendinvoice-expect \([0-9.]+ ms\)$"))
         assert network.receiver.plugins(HELPER)
         lose(network)
-        warning = read_until(first, re.compile("cannot be heard"))
+        warning = read_until(first, re.compile("cannot hear the payer's answers"))
         assert "warning: " in warning
         assert network.receiver.plugins(HELPER) == []
         assert first.poll() is None

@@ -115,7 +115,7 @@ def test_restart_while_waiting(network: Network, label: str, start: Start) -> No
     assert (second.exit, result.exit) == (0, 0), result
     check_paid(result.json)
     assert result.json == second.json
-    assert "cannot be heard" not in result.stderr
+    assert "cannot hear" not in result.stderr
     assert paid_msat(network, request) == [AMOUNT_MSAT]
 
 

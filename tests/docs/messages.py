@@ -61,10 +61,8 @@ def _templates() -> frozenset[str]:
 
 def exists(quoted: str) -> bool:
     """Whether the sources can say this; ``…`` or ``...`` stands for anything."""
-    # The field's name that a message may begin with is left out of what is quoted.
-    begin = rf"((\w+|{_ANYTHING}): )?"
-    inner = ".*".join(re.escape(part) for part in re.split(r"\.\.\.|…", quoted))
-    pattern = re.compile(begin + inner, re.DOTALL)
+    parts = (re.escape(part) for part in re.split(r"\.\.\.|…", quoted))
+    pattern = re.compile(".*".join(parts), re.DOTALL)
     return any(pattern.fullmatch(each) or _says(each, quoted) for each in _templates())
 
 

@@ -414,7 +414,7 @@ def expected(linked: Linked) -> list[dict[str, Any]]:
 
 
 def deaf_warnings(linked: Linked) -> list[str]:
-    return [each for each in linked.told.warnings if "cannot be heard" in each]
+    return [each for each in linked.told.warnings if "cannot hear" in each]
 
 
 def test_helper_is_settled_only_once_it_has_started() -> None:

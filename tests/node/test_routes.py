@@ -102,8 +102,7 @@ def test_dead_ends_are_passed_over() -> None:
     assert router.dead_ends == [
         DeadEnd(
             node_id(4).hex(),
-            "no path of nodes that take onion messages leads there, and connect: All addresses "
-            "failed",
+            "no known path carries onion messages to it, and connect: All addresses failed",
         ),
         DeadEnd("1x2x3/1", "lightningd does not know this channel"),
         DeadEnd(node_id(6).hex(), "it does not take onion messages"),

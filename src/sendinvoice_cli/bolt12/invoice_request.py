@@ -72,15 +72,15 @@ def decode(text: str) -> InvoiceRequest:
     data = string.decode(text, "lnr")
     try:
         records = tlv.decode_stream(data)
+        values = {
+            record.type: fields.decode_field(record.type, record.value)
+            for record in records
+            if _check_type(record.type)
+        }
     except MalformedError as failure:
         raise MalformedError(
             f"the request is damaged ({failure.message})", hint=string.CUT_SHORT
         ) from None
-    values = {
-        record.type: fields.decode_field(record.type, record.value)
-        for record in records
-        if _check_type(record.type)
-    }
     _check_rules(values)
     _check_amounts(values)
     _check_signature(records, values)
@@ -133,17 +133,18 @@ def _check_type(type_: int) -> bool:
     """
     if type_ in fields.RECURRENCE:
         raise UnanswerableRequestError(
-            f"{fields.field_name(type_)}: recurring payments are not supported"
+            f"recurring payments are not supported ({fields.field_name(type_)})"
         )
     if type_ in fields.FIELDS and (fields.is_request_field(type_) or type_ == fields.SIGNATURE):
         return True
     if not fields.is_request_field(type_) and type_ not in signature.SIGNATURE_TYPES:
         raise UnanswerableRequestError(
-            f"{fields.field_name(type_)}: not a field that an invoice_request may have"
+            f"the request has {fields.field_name(type_)}, which no request may have"
         )
     if type_ % 2 == 0:
         raise UnanswerableRequestError(
-            f"{fields.field_name(type_)}: this version does not know it, and may not ignore it"
+            f"the request has {fields.field_name(type_)}, which this version does not know, "
+            "and may not ignore"
         )
     return False
 
@@ -151,38 +152,47 @@ def _check_type(type_: int) -> bool:
 def _check_rules(values: dict[int, Any]) -> None:
     for required in (fields.INVREQ_METADATA, fields.INVREQ_PAYER_ID):
         if required not in values:
-            raise UnanswerableRequestError(f"{fields.field_name(required)}: missing")
+            raise UnanswerableRequestError(f"the request has no {fields.field_name(required)}")
     for of_offer in (fields.OFFER_ISSUER_ID, fields.OFFER_PATHS):
         if of_offer in values:
             raise UnanswerableRequestError(
-                f"{fields.field_name(of_offer)}: this request answers an offer; "
-                "the node that made the offer answers it by itself"
+                "this request answers an offer; the node that made the offer answers it by itself"
             )
     for forbidden in (fields.OFFER_CHAINS, fields.OFFER_FEATURES):
         if forbidden in values:
             raise UnanswerableRequestError(
-                f"{fields.field_name(forbidden)}: not allowed in a request that answers no offer"
+                f"the request has {fields.field_name(forbidden)}, which only a request that "
+                "answers an offer may have"
             )
     bit = fields.unknown_feature(values.get(fields.INVREQ_FEATURES, b""))
     if bit is not None:
-        raise UnanswerableRequestError(f"invreq_features: requires unknown feature {bit}")
+        raise UnanswerableRequestError(
+            f"the request requires feature {bit}, which this version does not know"
+        )
     for text in _TEXTS:
         if "\0" in values.get(text, ""):
             raise UnanswerableRequestError(
-                f"{fields.field_name(text)}: holds a NUL character, which lightningd cannot answer"
+                f"the request has a NUL character in {fields.field_name(text)}, which lightningd "
+                "cannot answer"
             )
 
 
 def _check_amounts(values: dict[int, Any]) -> None:
     for amount in (fields.INVREQ_AMOUNT, fields.OFFER_AMOUNT):
         if values.get(amount) == 0:
-            raise UnanswerableRequestError(f"{fields.field_name(amount)}: is zero")
+            raise UnanswerableRequestError(
+                f"the request names an amount of zero ({fields.field_name(amount)})"
+            )
     if values.get(fields.INVREQ_AMOUNT, 0) > MAX_AMOUNT_MSAT:
-        raise UnanswerableRequestError("invreq_amount: more than all bitcoin there will ever be")
+        raise UnanswerableRequestError(
+            "the request names more than all bitcoin there will ever be (invreq_amount)"
+        )
     if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
-        raise UnanswerableRequestError("invreq_amount: missing")
+        raise UnanswerableRequestError("the request names no amount (invreq_amount)")
     if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:
-        raise UnanswerableRequestError("offer_currency: present without an offer_amount")
+        raise UnanswerableRequestError(
+            "the request names a currency without an amount (offer_currency)"
+        )
 
 
 def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> None:
@@ -190,4 +200,6 @@ def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> Non
     if sig is None:
         return
     if not signature.verify("invoice_request", records, values[fields.INVREQ_PAYER_ID], sig):
-        raise UnanswerableRequestError("signature: is not that of the payer (invreq_payer_id)")
+        raise UnanswerableRequestError(
+            "the request's signature is not the payer's (invreq_payer_id)", hint=string.CUT_SHORT
+        )

@@ -35,8 +35,8 @@ def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
     elif not any(route.has_channel for route in copies.routes):
         peer = copies.routes[-1].nodes[1].hex()
         hint = (
-            f"your node has no channel with {peer}, and some nodes drop messages from such "
-            "peers; open a channel with it, or ask the payer for a request with other paths"
+            f"your node has no channel with {peer}, and some nodes drop messages from peers "
+            "without a channel; open one, or ask the payer for a request with other paths"
         )
     return TimedOutError(
         f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": bolt12}
@@ -65,7 +65,7 @@ def unknown(label: str) -> OutcomeUnknownError:
     """The error for a lightningd that went away once the invoice may have existed."""
     return OutcomeUnknownError(
         f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
-        hint="once it is back, run the same command again, or look with "
+        hint="once lightningd is back, run the same command again, or look with "
         f"'lightning-cli listinvoices {label}'",
     )
 

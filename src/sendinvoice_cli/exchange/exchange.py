@@ -89,8 +89,8 @@ class Exchange:
             self._progress.warn(
                 f"asking for {self._amount_msat} msat, but the payer offers "
                 f"{invreq.amount_msat} msat",
-                "leave AMOUNT_MSAT out to ask for what the payer offers: Core Lightning refuses "
-                "more and pays less, LDK refuses both without a word",
+                "leave AMOUNT_MSAT out to ask for what the payer offers; Core Lightning refuses "
+                "to pay more, and LDK silently refuses any other amount",
             )
 
     def find(self) -> None:

@@ -77,7 +77,7 @@ class Outbox:
         reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
         return NoRouteError(
             f"no route to the payer ({reasons or 'lightningd had no channels to search from'})",
-            hint="connect your node to the payer, or to a node that it is connected to",
+            hint="connect your node to the payer, or to one of the payer's peers",
             data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
         )
 

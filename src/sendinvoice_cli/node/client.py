@@ -166,7 +166,7 @@ class Client:
 
     def _unreachable(self, failure: OSError) -> SendInvoiceError:
         if isinstance(failure, PermissionError):
-            hint = "run it as lightningd's user, or give your user access to that file"
+            hint = "run sendinvoice as lightningd's user, or give your user access to that file"
         else:
             hint = "is lightningd running? --lightning-dir and --network say where to look"
         reason = failure.strerror or str(failure)

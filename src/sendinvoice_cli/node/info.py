@@ -92,7 +92,8 @@ def read(client: Client) -> NodeInfo:
         if not offers_feature(features, ONION_MESSAGES):
             raise LightningdError(
                 f"lightningd {version} has onion messages turned off",
-                hint="before v24.08, start it with --experimental-onion-messages",
+                hint="before v24.08, start lightningd with --experimental-offers and "
+                "--experimental-onion-messages",
             )
         return NodeInfo(
             id=bytes.fromhex(answer["id"]),
@@ -144,7 +145,7 @@ def check_chain(chain: bytes | None, info: NodeInfo) -> None:
         return
     name = asked or f"the unknown chain {chain.hex() if chain else ''}"
     raise UnanswerableRequestError(
-        f"invreq_chain: the request is for {name}, this node is on {info.network}",
+        f"the request is for {name}, this node is on {info.network}",
         hint=f"use a node of that network: --network {asked}" if asked else None,
     )
 
@@ -172,7 +173,7 @@ def _onion_api(client: Client, version: str) -> OnionApi:
         return OnionApi.SEND_HOPS
     raise LightningdError(
         f"lightningd {version} has no call that sends onion messages",
-        hint="upgrade to v23.08 or later",
+        hint="upgrade lightningd to v23.08 or later",
     )
 
 

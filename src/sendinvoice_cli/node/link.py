@@ -249,7 +249,7 @@ class Link:
                     self.lose(lost, generation)
                 except Exception as failure:
                     self.lose(
-                        UnreachableError(f"cannot hear what becomes of invoices: {failure}"),
+                        UnreachableError(f"cannot follow changes of invoices: {failure}"),
                         generation,
                     )
                 else:
@@ -360,8 +360,8 @@ class Link:
             self._settle_hearing(False)
         if not was_told:
             self._notices.warn(
-                f"the payer's answers cannot be heard: {reason}",
-                "a refusal will look like a timeout; --no-replies silences this",
+                f"cannot hear the payer's answers: {reason}",
+                "a refusal will look like a timeout; --no-replies silences this warning",
             )
 
     def _spawn(self, work: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from .graph import CONNECT_SECONDS, Graph
 from .info import NodeInfo, OnionApi
 from .search import find_path
 
-_NO_PATH = "no path of nodes that take onion messages leads there"
+_NO_PATH = "no known path carries onion messages to it"
 
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
