@@ -277,7 +277,7 @@ def search_paths(network: RealNetwork, seeds: int, targets: int) -> None:
     rpc_file = network.receiver.rpc_file
     whole = read_map(Client(rpc_file))
     print(f"{len(whole.nodes):,} nodes; from {seeds} of them to {targets} others each\n")
-    print("| relied on | found of reachable | wrong | p50 ms | p99 ms | max ms | calls | p99 |")
+    print("| allowed | found of reachable | wrong | p50 ms | p99 ms | max ms | calls | p99 |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in _KINDS:
         for seed in range(1, seeds + 1):
