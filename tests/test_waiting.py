@@ -290,7 +290,7 @@ def test_unclear_reply_is_final_only_once_every_copy_has_its_reply_and_all_were_
         if verdict is not None:
             copies.reply(path_id, WORDS[verdict])
     waiting = Waiting(START, sent_before=sent_before)
-    assert waiting.is_refused(copies) is (is_final and not sent_before)
+    assert waiting.is_final(copies) is (is_final and not sent_before)
 
 
 def test_copy_of_which_lightningd_never_said_whether_it_is_out_may_be_paid() -> None:
@@ -299,7 +299,7 @@ def test_copy_of_which_lightningd_never_said_whether_it_is_out_may_be_paid() -> 
     replied = copies.begin(ROUTE)
     copies.confirm(replied)
     copies.reply(replied, WORDS[UNCLEAR])
-    assert not Waiting(START, sent_before=False).is_refused(copies)
+    assert not Waiting(START, sent_before=False).is_final(copies)
 
 
 # --- the state is read last ---

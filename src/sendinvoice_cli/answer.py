@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 async def answer(exchange: Exchange, host: Host) -> Outcome:
-    """Answer one request, and wait for how it ends.
+    """Answer one request, and wait until it ends.
 
     :returns: the outcome, errors included; nothing is raised.
     """
@@ -62,7 +62,7 @@ class _Answer:
         request = exchange.request
         exchange.read()
         await host.call(host.link.open)
-        await self._step(exchange.find)
+        await self._step(exchange.find_invoice)
         if exchange.exists and exchange.invoice.is_paid:
             return
         if not (request.dry_run or request.no_replies):
@@ -255,7 +255,7 @@ class _Answer:
                     raise
 
     def _give_up_at(self, lost_at: float) -> float:
-        """Until when to try to reach a lightningd that went away then."""
+        """Until when to try to reach a lightningd that went away at ``lost_at``."""
         exchange = self.exchange
         if exchange.exists:
             return give_up_at(exchange.invoice.expires_at, lost_at)

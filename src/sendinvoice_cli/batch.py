@@ -1,8 +1,8 @@
 """Many requests at once: each row is a task on one event loop, and has a host of its own.
 
 Every row runs the order of steps of answer.py. Calls to lightningd block, so a few threads make
-them. An invoice is created only when its turn to be sent has come, since its TIMEOUT runs from
-then on.
+them. A row creates its invoice only when its turn to send has come, since TIMEOUT runs from the
+creation on.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run(
     pacer: Pacer | None = None,
     limits: Limits | None = None,
 ) -> ExitStatus:
-    """Answer every row, and wait for how each ends.
+    """Answer every row, and wait until each ends.
 
     :raises UnreachableError: lightningd cannot be reached; nothing was read.
     :raises UsageError: the file is not a batch, or cannot be read to its end.
@@ -76,7 +76,7 @@ def run(
 
 
 def exit_status(rows: Collection[ExitStatus]) -> ExitStatus:
-    """The exit status of a batch from those of its rows: 0, 3, the one of all failures, or 1."""
+    """The exit status of a batch from those of its rows: 0, 3, what all failures share, or 1."""
     failures = set(rows) - {ExitStatus.PAID}
     if not failures:
         return ExitStatus.PAID
@@ -88,8 +88,8 @@ def exit_status(rows: Collection[ExitStatus]) -> ExitStatus:
 class Batch:
     """What the rows of a batch share. Pacing uses the event loop's clock.
 
-    :param clock: UNIX seconds.
-    :param sleep: seconds, between attempts to reach a lightningd that is gone.
+    :param clock: tells the time in UNIX seconds.
+    :param sleep: sleeps some seconds between attempts to reach a lightningd that is gone.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class Batch:
         failed = sum(self.ended.values()) - paid
         self.reporter.counts(Counts(paid, failed, len(self.waiting), self.total))
 
-    # --- what is heard ---
+    # --- events ---
 
     def _tell(self, event: Event) -> None:
         """Pass an event to the loop. May be called from any thread."""
@@ -265,7 +265,7 @@ class Batch:
             self.waiting[event.label].hear(event)
 
     async def follow_all(self) -> None:
-        """Hear of changes of all invoices from now on.
+        """Follow the changes of all invoices from now on.
 
         :raises UnreachableError: lightningd is gone, refuses, or answers nonsense.
         """
@@ -283,6 +283,6 @@ class Batch:
             self.is_following = True
 
     def add_waiting(self, host: RowHost) -> None:
-        """Tell a row of changes of its invoice from now on."""
+        """Pass events about its invoice to a row from now on."""
         self.waiting[host.exchange.request.label] = host
         self._count()

@@ -134,7 +134,7 @@ def _answer_many(
         except OSError as failure:
             raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
         if output is not None and _is_same_file(source, output.fileno()):
-            raise UsageError("--output names the file of the batch itself")
+            raise UsageError("--output and --batch name the same file")
         report = Spool(
             BatchReport(
                 streams,
@@ -163,7 +163,7 @@ def _collect_garbage() -> None:
 
 
 def _is_same_file(one: int, other: int) -> bool:
-    """Whether two descriptors are of one regular file: reading it would never end."""
+    """Whether two descriptors are of one regular file: a batch would read its own results."""
     status = os.fstat(one)
     return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(other))
 
@@ -233,6 +233,6 @@ def main() -> NoReturn:
     """The entry point."""
     status = run()
     signals.ignore()
-    # Otherwise Python searches all modules for garbage before it ends: a tenth of the time.
+    # Without this, Python searches all modules for garbage at exit: a tenth of the time.
     gc.freeze()
     sys.exit(status)

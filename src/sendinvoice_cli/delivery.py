@@ -31,7 +31,7 @@ class Delivery:
         self.route: Route | None = None
         #: When its turn comes, UNIX seconds; None when that is too late.
         self.goes_at: float | None = None
-        #: How often lightningd went away during it, and since when (UNIX seconds).
+        #: How often lightningd went away during the delivery, and when it first did (UNIX seconds).
         self.losses = 0
         self.lost_since = 0.0
         #: The link's generation when the search began.

@@ -1,8 +1,7 @@
 """Every error, with its RPC code and its exit status.
 
-The exit statuses and the codes are public API. The documentation's tables are
-written from :class:`ExitStatus` and from the classes below, and tests hold
-them against each other.
+The exit statuses and the codes are public API. The tables in the documentation
+repeat :class:`ExitStatus` and the classes below; tests compare them.
 """
 
 from __future__ import annotations

@@ -69,9 +69,9 @@ class Command(click.Command):
     """A command whose parameters are all of the two classes above."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse.
+        """Parse the command line.
 
-        :raises NoArgumentsError: there are none.
+        :raises NoArgumentsError: it has no arguments.
         """
         is_empty = not args
         rest = super().parse_args(ctx, args)

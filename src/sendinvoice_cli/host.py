@@ -44,7 +44,7 @@ class Host(Protocol):
         """Wait until then, or until something is heard. math.inf waits as long as it takes."""
 
     def take_events(self) -> list[Change | Reply]:
-        """What was heard of this request since the last call."""
+        """The events about this request since the last call."""
 
     def turn_at(self, route: Route, before: float) -> float | None:
         """Take a turn on every peer link of a route.
@@ -61,7 +61,7 @@ class Host(Protocol):
         """
 
     async def prepare(self) -> None:
-        """Make ready what following an invoice needs: until it exists, we have time."""
+        """Prepare to follow the invoice, before it exists and its time runs."""
 
     async def follow(self) -> None:
-        """Hear of changes of the invoice from now on."""
+        """Follow the changes of the invoice from now on."""

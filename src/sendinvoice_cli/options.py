@@ -118,7 +118,7 @@ _DECLARATIONS = (
         shell_complete=_complete_network,
         help="lightningd's network.  [default: bitcoin]",
     ),
-    # With the same text, --help shows them in one row.
+    # --help joins options that have the same text.
     *(
         _node(f"--{name}", is_flag=True, help="Short for --network.")
         for name in ("mainnet", "testnet", "testnet4", "signet", "regtest")
@@ -169,7 +169,7 @@ _DECLARATIONS = (
 
 
 def add_options(function: _F) -> _F:
-    """Give a function all of them, before it becomes a click command."""
+    """Add all arguments and options to a function, before it becomes a click command."""
     for declare in reversed(_DECLARATIONS):
         function = declare(function)
     return function

@@ -1,4 +1,4 @@
-"""What people and programs are told: the ask, the outcome, and a batch's results and counts."""
+"""What users are told: what the payer asks for, the outcome, a batch's results and counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Ask(NamedTuple):
-    """What the payer asks for: the JSON object ``request``.
+    """What the payer asks for, as the JSON object ``request``.
 
     :param amount_msat: invreq_amount, None when the request leaves it open.
     :param payer_id: 33-byte point, in hex.

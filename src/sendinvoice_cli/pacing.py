@@ -1,4 +1,4 @@
-"""Sending no faster than every node on the route reads.
+"""Sending no faster than any node on the route accepts messages.
 
 Nodes limit the onion messages that they take from each peer, and silently drop
 the rest. We cannot tell which software a node runs, so every peer link is paced
@@ -55,7 +55,7 @@ _OVERHEAD = 103
 _BYTE_INTERVAL = max(_MARGIN / limit.per_second for limit in BYTE_LIMITS.values())
 _BYTE_BURST = min(limit.burst for limit in BYTE_LIMITS.values()) - (LARGE + _OVERHEAD)
 
-#: Above this number, we forget peer links that nothing went over for a while.
+#: Above this number, we forget peer links that were not used for a while.
 MAX_LINKS = 1000
 
 #: From one node id to the next; None stands for what lies behind an introduction node.

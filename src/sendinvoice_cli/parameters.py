@@ -55,7 +55,7 @@ class Parameters(NamedTuple):
     def request(self, streams: Streams) -> Request:
         """What the user asks for; with --batch, the defaults for each row.
 
-        :raises UsageError: a value is given both ways, or stdin is closed.
+        :raises UsageError: a value is given as an argument and as an option, or stdin is closed.
         """
         return Request(
             invreq=_read_invreq(streams, self.invreq),

@@ -1,4 +1,4 @@
-"""Who is told how it goes: the interfaces between the work and what renders it. Types only."""
+"""The interfaces between the work and what shows it: progress, results, counts. Types only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .outcome import Ask, Counts, Result
 
 
 class Progress(Notices, Protocol):
-    """Who is told how one request goes. Strangers' texts arrive here uncleaned."""
+    """Shows how one request goes. Strangers' texts arrive here unescaped."""
 
     #: Whether to look up the names of the nodes on the route, which costs calls.
     wants_route: bool
@@ -25,7 +25,7 @@ class Progress(Notices, Protocol):
 
 
 class Reporter(Notices, Protocol):
-    """Who is told how a batch goes."""
+    """Shows how a batch goes."""
 
     def result(self, result: Result) -> None:
         """A row has ended."""
@@ -34,4 +34,4 @@ class Reporter(Notices, Protocol):
         """The numbers of paid, failed and waiting rows have changed."""
 
     def for_row(self, number: int) -> Progress:
-        """Who is told how one row goes."""
+        """The progress of one row."""

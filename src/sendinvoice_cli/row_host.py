@@ -37,10 +37,10 @@ class Shared(Protocol):
     clock: Callable[[], float]
 
     async def follow_all(self) -> None:
-        """Hear of changes of all invoices from now on."""
+        """Follow the changes of all invoices from now on."""
 
     def add_waiting(self, host: RowHost) -> None:
-        """Tell a row of changes of its invoice from now on."""
+        """Pass events about its invoice to a row from now on."""
 
 
 class RowHost:
@@ -88,7 +88,7 @@ class RowHost:
         self._is_awake = False
 
     def wake(self) -> None:
-        """Have the row look at what has changed."""
+        """End the row's wait, so that it sees what has changed."""
         self._is_awake = True
         self.waits_until = None
         if self._waiter is not None and not self._waiter.done():

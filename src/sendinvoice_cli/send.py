@@ -1,11 +1,11 @@
 """The host of a single send: it blocks, and needs no event loop.
 
-The calls of one send, in order: ``getinfo``, ``listconfigs``, ``help``, ``listinvoices``,
-``listpeerchannels``, ``listnodes``, ``listpeers`` (where the payer is no peer also ``listnodes``
-and ``listchannels``, and perhaps ``connect``), ``makesecret``, ``createinvoice``,
+A send makes these calls, in order: ``getinfo``, ``listconfigs``, ``help``, ``listinvoices``,
+``listpeerchannels``, ``listnodes``, ``listpeers`` (and to find a payer that is no peer,
+``listnodes``, ``listchannels`` and perhaps ``connect``), ``makesecret``, ``createinvoice``,
 ``sendinvoice-expect``, ``createonion`` and ``injectonionmessage`` (or the one older call).
-``waitinvoice`` and ``sendinvoice-replies`` stay open beside them. Meanwhile another
-``sendinvoice-expect`` looks for the reply helper, and ``plugin start`` starts it if need be.
+Other threads make calls meanwhile: ``sendinvoice-expect`` asks whether the reply helper runs,
+``plugin start`` starts it if not, and ``waitinvoice`` and ``sendinvoice-replies`` wait.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
     wait: Wait = wait_in_real_time,
 ) -> Outcome:
-    """Answer one request, and wait for how it ends.
+    """Answer one request, and wait until it ends.
 
     :param settled: called once the outcome is known; from then on no signal may interrupt.
-    :param clock: UNIX seconds.
-    :param sleep: seconds, between attempts to reach a lightningd that is gone.
-    :param wait: for an event, at most so many seconds.
+    :param clock: tells the time in UNIX seconds.
+    :param sleep: sleeps some seconds between attempts to reach a lightningd that is gone.
+    :param wait: waits for an event, at most some seconds.
     :raises UsageError: the request does not fit the arguments.
     """
     host = BlockingHost(client, request, progress, clock=clock, sleep=sleep, wait=wait)
@@ -131,7 +131,7 @@ class BlockingHost:
     async def wait(self, until: float) -> None:
         event = self._wait(self._events, max(until - self.now(), 0))
         if event is LinkNews.BACK and self._is_following:
-            # What happened meanwhile; following may fail again.
+            # The invoice may have changed meanwhile, and following it may fail again.
             event = Change(self.exchange.request.label)
         if isinstance(event, Change | Reply):
             self._heard.append(event)
@@ -141,7 +141,7 @@ class BlockingHost:
         return heard
 
     def turn_at(self, _route: Route, _before: float) -> float:
-        # The copies of one invoice are further apart than any limit asks for.
+        # Copies of one invoice are further apart than any limit requires.
         return self.now()
 
     async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool:
@@ -156,7 +156,7 @@ class BlockingHost:
         self.link.follow(partial(invoices.wait_until_closed, self.link.client, label))
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Close the link: nobody waits any more."""
         self.link.close()
 
 

@@ -1,4 +1,4 @@
-"""The turns to send that the rows of a batch take: planned ahead, and checked when they come."""
+"""The rows' turns to send: planned ahead, and checked again when they come."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Turns:
         self._gate = pacer.anew()
         #: Hold this while you check a turn and use it.
         self.handover = asyncio.Semaphore(at_once)
-        #: When the messages were handed over that lightningd has not accepted yet.
+        #: When each message was handed over that lightningd has not accepted yet.
         self._in_flight: list[float] = []
 
     def take(self, route: Route, size: int, before: float) -> float | None:
@@ -47,7 +47,7 @@ class Turns:
 
     @contextmanager
     def use(self, route: Route, size: int) -> Iterator[None]:
-        """Hand over a message inside of this."""
+        """Use a turn: hand over the message inside this context."""
         links, began_at = _links(route), _now()
         self._gate.reserve(links, began_at, size)
         self._in_flight.append(began_at)

@@ -70,7 +70,7 @@ class Waiting:
         """What to do now."""
         if invoice.status != "unpaid":
             return Due.END
-        if self.is_refused(copies):
+        if self.is_final(copies):
             # A payment beats every reply: lightningd's state decides.
             return Due.STATE if self._state_read_at is None else Due.END
         if now < invoice.expires_at:
@@ -122,14 +122,14 @@ class Waiting:
         """The invoice's state was read because :attr:`Due.STATE` was due."""
         self._state_read_at = now
 
-    def is_refused(self, copies: Copies) -> bool:
+    def is_final(self, copies: Copies) -> bool:
         """Whether the payer's replies are final.
 
         A refusal of the invoice itself is final: every copy carries the same invoice. Another
         error may be about a repeated copy while the first is being paid, so it is final once
         every copy has its reply. We never hear replies to the copies of an earlier command.
         """
-        return copies.is_rejected or (not self._sent_before and copies.are_all_refused)
+        return copies.is_refused or (not self._sent_before and copies.have_all_failed)
 
 
 def give_up_at(expires_at: int, lost_at: float) -> float:

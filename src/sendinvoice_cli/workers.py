@@ -44,7 +44,7 @@ class Workers:
             self._loop.call_soon_threadsafe(function, *args)
 
     def begin(self, function: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Run a function in one of the threads. To be called in the loop only."""
+        """Run a function in one of the threads. Call this in the loop only."""
         future: asyncio.Future[_T] = self._loop.create_future()
 
         def work() -> None:

@@ -35,7 +35,7 @@ def test_reply_that_is_faster_than_the_call_is_not_forgotten_when_the_call_retur
     path_id = copies.begin(ROUTE)
     copies.reply(path_id, UNCLEAR)
     copies.confirm(path_id)
-    assert copies.are_all_refused
+    assert copies.have_all_failed
     assert said(copies) == UNCLEAR
 
 
@@ -63,7 +63,7 @@ def test_withdrawn_copy_is_not_waited_for() -> None:
     copies.reply(sent, UNCLEAR)
     assert withdrawn not in copies
     assert len(copies) == 1
-    assert copies.are_all_refused
+    assert copies.have_all_failed
 
 
 @pytest.mark.parametrize("error", [REFUSED, PAYING, NOT_YET, UNCLEAR])
@@ -71,7 +71,7 @@ def test_reply_to_a_copy_of_nobodys_says_nothing(error: InvoiceError) -> None:
     copies = Copies()
     copies.confirm(copies.begin(ROUTE))
     assert copies.reply(bytes(32), error) is None
-    assert (copies.last_words, copies.is_rejected, copies.are_all_refused) == (None, False, False)
+    assert (copies.last_words, copies.is_refused, copies.have_all_failed) == (None, False, False)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_rejection_is_not_outweighed_by_what_other_copies_say(later: InvoiceErro
     copies = Copies()
     rejected, other = copies.begin(ROUTE), copies.begin(ROUTE)
     copies.reply(rejected, REFUSED)
-    assert copies.is_rejected
+    assert copies.is_refused
     copies.reply(other, later)
-    assert copies.is_rejected
+    assert copies.is_refused
 
 
 @pytest.mark.parametrize("state", ["being sent", "sent"])
@@ -111,11 +111,11 @@ def test_copy_that_may_be_out_keeps_an_unclear_reply_from_being_final(state: str
     if state == "sent":
         copies.confirm(other)
     copies.reply(replied, UNCLEAR)
-    assert not copies.are_all_refused
+    assert not copies.have_all_failed
 
 
 def test_no_copy_at_all_is_no_refusal() -> None:
-    assert not Copies().are_all_refused
+    assert not Copies().have_all_failed
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_second_reply_to_the_same_copy_says_nothing(again: InvoiceError) -> None
     path_id = copies.begin(ROUTE)
     copies.reply(path_id, UNCLEAR)
     assert copies.reply(path_id, again) is None
-    assert (said(copies), copies.is_rejected, copies.are_all_refused) == (UNCLEAR, False, True)
+    assert (said(copies), copies.is_refused, copies.have_all_failed) == (UNCLEAR, False, True)

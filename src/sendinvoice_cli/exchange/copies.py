@@ -97,7 +97,7 @@ class Copies:
         return self._last is not None and self._last.verdict is Verdict.IN_PROGRESS
 
     @property
-    def is_rejected(self) -> bool:
+    def is_refused(self) -> bool:
         """Whether the payer refused the invoice itself."""
         return any(
             isinstance(copy.state, Replied) and copy.state.verdict is Verdict.REFUSED
@@ -105,7 +105,7 @@ class Copies:
         )
 
     @property
-    def are_all_refused(self) -> bool:
+    def have_all_failed(self) -> bool:
         """Whether every copy has its reply, none is being paid, and the last reply is unclear."""
         return (
             self._last is not None

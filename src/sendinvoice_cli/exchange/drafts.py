@@ -19,7 +19,7 @@ _PAYMENT_PATH_SIZE = 240
 class Drafts:
     """What lightningd was asked to sign, a draft for each attempt.
 
-    They share a preimage, so that any of them is known by its payment hash.
+    They share a preimage, so the payment hash identifies any of them.
     """
 
     def __init__(self) -> None:

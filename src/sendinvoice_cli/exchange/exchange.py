@@ -72,7 +72,7 @@ class Exchange:
 
         :raises MalformedError: it breaks the rules of its encoding.
         :raises UnanswerableRequestError: BOLT 12 has readers reject it.
-        :raises UsageError: the label, the amount or the quantity will not do.
+        :raises UsageError: the label, the amount or the quantity is wrong or missing.
         """
         text = self.request.label
         if text != text.encode(errors="ignore").decode():
@@ -93,8 +93,8 @@ class Exchange:
                 "to pay more, and LDK silently refuses any other amount",
             )
 
-    def find(self) -> None:
-        """Check the network, and what the label names (``listinvoices``).
+    def find_invoice(self) -> None:
+        """Check the network, and find the invoice with the label (``listinvoices``).
 
         :raises UnanswerableRequestError: the request is for another network.
         :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
@@ -222,7 +222,7 @@ class Exchange:
         if isinstance(self._label, Expired) and not self._renew(self._label):
             return
         unsigned, drafts = self._write(), self._drafts
-        # lightningd may have stored an earlier one, although its answer was lost.
+        # lightningd may have stored an earlier draft, although its answer was lost.
         drafts.add(unsigned)
         try:
             stored = invoices.create(
@@ -291,7 +291,7 @@ class Exchange:
             self.read_state()
 
     def read_state(self) -> None:
-        """Ask lightningd what became of the invoice (``listinvoices``).
+        """Ask lightningd for the invoice's state (``listinvoices``).
 
         :raises LightningdError: it was deleted.
         """

@@ -123,7 +123,7 @@ class Outbox:
         return True
 
     def show(self, route: Route) -> None:
-        """Tell the route of a copy, by the names of the nodes (``listnodes``)."""
+        """Show the route of a copy, by the names of its nodes (``listnodes``)."""
         ends = self.dead_ends
         for end in ends[self._dead_ends_shown :]:
             self._progress.step(f"Skipped {end.target}: {end.reason}")

@@ -1,9 +1,9 @@
 """Calls to lightningd over its JSON-RPC socket.
 
-Only this module and the reply helper use pyln.client. This one hides its traps:
-a missing socket is a bare FileNotFoundError; a dropped connection is an RpcError
-whose ``.error`` is a string; an RpcError's text and the debug log hold the
-parameters of the call, and so the preimage.
+Only this module and the reply helper use pyln.client. This module hides its
+traps: a missing socket raises a bare FileNotFoundError; a dropped connection
+raises an RpcError whose ``.error`` is a string; an RpcError's text and the debug
+log hold the parameters of the call, and so the preimage.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
     """Choose the channels through which a payment is to come (``listpeerchannels``).
 
     If a public channel can take the amount, the public ones serve. Otherwise, and
-    with ``payment-fronting-node``, blinded paths are considered, over public and
-    unannounced channels.
+    with ``payment-fronting-node``, blinded paths over public and unannounced
+    channels serve, if one of these can take it, or all of them take more.
 
     :param amount_msat: of the invoice.
     :raises LightningdError: no node of ``payment-fronting-node`` can forward this amount.

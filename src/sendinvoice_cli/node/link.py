@@ -32,8 +32,8 @@ _POLL_SECONDS = 0.25
 
 #: How often we start a helper again that has ended, as long as lightningd does not restart.
 HELPER_RESTARTS = 1
-#: After so many losses of lightningd, one soon after the other, we listen no more until it has
-#: gone and come back once more.
+#: After this many losses of lightningd in quick succession, we stop listening until it has gone
+#: and come back once more.
 HELPER_LOSSES = 5
 #: Seconds past an invoice's expiry during which replies are still heard.
 REPLY_GRACE = 60
@@ -48,29 +48,29 @@ class LinkNews(Enum):
 
     LOST = "lightningd is gone"
     BACK = "lightningd answers again"
-    READY = "its channels are back, as far as they come back soon"
-    HEARING = "the reply helper is ready, or cannot be had"
+    READY = "its channels are back, or we no longer wait for them"
+    HEARING = "the reply helper is ready, or cannot run"
 
 
 Event = Change | Reply | LinkNews
 
 
 class Notices(Protocol):
-    """Who is told in words. May be called from any thread."""
+    """Shows messages to the user. May be called from any thread."""
 
     def step(self, text: str) -> None:
-        """Tell that something was done."""
+        """Something was done."""
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Tell that something is wrong, though the work goes on."""
+        """Something is wrong, but the work goes on."""
 
 
 class Link:
     """One lightningd. May be used from several threads.
 
     :param tell: called with each event, from any thread.
-    :param clock: UNIX seconds.
-    :param sleep: seconds, between attempts to reach a lightningd that is gone.
+    :param clock: tells the time in UNIX seconds.
+    :param sleep: sleeps some seconds between attempts to reach a lightningd that is gone.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Link:
         return self.node
 
     def base_secret(self) -> bytes:
-        """What lightningd derives the path_ids of its invoices from (``makesecret``), 32 bytes.
+        """The 32 bytes from which lightningd derives its invoices' path_ids (``makesecret``).
 
         :raises UnreachableError: lightningd is gone.
         """

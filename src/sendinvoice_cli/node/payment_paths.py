@@ -28,7 +28,7 @@ def build(
 ) -> list[PaymentPath]:
     """Build the payment paths of an invoice.
 
-    :param base_secret: 32 bytes, what lightningd derives path_ids from.
+    :param base_secret: the 32 bytes from which lightningd derives path_ids.
     :param payment_hash: 32 bytes, of the invoice.
     :param timeout: seconds for which the paths must be valid.
     """

@@ -8,8 +8,9 @@ leaves when it has been idle for a while.
 RPC methods:
 
 ``sendinvoice-expect session pathsecrets until [forget]``
-    expects replies with these path_ids (hex; lightningd calls them so) for
-    ``session`` until then (UNIX seconds), and no longer those in ``forget``.
+    expects replies for ``session`` until then (UNIX seconds), and none any more
+    with the path_ids in ``forget``. ``pathsecrets``, lightningd's word, are the
+    path_ids (hex) of these replies.
 ``sendinvoice-replies session received``
     waits until the session has more than ``received`` replies, and returns
     the new ones, and the number to pass next time:

@@ -20,7 +20,7 @@ NETWORKS = (
     "litecoin",
     "litecoin-testnet",
 )
-#: Settings that name a network by being there.
+#: Settings without a value that name a network.
 SHORT_NETWORKS = {
     "mainnet": "bitcoin",
     "testnet": "testnet",
