@@ -1,4 +1,4 @@
-"""The networks that every test here runs on, and what each test has to itself."""
+"""The networks that all tests here share, and what each test has for itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NEWEST = Family.V26_06
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave batches on older families out."""
+    """Deselect batches on older families."""
     items[:] = [item for item in items if not _is_old_batch(item)]
 
 
@@ -86,7 +86,7 @@ def no_helper(network: Network) -> None:
 
 @pytest.fixture
 def start(network: Network) -> Iterator[Callable[..., Popen[str]]]:
-    """Starts the command like ``network.start``; what still runs in the end is killed."""
+    """Starts the command like ``network.start``, and kills at the end what still runs."""
     started: list[Popen[str]] = []
 
     def start_one(*args: object, **kw: Any) -> Popen[str]:

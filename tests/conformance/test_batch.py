@@ -77,7 +77,7 @@ def assert_paid_once(network: Network, labels: list[str]) -> None:
 
 
 def rest() -> None:
-    """Let the limits recover: what a process before has sent counts, too, and delays copies."""
+    """Let the limits recover: messages of earlier processes count, and delay copies."""
     time.sleep(1)
 
 
@@ -138,7 +138,7 @@ def test_csv_for_people(network: Network, label: str, tmp_path: Path) -> None:
 
 
 def fed(network: Network, source: object) -> Popen[str]:
-    """Start a batch that is fed while it goes on."""
+    """Start a batch whose file is written while it runs."""
     return Popen(
         command_line(*network.as_receiver(), "--json", "--batch", source),
         env=environment(),
@@ -195,7 +195,7 @@ def test_interrupted_while_it_waits_for_input(
 def test_signals_while_nobody_reads_the_results(
     network: Network, tmp_path: Path, where: str
 ) -> None:
-    """The first one stops the sending, a second one, or one after the work, ends it at once."""
+    """The first one stops the sending; a second one, or one after the work, ends the process."""
     file = tmp_path / "batch"
     file.write_text((json.dumps({"invreq": "lnr1qqqq", "label": "x" * 1000}) + "\n") * 400)
     results = tmp_path / "fifo"
@@ -429,7 +429,7 @@ def test_output_that_cannot_be_opened(network: Network, label: str, tmp_path: Pa
 def test_results_that_cannot_be_written(
     network: Network, label: str, tmp_path: Path, where: str
 ) -> None:
-    """That nobody can read it does not change how it ended."""
+    """A result that nobody can read does not change the exit status."""
     labels = [f"{label}-{at}" for at in range(3)]
     file = write(tmp_path / "batch", *(row(network, each) for each in labels))
     more = ("--output", "/dev/full") if where == "output" else ()

@@ -48,12 +48,12 @@ def request(still: TimedNetwork) -> str:
 
 
 def path_ids(run: Run) -> list[str]:
-    """Those of each copy, in hex, the first one first."""
+    """The path_id of each copy, in hex, the first one first."""
     return [each for call in run.client.made(EXPECT) for each in call["pathsecrets"]]
 
 
 def await_reply(run: Run, number: int) -> None:
-    """Return once the command has heard so many refusals: it asks for the next one then."""
+    """Return once the command has heard this many refusals, and asks for the next one."""
     wait_for(lambda: len(run.client.made(REPLIES)) > number, f"reply {number}")
 
 
@@ -153,7 +153,7 @@ def two_routers(launch: Start) -> TimedNetwork:
 
 
 def passed(still: TimedNetwork, router: str) -> int:
-    """How many messages of the receiver's a router has seen."""
+    """How many of the receiver's messages a router has seen."""
     return still.sandbox.log(router).count(f"onion message from {RECEIVER}")
 
 
@@ -172,7 +172,7 @@ def test_copies_take_turns_on_the_routes(two_routers: TimedNetwork) -> None:
 
 
 def test_copies_take_turns_on_the_paths_of_the_request(two_routers: TimedNetwork) -> None:
-    """The payer is reached by either, but messages for the first one's router are all lost."""
+    """Either path leads to the payer, but all messages to the first path's router are lost."""
     still = two_routers
     bare = craft_request(still.sandbox.node_id(PAYER).hex(), AMOUNT_MSAT)
     records = tlv.decode_stream(string.decode(bare, "lnr"))
@@ -254,7 +254,7 @@ def test_error_is_final_once_every_copy_has_its_reply(still: TimedNetwork) -> No
     assert_unpaid(run.outcome(), still, ExitStatus.PAYER_ERROR)
 
 
-def test_answer_that_is_lost_leaves_the_wait_to_the_deadline(still: TimedNetwork) -> None:
+def test_lost_reply_leaves_the_wait_to_the_deadline(still: TimedNetwork) -> None:
     faults = still.sandbox.faults
     faults.refuse(PAYER, "nobody hears that")
     faults.drop_messages(at=RECEIVER)
@@ -307,7 +307,7 @@ def test_copy_that_arrives_after_the_payment(still: TimedNetwork) -> None:
 
 
 def test_held_payment_that_fails_is_reported(still: TimedNetwork) -> None:
-    """What the payer says last, which is about the first copy."""
+    """The error is the payer's last reply, which is about the first copy."""
     still.sandbox.faults.pay_amount(PAYER, 1)
     hold = still.sandbox.faults.hold_payments(PAYER)
     run = still.run(request(still))
@@ -350,7 +350,7 @@ def test_copy_of_another_command_is_paid_and_ours_draws_the_error(still: TimedNe
 
 
 def test_paid_without_a_word_is_found_at_the_deadline(still: TimedNetwork) -> None:
-    """The call that waits for the payment hangs: all that is left is the state, read last."""
+    """The call that waits for the payment hangs, so only the last look at the state shows it."""
     still.sandbox.faults.break_call(RECEIVER, "waitinvoice", CallFault.NEVER)
     still.sandbox.faults.delay_payments(PAYER, 19)
     run = still.run(request(still), timeout=20)
@@ -421,7 +421,7 @@ def test_held_payment_and_a_copy_of_another_command(
 def test_held_payment_and_a_copy_of_the_same_command(
     network: Network, label: str, start: Callable[..., Popen[str]]
 ) -> None:
-    """On sandboxes, time is skipped: see above."""
+    """On real nodes; a test above does the same in a sandbox, where time is skipped."""
     invreq = network.request(AMOUNT_MSAT)
     with held(network) as payments:
         process = start("--json", "-v", invreq, label)

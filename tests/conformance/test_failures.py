@@ -25,7 +25,7 @@ def assert_nothing_was_created(network: Network, label: str) -> None:
 def finish_after_sending(process: Popen[str]) -> tuple[Result, float]:
     """Wait for a command (with -v) to end.
 
-    :returns: how, and how many seconds after it had sent the invoice.
+    :returns: its result, and how many seconds after sending the invoice it ended.
     """
     assert process.stderr is not None
     said = ""
@@ -68,7 +68,7 @@ def test_payer_says_that_it_does_not_know_the_request(network: Network, label: s
 
 
 def test_payer_without_a_way_to_pay_says_so(network: Network, label: str) -> None:
-    """The command connects to the hermit, who can answer, but has no route for the payment."""
+    """The command connects to the hermit, which can reply, but has no route for the payment."""
     request = network.request(4_000, payer=network.hermit)
     assert network.hermit.id not in network.receiver.peers()
     try:
@@ -80,7 +80,7 @@ def test_payer_without_a_way_to_pay_says_so(network: Network, label: str) -> Non
     assert result.exit == 14, result
     check_result(result.json, 14)
     assert "call connect (" in result.stderr
-    # It is asked again before that is the end.
+    # The command asks the payer again before it gives up.
     assert "The payer could not pay yet" in result.stderr
     assert len(SENT.findall(result.stderr)) == 2
     assert "pay attempt failed" in result.json["error"]["data"]["error"]
@@ -169,7 +169,7 @@ def test_nobody_knows_the_payer(network: Network, label: str) -> None:
 
 
 def test_every_path_of_the_payer_begins_nowhere(network: Network, label: str) -> None:
-    """Then its payer_id, although it is a node, must not be used (BOLT 12)."""
+    """BOLT 12 then forbids to use its payer_id, although a node has it."""
     starts = (NODE_OF_NOBODY, point(OTHER_KEY).hex())
     paths = b"".join(path(bytes.fromhex(start)).encode() for start in starts)
     request = craft_request(network.payer.id, 2_000, {fields.INVREQ_PATHS: paths})

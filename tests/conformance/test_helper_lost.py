@@ -74,7 +74,7 @@ def test_helper_is_lost_twice(
 
 
 def waiting(still: TimedNetwork, timeout: int = 90) -> timed.Run:
-    """A command that has sent the invoice, and waits for answers."""
+    """A command that has sent the invoice, and waits for replies."""
     command = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT), timeout=timeout)
     timed.wait_for(lambda: command.is_waiting, "the wait for answers")
     return command
@@ -84,8 +84,8 @@ def stop_helper(still: TimedNetwork) -> None:
     still.sandbox.call(RECEIVER, "plugin", subcommand="stop", plugin=HELPER)
 
 
-def test_answer_after_the_loss_is_heard(still: TimedNetwork) -> None:
-    """It answers a copy that the lost helper knew of."""
+def test_reply_after_the_loss_is_heard(still: TimedNetwork) -> None:
+    """It is about a copy that the lost helper knew of."""
     still.sandbox.faults.delay_message(seconds=6, at=PAYER)
     still.sandbox.faults.refuse(PAYER, "not this one")
     command = waiting(still, timeout=12)
@@ -99,7 +99,7 @@ def test_answer_after_the_loss_is_heard(still: TimedNetwork) -> None:
     assert command.told.warnings == []
 
 
-def test_helper_that_cannot_be_started_again_is_done_without(still: TimedNetwork) -> None:
+def test_helper_that_cannot_be_started_again_is_given_up(still: TimedNetwork) -> None:
     hold = still.sandbox.faults.hold_payments(PAYER)
     command = waiting(still)
     still.await_arrival(1)
@@ -119,7 +119,7 @@ def test_helper_that_cannot_be_started_again_is_done_without(still: TimedNetwork
 
 
 def test_helper_that_is_lost_before_another_copy_is_started_for_it(still: TimedNetwork) -> None:
-    """Whether the loss or the copy comes first, answers are heard again."""
+    """Whether the loss or the copy comes first, replies are heard again."""
     still.sandbox.faults.be_silent(PAYER)
     command = waiting(still, timeout=20)
     still.await_arrival(1)

@@ -1,4 +1,4 @@
-"""What strangers write, as people and programs get to see it."""
+"""Text from strangers, as people and programs see it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNTDOWN = ("\x1b[?25l", "\x1b[?25h", "\x1b[1A", "\x1b[2K")
 
 @pytest.fixture
 def strange() -> Iterator[SimulatedNetwork]:
-    """A sandbox of which every node has such an alias."""
+    """A sandbox whose nodes all have such an alias."""
     line = simulated.topology(Family.V26_06)
     nodes = tuple(replace(node, alias=TEXT) for node in line.nodes)
     with simulated.network(Family.V26_06, replace(line, nodes=nodes)) as network:
@@ -35,7 +35,7 @@ def strange() -> Iterator[SimulatedNetwork]:
 
 
 def on_a_terminal(network: Network, *args: object) -> tuple[int, str]:
-    """Run the command with its output on a terminal; returns its exit, and what came there."""
+    """Run the command on a terminal; returns its exit status and what the terminal got."""
     ours, theirs = pty.openpty()
     process = Popen(
         command_line(*network.as_receiver(), *args),
@@ -58,7 +58,7 @@ def on_a_terminal(network: Network, *args: object) -> tuple[int, str]:
 
 
 def stranger(network: Network) -> str:
-    """A request with such a text in every field that has one."""
+    """A request with such a text in every text field."""
     texts = (fields.OFFER_DESCRIPTION, fields.OFFER_ISSUER, fields.INVREQ_PAYER_NOTE)
     return craft_request(network.payer.id, 1000, {field: TEXT.encode() for field in texts})
 
@@ -106,7 +106,7 @@ def test_refusal(strange: SimulatedNetwork) -> None:
 
 
 def test_long_refusal(strange: SimulatedNetwork) -> None:
-    """As many as fit an onion message."""
+    """As many characters as fit into an onion message."""
     text = "x\x1b" * 15_000
     strange.sandbox.faults.refuse("payer", text)
 

@@ -46,12 +46,12 @@ LABEL = "a label"
 newest = pytest.mark.parametrize("network", ["v26.06", "lightningd"], indirect=True)
 
 #: The calls of one send where no helper runs, in the order in which each
-#: thread makes them: what asks, what starts the helper, what sends, what waits.
+#: thread makes them: to ask, to start the helper, to send, to wait.
 _ASKING = (
     *("getinfo", "listconfigs", "help", "listinvoices"),
     *("listpeerchannels", "listnodes", "listpeers"),
 )
-#: Where the request has no path, so that one to the payer itself is looked for.
+#: To find a path to the payer itself, if the request has no path.
 _FURTHER = ("help", "listnodes", "listchannels")
 _HELPER = ("sendinvoice-expect", "plugin", "sendinvoice-expect")
 _CREATING = ("makesecret", "createinvoice", "waitinvoice", "sendinvoice-expect")
@@ -63,17 +63,17 @@ CALLS = {
         *(*_ASKING, *_HELPER, *_CREATING, "createonion", "injectonionmessage", *_WAITING),
     ),
 }
-#: What a batch calls instead of ``waitinvoice``: where the indexes are, and then what changes and
-#: what is deleted; what has changed, it looks up.
+#: Instead of ``waitinvoice``, a batch asks where the indexes are, waits for changes and deletions,
+#: and looks up what has changed.
 BATCH_CALLS = (
     *_ASKING,
     *_HELPER,
     *("makesecret", "createinvoice", "wait", "wait", "wait", "wait", "sendinvoice-expect"),
     *("createonion", "injectonionmessage", "sendinvoice-replies", "listinvoices"),
 )
-#: The call that is never answered where the invoice is paid.
+#: The call that gets no answer if the invoice is paid.
 _UNANSWERED = "sendinvoice-replies"
-#: The calls by which something comes into being; the families send by different ones.
+#: The calls that create something; the families send with different ones.
 _CHANGING = ("createinvoice", "sendonionmessage", "injectonionmessage")
 
 
@@ -81,7 +81,7 @@ Boundary = tuple[str, int, str]
 
 
 def boundaries(calls: Sequence[str]) -> Iterator[Boundary]:
-    """Each instant at which a call begins or ends: its method, its number, and which of both."""
+    """Each instant at which a call begins or ends: method, number, ``before`` or ``after``."""
     seen: Counter[str] = Counter()
     for method in calls:
         seen[method] += 1
@@ -92,7 +92,7 @@ def boundaries(calls: Sequence[str]) -> Iterator[Boundary]:
 
 
 def boundaries_in_both_ways(family: Family) -> dict[Boundary, tuple[bool, ...]]:
-    """Those of a single send (False), of a batch (True), or of both."""
+    """The boundaries, and whether a single send (False), a batch (True), or both have them."""
     single = list(boundaries(CALLS[family]))
     batch = list(boundaries(BATCH_CALLS)) if family is Family.V26_06 else []
     return {
@@ -102,7 +102,7 @@ def boundaries_in_both_ways(family: Family) -> dict[Boundary, tuple[bool, ...]]:
 
 
 def all_boundaries() -> Iterator[tuple[bool, Family, str, int, str]]:
-    """All of the newest family; of the others those of the calls that change something."""
+    """All boundaries of the newest family; of the others, those of calls that change something."""
     for family in Family:
         for (method, number, phase), ways in boundaries_in_both_ways(family).items():
             if family is Family.V26_06 or method in _CHANGING:
@@ -158,7 +158,7 @@ def resume(network: SimulatedNetwork, request: str) -> dict[str, object]:
 def assert_paid_once(network: SimulatedNetwork, request: str, result: dict[str, object]) -> None:
     (invoice,) = network.sandbox.call("receiver", "listinvoices")["invoices"]
     assert (invoice["label"], invoice["status"]) == (LABEL, "paid")
-    # It is the only one that there ever was.
+    # There was never another invoice.
     assert invoice["created_index"] == 1
     assert invoice["payment_hash"] == result["payment_hash"]
     assert paid_msat(network, request) == [AMOUNT_MSAT]
@@ -172,7 +172,7 @@ def assert_paid_once(network: SimulatedNetwork, request: str, result: dict[str, 
 def test_calls_of_one_send(
     launch_live: Callable[[Family], SimulatedNetwork], family: Family
 ) -> None:
-    """They are the ones at which it is killed below."""
+    """The tests below kill the command at these calls."""
     network = launch_live(family)
     calls: list[tuple[str, int, str]] = []
     watched = Watched(network, lambda *call: calls.append(call))

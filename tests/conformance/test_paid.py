@@ -19,12 +19,12 @@ def records(text: str, prefix: str) -> dict[int, bytes]:
 
 
 def keeps_unknown_fields(network: Network) -> bool:
-    """Whether lightningd keeps unknown fields of what it signs."""
+    """Whether lightningd keeps unknown fields when it signs."""
     return network.version >= (24, 8)
 
 
 def assert_has_all_of(invoice: str, request: str) -> None:
-    """Each field of the request is in the invoice, and nothing but the invoice's own besides."""
+    """The invoice has each field of the request, and besides only its own fields."""
     asked = records(request, "lnr")
     answered = records(invoice, "lni")
     asked.pop(fields.SIGNATURE, None)
@@ -138,7 +138,7 @@ def test_node_calls_the_invoice_valid_and_it_has_all_of_the_request(
 
 
 def test_every_field_is_in_the_invoice_byte_for_byte(network: Network, label: str) -> None:
-    """Unknown odd ones, too. The payer does not know this request, so it will not pay."""
+    """Even unknown odd ones. The payer does not know this request, so it will not pay."""
     if not keeps_unknown_fields(network):
         pytest.skip(f"createinvoice of {network.name} drops fields that it does not know")
     request = craft_request(network.payer.id, 12_000, {**UNKNOWN_FIELDS, fields.OFFER_ISSUER: b"x"})

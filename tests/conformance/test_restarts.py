@@ -67,7 +67,7 @@ def reconnect(network: Network) -> None:
 def test_payer_that_tried_while_lightningd_was_away_is_paid_later(
     network: Network, label: str, start: Start
 ) -> None:
-    """Its xpay then avoids our public channel for an hour: the spare path is what is left."""
+    """Its xpay then avoids our public channel for an hour: only the spare path is left."""
     request = network.request(AMOUNT_MSAT)
     with ExitStack() as absence:
         with network.frozen(network.payer):
@@ -122,7 +122,7 @@ def test_restart_while_waiting(network: Network, label: str, start: Start) -> No
 @in_both_ways
 @newest
 def test_payment_during_an_absence_is_found_out(network: Network, label: str, start: Start) -> None:
-    """The command sleeps through it: lightningd restarts, and the payment comes."""
+    """lightningd restarts and the payment comes while the command sleeps."""
     request = network.request(AMOUNT_MSAT)
     with network.hushed(request) as mailbox:
         first = start("--json", "-v", request, label)
@@ -181,7 +181,7 @@ def assert_paid(outcome: Outcome, still: TimedNetwork) -> None:
 
 
 def sleep(still: TimedNetwork, seconds: float) -> None:
-    """Let a restart that an observer asked for take its course, and no longer."""
+    """Wait until a restart that an observer asked for has ended, then move the clock."""
     still.sandbox.settle()
     still.clock.advance(seconds)
 
@@ -196,14 +196,14 @@ def start_receiver(still: TimedNetwork, seconds: float) -> None:
     still.clock.advance(seconds)
 
 
-#: The calls of the first contact: a lightningd that does not answer these is not there.
+#: The first calls: a lightningd that does not answer these cannot be reached.
 FIRST = ("getinfo", "listconfigs", "help")
-#: The calls that prepare the invoice. Those that start the helper go on beside them.
+#: The calls that prepare the invoice. Calls that start the helper go on beside them.
 PREPARING = (*FIRST, "listnodes", "listpeers", "listpeerchannels")
 
 
 def breaks() -> Iterator[tuple[bool, str, int, str, str]]:
-    """How a connection breaks, and where; to a restart as well once there is more than to ask."""
+    """How a connection breaks, and where: closed, and after the preparation also by a restart."""
     for (method, number, phase), ways in boundaries_in_both_ways(Family.V26_06).items():
         for in_batch in ways:
             yield in_batch, method, number, phase, "closed"
@@ -219,7 +219,7 @@ def is_preparing(method: str, number: int) -> bool:
 def test_connection_breaks_at_a_call(
     still: TimedNetwork, method: str, number: int, phase: str, how: str
 ) -> None:
-    """At the first contact that is the end (4); from then on, the step is taken again."""
+    """At the first calls, the command ends (4); from then on, it repeats the step."""
     seen: Counter[str] = Counter()
     faults = still.sandbox.faults
     fault = CallFault.CLOSE_BEFORE if phase == "before" else CallFault.CLOSE_AFTER
@@ -258,7 +258,7 @@ def test_connection_breaks_at_a_call(
 @in_both_ways
 @pytest.mark.parametrize("fault", [CallFault.CLOSE_BEFORE, CallFault.CLOSE_AFTER])
 def test_lightningd_stays_away_after_createinvoice(still: TimedNetwork, fault: CallFault) -> None:
-    """Whether it has stored the invoice, nobody knows."""
+    """Nobody knows whether it has stored the invoice."""
     still.sandbox.faults.break_call(RECEIVER, "createinvoice", fault)
     sleeps: list[float] = []
 
@@ -299,7 +299,7 @@ def test_lightningd_is_gone_when_the_invoice_is_to_be_created(still: TimedNetwor
 
 @in_both_ways
 def test_lightningd_is_gone_while_a_resumed_invoice_is_prepared(still: TimedNetwork) -> None:
-    """An earlier run has sent it, so that it may be paid."""
+    """An earlier run has sent it, so it may be paid."""
     still.sandbox.faults.be_silent(PAYER)
     invreq = request(still)
     still.run(invreq)
@@ -417,8 +417,8 @@ def test_payer_that_tried_before_our_channels_were_back_is_paid_by_the_spare_pat
 
 
 @in_both_ways
-def test_answers_are_heard_after_a_restart(still: TimedNetwork) -> None:
-    """Also those to a copy of the time before."""
+def test_replies_are_heard_after_a_restart(still: TimedNetwork) -> None:
+    """Even replies to a copy from before the restart."""
     faults = still.sandbox.faults
     faults.delay_message(seconds=6, at=PAYER)
     faults.refuse(PAYER, "not this one")
@@ -442,7 +442,7 @@ def test_answers_are_heard_after_a_restart(still: TimedNetwork) -> None:
 def test_helper_that_lightningd_ends_first_is_started_after_the_restart(
     still: TimedNetwork,
 ) -> None:
-    """On its way down, lightningd runs no plugins any more."""
+    """A lightningd that is shutting down starts no plugins."""
     faults = still.sandbox.faults
     faults.be_silent(PAYER)
     command = still.run(request(still), sleep=partial(start_receiver, still))

@@ -1,4 +1,4 @@
-"""The same label again: the first invoice is gone on with, and there is never a second one."""
+"""The same label again: the command continues with the first invoice, and makes no other."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_unpaid_invoice_is_sent_again_and_waited_for(
 def test_unpaid_invoice_is_waited_for_until_it_expires(
     network: Network, label: str, start: Start
 ) -> None:
-    """Its own time counts, and not the second command's."""
+    """The invoice's expiry counts, not the second command's TIMEOUT."""
     request = network.request(AMOUNT_MSAT)
     with network.hushed(request) as mailbox:
         process = start("--json", request, label, "--timeout", 4)
@@ -159,7 +159,7 @@ def test_renewed_invoice_is_paid(network: Network, label: str) -> None:
 
 
 def expired(still: TimedNetwork) -> str:
-    """A request of which the invoice has expired."""
+    """A request whose invoice has expired."""
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
     still.sandbox.faults.be_silent(PAYER)
     assert still.run(invreq, timeout=10).outcome_in_time().exit_status == ExitStatus.TIMED_OUT
@@ -178,7 +178,7 @@ def test_expired_invoice_is_kept_when_it_cannot_be_renewed(still: TimedNetwork) 
     assert still.invoices() == before
 
 
-def test_answers_are_heard_for_as_long_as_a_resumed_invoice_lives(still: TimedNetwork) -> None:
+def test_replies_are_heard_for_as_long_as_a_resumed_invoice_lives(still: TimedNetwork) -> None:
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
     still.sandbox.faults.be_silent(PAYER)
     first = still.run(invreq, timeout=3600)
@@ -216,7 +216,7 @@ def test_expired_invoice_that_is_paid_after_all_is_not_deleted(still: TimedNetwo
     assert still.spent() == [Spending("complete", AMOUNT_MSAT)]
 
 
-def test_request_that_expires_after_the_first_run_is_gone_on_with(still: TimedNetwork) -> None:
+def test_request_that_expires_after_the_first_run_is_still_answered(still: TimedNetwork) -> None:
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT, absolute_expiry=int(still.clock()) + 10)
     hold = still.sandbox.faults.hold_payments(PAYER)
     still.run(invreq)
@@ -231,7 +231,7 @@ def test_request_that_expires_after_the_first_run_is_gone_on_with(still: TimedNe
 
 
 def test_payer_that_is_out_of_reach_may_have_the_invoice_already(still: TimedNetwork) -> None:
-    """No copy can be sent, and the payment of the first run's is on its way."""
+    """No copy can be sent, and the payment for the first run's copy is on its way."""
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
     hold = still.sandbox.faults.hold_payments(PAYER)
     still.run(invreq)
@@ -250,7 +250,7 @@ def test_payer_that_is_out_of_reach_may_have_the_invoice_already(still: TimedNet
 
 
 def test_refusal_of_a_resumed_invoice_is_not_final(still: TimedNetwork) -> None:
-    """An earlier run's copy may be on its way yet."""
+    """An earlier run's copy may still be on its way."""
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
     still.sandbox.faults.delay_message(seconds=20, at=PAYER)
     still.run(invreq, no_replies=True)

@@ -15,7 +15,7 @@ from tests.support.schema import check_paid
 
 
 def outcome(network: Network, stderr: int, *args: object) -> int:
-    """Run the command with this stderr; returns what it exits with."""
+    """Run the command with this stderr; returns its exit status."""
     with Popen(
         command_line(*network.as_receiver(), *args),
         env=environment(),
@@ -50,7 +50,7 @@ def test_steps_on_a_broken_stderr(network: Network, label: str, stderr: object) 
 @pytest.mark.parametrize("stderr", [full_disk, closed_pipe])
 @pytest.mark.parametrize("network", ["v26.06"], indirect=True)
 def test_warning_on_a_broken_stderr(network: Network, label: str, stderr: object) -> None:
-    """More than is offered: it is refused, and not in vain."""
+    """The command asks for more than is offered, and hears the refusal."""
     assert callable(stderr)
     assert outcome(network, stderr(), "--json", network.request(1000), label, 2000) == 14
 
@@ -83,7 +83,7 @@ def test_payment_whose_result_cannot_be_written(
 def test_closed_descriptors(
     network: Network, label: str, descriptors: tuple[int, ...], options: tuple[str, ...]
 ) -> None:
-    """The connection to lightningd gets the number of one of them, perhaps."""
+    """The connection to lightningd may get the number of one of them."""
     closed = " ".join(f"{number}>&-" for number in descriptors)
     done = subprocess.run(
         [

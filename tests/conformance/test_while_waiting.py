@@ -82,7 +82,7 @@ def test_invoice_that_is_deleted_ends_the_wait_at_once(still: TimedNetwork) -> N
 
 
 @in_both_ways
-def test_other_invoices_that_are_deleted_are_of_no_interest(still: TimedNetwork) -> None:
+def test_deletion_of_other_invoices_changes_nothing(still: TimedNetwork) -> None:
     hold = still.sandbox.faults.hold_payments(PAYER)
     still.sandbox.call(RECEIVER, "invoice", amount_msat=1, label="other", description="")
     run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT))
@@ -97,7 +97,7 @@ def test_other_invoices_that_are_deleted_are_of_no_interest(still: TimedNetwork)
 
 @in_both_ways
 def test_helper_keeps_nothing_for_a_command_that_was_interrupted(still: TimedNetwork) -> None:
-    """It has room for so many; and else it would keep it for as long as the invoice lives."""
+    """Its room is limited, and it would keep each session for as long as the invoice lives."""
     still.sandbox.faults.be_silent(PAYER)
     run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT), timeout=3600)
     wait_for(lambda: run.is_waiting, "the wait")

@@ -67,7 +67,7 @@ def test_withdrawn_copy_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("error", [REFUSED, PAYING, NOT_YET, UNCLEAR])
-def test_reply_to_a_copy_of_nobodys_says_nothing(error: InvoiceError) -> None:
+def test_reply_to_an_unknown_copy_says_nothing(error: InvoiceError) -> None:
     copies = Copies()
     copies.confirm(copies.begin(ROUTE))
     assert copies.reply(bytes(32), error) is None
@@ -94,7 +94,7 @@ def test_last_words_are_those_that_say_why_it_was_not_paid(
 
 
 @pytest.mark.parametrize("later", [PAYING, NOT_YET, UNCLEAR])
-def test_rejection_is_not_outweighed_by_what_other_copies_say(later: InvoiceError) -> None:
+def test_refusal_is_not_outweighed_by_replies_to_other_copies(later: InvoiceError) -> None:
     copies = Copies()
     rejected, other = copies.begin(ROUTE), copies.begin(ROUTE)
     copies.reply(rejected, REFUSED)

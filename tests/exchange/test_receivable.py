@@ -1,4 +1,4 @@
-"""What is said, before anything is created, of how much our channels can receive."""
+"""The warnings about how much our channels can receive, before anything is created."""
 
 from __future__ import annotations
 

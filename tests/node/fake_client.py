@@ -1,4 +1,4 @@
-"""lightningd's answers from a table, and a small network of nodes as it would tell of it."""
+"""lightningd's answers from a table, and a small network as lightningd would report it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Network:
     :param channels: pairs of nodes; both directions are usable.
     :param silent: nodes that do not take messages.
     :param disabled: directed pairs whose source calls them disabled.
-    :param unknown: nodes that nothing is known of.
+    :param unknown: nodes that lightningd knows nothing of.
     :param hidden: nodes that announce no address.
     :param unannounced: nodes known only by their channels.
     :param channelless: peers that have no channel with us.

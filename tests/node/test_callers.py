@@ -17,7 +17,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run_together(count: int) -> set[int]:
-    """Run functions that wait for each other; the threads that ran them."""
+    """Run functions that wait for each other; returns the threads that ran them."""
     barrier = threading.Barrier(count)
     used: SimpleQueue[int] = SimpleQueue()
 
@@ -58,7 +58,7 @@ def test_few_threads_are_kept() -> None:
     assert len(_run_together(2)) == 2
 
 
-def test_what_comes_too_late_is_nobodys_result() -> None:
+def test_late_result_is_dropped() -> None:
     release = threading.Event()
 
     def late() -> str:

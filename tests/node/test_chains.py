@@ -33,7 +33,7 @@ def test_hash_of_the_first_block(network: str) -> None:
 
 
 def test_every_network_of_lightningd_is_in_the_table() -> None:
-    """But litecoin's, whose requests are for lightningd to compare."""
+    """Except litecoin's, whose requests lightningd compares itself."""
     assert set(socket_path.NETWORKS) - CHAIN_HASHES.keys() == {"litecoin", "litecoin-testnet"}
     # Those of the liquid kind have no such header; the rest is hashed above.
     assert CHAIN_HASHES.keys() - _FIRST_BLOCKS.keys() == {"liquid", "liquid-regtest"}

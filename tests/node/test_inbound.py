@@ -125,7 +125,7 @@ def _listed(number: int, **changes: Any) -> dict[str, Any]:
 def test_what_a_peer_asks_is_in_listincoming_when_its_channel_does_not_tell(
     updates: dict[str, Any],
 ) -> None:
-    """So before v24.02, and before the peer's first channel_update."""
+    """Before v24.02, and before the peer's first channel_update."""
     unconfirmed = _detail(3, updates=updates)
     del unconfirmed["short_channel_id"]
     client = _client(_detail(2, updates=updates), unconfirmed, _detail(4))
@@ -145,7 +145,7 @@ def test_what_a_peer_asks_is_in_listincoming_when_its_channel_does_not_tell(
     assert client.methods().count("listincoming") == 1
 
 
-def test_a_channel_of_which_nothing_tells_what_its_peer_asks() -> None:
+def test_a_channel_whose_fees_are_unknown() -> None:
     client = _client(_detail(2, updates={}))
     client.answers["listincoming"] = {"incoming": [_listed(9)]}
     assert _choose(client) == []
@@ -167,7 +167,7 @@ def test_a_channel_that_is_being_spliced() -> None:
         {"reestablished": False},
     ],
 )
-def test_channels_that_will_not_do(detail: dict[str, Any]) -> None:
+def test_unusable_channels(detail: dict[str, Any]) -> None:
     assert _choose(_client(_detail(2, **detail))) == []
 
 
@@ -180,7 +180,7 @@ def test_channels_that_will_not_do(detail: dict[str, Any]) -> None:
     ],
     ids=["away", "no messages", "no route blinding"],
 )
-def test_peers_that_will_not_do(network: Network) -> None:
+def test_unusable_peers(network: Network) -> None:
     assert _choose(_client(_detail(2), network=network)) == []
 
 
@@ -289,7 +289,7 @@ def test_no_spare_path_through_peers_that_cannot_forward_along_it() -> None:
     ids=["empty", "small", "text", "closing", "away", "coming back", "narrow", "private"],
 )
 def test_the_unannounced_channel_with_inbound_is_used(public: dict[str, Any]) -> None:
-    """As a liquidity provider's: payers would come by the public ones, and fail."""
+    """For example a liquidity provider's: over the public ones, payers would fail."""
     inbound = _inbound(_public_node(public, _detail(3)))
     assert NUMBERS[inbound.channels[0].peer] in (2, 3)
     assert node_id(3) in [each.channel.peer for each in inbound.blinded]

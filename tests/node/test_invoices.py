@@ -164,7 +164,7 @@ def test_wait_that_is_lost_is_not_taken_for_the_end_of_the_invoice(failure: Exce
 
 
 class WouldBlock(Exception):  # noqa: N818
-    """lightningd would hold this call."""
+    """lightningd would not answer this call yet."""
 
 
 class Book:
@@ -197,7 +197,7 @@ class Book:
             del self._invoices[label]
 
     def calls(self) -> int:
-        """How many were made since this was asked last."""
+        """The number of calls since the last look."""
         number = len(self.client.calls)
         self.client.calls.clear()
         return number
@@ -254,7 +254,7 @@ def test_feed_tells_what_an_invoice_is_now() -> None:
 
 @pytest.mark.parametrize("details", ["invoices", "details", None])
 def test_feed_does_not_spin_when_the_newest_invoice_was_deleted(details: str | None) -> None:
-    """It made thousands of calls a second: no listed invoice had the index that wait told."""
+    """It once made thousands of calls a second: no listed invoice had the index that wait gave."""
     book = Book(details)
     feed = Feed(book.client)
     book.change("a", "b", "newest")

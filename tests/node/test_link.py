@@ -169,7 +169,7 @@ def test_lightningd_is_looked_for_with_growing_pauses(failure: Exception) -> Non
 def test_feed_that_fails_while_getinfo_works_is_begun_again_with_growing_pauses(
     failure: Exception,
 ) -> None:
-    """It was begun again without any, and warned of 9 times a second."""
+    """Once it began again without pauses, and warned 9 times a second."""
     linked = Linked()
     has_ended = threading.Event()
     failures = iter([failure] * 9)
@@ -297,7 +297,7 @@ def test_node_is_read_once() -> None:
 
 
 def test_block_height_is_read_anew_after_a_minute() -> None:
-    """Payment paths of a row that is sent days later had expired."""
+    """Otherwise the payment paths of a row that is sent days later have expired."""
     linked = Linked()
     linked.link.open()
     linked.client.answers["getinfo"] = {"blockheight": 1000}
@@ -515,8 +515,8 @@ def test_loss_of_lightningd_while_listening_is_a_loss_and_heard_through() -> Non
     assert linked.next_but(BACK, READY) == Reply(PATH_ID, InvoiceError("no"))
 
 
-def test_helper_that_breaks_each_connection_is_done_without_until_the_next_return() -> None:
-    """Nothing was sent, for ever."""
+def test_helper_that_breaks_each_connection_is_given_up_until_the_next_return() -> None:
+    """Otherwise nothing is ever sent."""
     broken = ConnectionLostError("the connection broke during sendinvoice-expect")
     linked = Linked(sendinvoice_expect=broken, sendinvoice_replies=Helper())
     linked.link.hear(linked.clock() + 1000)
@@ -533,7 +533,7 @@ def test_helper_that_breaks_each_connection_is_done_without_until_the_next_retur
     assert linked.link.expect(PATH_ID, linked.clock())
 
 
-def test_helper_that_refuses_what_is_expected_is_done_without() -> None:
+def test_helper_that_refuses_what_is_expected_is_given_up() -> None:
     linked, _ = hearing()
     linked.client.answers["sendinvoice-expect"] = LightningdError("too many replies")
     assert not linked.link.expect(PATH_ID, linked.clock())
@@ -542,7 +542,7 @@ def test_helper_that_refuses_what_is_expected_is_done_without() -> None:
 
 
 @pytest.mark.parametrize("method", ["sendinvoice-expect", "plugin"])
-def test_helper_that_hangs_while_lightningd_answers_is_done_without(method: str) -> None:
+def test_helper_that_hangs_while_lightningd_answers_is_given_up(method: str) -> None:
     """It would be tried again for ever, and nothing would be sent meanwhile."""
     hangs = NoAnswerError(f"lightningd did not answer {method}")
     answers: dict[str, Answer] = {"sendinvoice-expect": NO_HELPER, "plugin": {}, method: hangs}
@@ -558,7 +558,7 @@ def test_helper_that_hangs_while_lightningd_answers_is_done_without(method: str)
 
 
 def test_session_that_would_stay_long_is_ended() -> None:
-    """Those of interrupted batches exhausted the helper."""
+    """Otherwise the sessions of interrupted batches exhaust the helper."""
     linked, _ = hearing()
     linked.link.expect(PATH_ID, linked.clock() + 100_000)
     linked.link.close()

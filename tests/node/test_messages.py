@@ -100,7 +100,7 @@ def test_into_their_path(api: OnionApi, hops: int) -> None:
 
 @pytest.mark.parametrize("api", list(OnionApi))
 def test_nothing_is_out_before_the_prepared_message_is_sent(api: OnionApi) -> None:
-    """A copy that is lost before is no copy whose answer is waited for."""
+    """A copy that is lost before needs no reply."""
     client = FakeClient({"createonion": {"onion": "0011"}})
     packet = messages.prepare(client, api, _NODES, _CONTENT, None)
     assert set(client.methods()) <= {"createonion"}

@@ -50,7 +50,7 @@ def test_nothing_comes() -> None:
 
 @pytest.mark.usefixtures("handled")
 def test_a_signal_that_does_not_end_the_wait_is_handled_soon() -> None:
-    """One that another thread takes does not wake this one, just as one just before the wait."""
+    """A signal that another thread gets, or that comes just before the wait, does not end it."""
 
     class Queue(SimpleQueue[int]):
         def get(self, block: bool = True, timeout: float | None = None) -> int:

@@ -56,7 +56,7 @@ def test_a_directory_that_anybody_could_write(helper: Path) -> None:
 def test_a_folder_above_that_anybody_could_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int
 ) -> None:
-    """Who may write it can put another folder in the place of the one below."""
+    """Whoever may write to it can replace the folder below."""
     prefix = tmp_path / "opt" / "venv"
     helper = prefix / "bin" / replies.HELPER
     helper.parent.mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> Non
 
 
 def test_a_sticky_directory_like_tmp(helper: Path) -> None:
-    """There, nobody can replace what another user put."""
+    """There, nobody can replace the files of another user."""
     helper.parent.chmod(0o1777)
     assert Path(replies.helper_path()) == helper
 
@@ -124,7 +124,7 @@ def test_found_through_the_installed_distribution(
 
 
 def test_installed_without_the_file(helper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip install --target writes of a script where there is none."""
+    """pip install --target lists a script that does not exist."""
     helper.unlink()
     monkeypatch.setattr(replies, "_installed_path", lambda: helper)
     with pytest.raises(HelperUnavailableError, match="No such file"):
@@ -228,7 +228,7 @@ def test_a_session_may_only_be_prolonged() -> None:
 
 @pytest.mark.parametrize("refusal", ["already registered", "Invalid argument"])
 def test_another_command_was_faster(helper: Path, refusal: str) -> None:
-    """lightningd has it already, but it is not ready yet, and no call of it is known."""
+    """lightningd runs it already, but does not know its calls yet."""
     listed = iter([False, False, True])
 
     def plugin(params: Params) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def test_lightningd_cannot_run_it(helper: Path) -> None:
     assert "No such file or directory" in str(failure.value)
 
 
-def test_it_was_started_in_vain(helper: Path) -> None:
+def test_a_helper_that_is_unknown_even_after_its_start(helper: Path) -> None:
     client = FakeClient({"sendinvoice-expect": _UNKNOWN, "plugin": {}})
     with pytest.raises(HelperUnavailableError, match="Unknown command"):
         ReplySession(client, 0.0).start()

@@ -140,7 +140,7 @@ def test_a_new_connection_to_a_node_without_messages() -> None:
 
 
 def test_a_connection_that_takes_too_long() -> None:
-    """lightningd is at it yet, and not gone."""
+    """lightningd is still connecting, and not gone."""
     router, _ = _router(Network([2], unknown=[9]), connect=NoAnswerError("too long"))
     assert list(router.routes()) == []
     assert "it did not answer within" in router.dead_ends[0].reason
@@ -197,7 +197,7 @@ def test_a_disabled_channel_is_the_last_resort() -> None:
 
 @pytest.mark.parametrize("disabled", [[], [(2, 4)]], ids=["enabled", "disabled"])
 def test_nodes_whose_announcement_was_not_seen(disabled: list[tuple[int, int]]) -> None:
-    """They come after everything that is known to carry messages."""
+    """They come after all nodes that are known to take messages."""
     channels = [(2, 4), (4, 9), (3, 9)]
     unsure = Network([2], channels, unannounced=[4], disabled=disabled)
     router, _ = _router(unsure, connect=LightningdError("connect: no"))
@@ -281,7 +281,7 @@ def test_our_own_node_without_such_a_peer() -> None:
 # --- other ways ---
 
 
-def test_avoid_other_nodes_where_it_can_be_helped() -> None:
+def test_avoid_nodes_where_possible() -> None:
     network = Network([2, 3], [(2, 9), (3, 4), (4, 9)])
     router, _ = _router(network)
     assert next(router.routes(avoid=_nodes(2))).nodes == _nodes(1, 3, 4, 9)

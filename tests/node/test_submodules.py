@@ -24,7 +24,7 @@ Write = Callable[[Mapping[str, str]], None]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes the files of a package inside of a namespace package."""
+    """Writes the files of a package inside a namespace package."""
 
     def write(files: Mapping[str, str]) -> None:
         for name, text in files.items():
