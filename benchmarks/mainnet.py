@@ -136,7 +136,7 @@ class Kind:
 _KINDS = (
     Kind("60 % take messages", 0.6, False),
     Kind("60 % take messages, disabled channels too", 0.6, True),
-    Kind("nobody's features known, disabled channels too", None, True),
+    Kind("no features known, disabled channels too", None, True),
 )
 
 

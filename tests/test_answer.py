@@ -676,7 +676,7 @@ def test_lightningd_gone_for_good_ends_each_row_at_its_own_deadline(
     world = World(away_seconds=math.inf)
     world.at(at, world.go_away)
     outcome = world.run(timeout=timeout)
-    # Looked for in vain at the deadline, or when the next copy is due.
+    # It is not back at the deadline, or when the next copy is due.
     assert_ends(world, outcome, ExitStatus.OUTCOME_UNKNOWN, timeout)
     assert outcome.known["bolt12"]
 

@@ -10,14 +10,14 @@ from tests.support.scripted import World
 
 
 def hang(world: World, method: str) -> None:
-    """Have all calls of a method wait in vain."""
+    """Have all calls of a method hang."""
 
-    def wait_in_vain() -> None:
+    def time_out() -> None:
         world.take(CALL_SECONDS)
         raise NoAnswerError(f"lightningd did not answer {method}")
 
     for number in range(1, 20):
-        world.lightningd.before[method, number] = wait_in_vain
+        world.lightningd.before[method, number] = time_out
 
 
 @pytest.mark.parametrize("timeout", [10, 90])

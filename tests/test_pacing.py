@@ -1,4 +1,4 @@
-"""The pace, held against the limits that lightningd, eclair and LND have."""
+"""The pace, compared with the limits of lightningd, eclair and LND."""
 
 from __future__ import annotations
 

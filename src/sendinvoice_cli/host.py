@@ -41,7 +41,7 @@ class Host(Protocol):
         """Begin work that may block for minutes; its end wakes :meth:`wait`."""
 
     async def wait(self, until: float) -> None:
-        """Wait until then, or until something is heard. math.inf waits as long as it takes."""
+        """Wait until then, or until an event comes. math.inf waits for an event alone."""
 
     def take_events(self) -> list[Change | Reply]:
         """The events about this request since the last call."""

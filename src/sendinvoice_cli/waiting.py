@@ -41,7 +41,7 @@ class Due(Enum):
 
 
 class Sleep(NamedTuple):
-    """Nothing is due until then (UNIX seconds), unless something is heard."""
+    """Nothing is due until then (UNIX seconds), unless an event comes."""
 
     until: float
 

@@ -131,7 +131,7 @@ def test_csv_for_people(network: Network, label: str, tmp_path: Path) -> None:
     ]
     # Number and sum by outcome.
     assert [line.split() for line in lines[2:]] == [
-        ["malformed", "(exit", "2)", "1", "0", "sat"],
+        ["cannot", "be", "answered", "(exit", "2)", "1", "0", "sat"],
         ["paid", "2", "3", "sat"],
     ]
     assert f"row 3 (line 4)  {label}, bad: " in result.stderr
@@ -245,7 +245,7 @@ def test_output_into_the_batch_itself(network: Network, label: str, tmp_path: Pa
     before = file.read_bytes()
     result = network.run("--json", "--output", file, "--batch", file)
     assert (result.exit, result.stdout, file.read_bytes()) == (2, "", before)
-    assert "the file of the batch itself" in result.stderr
+    assert "--output and --batch name the same file" in result.stderr
 
 
 @pytest.mark.parametrize("network", ["v26.06"], indirect=True)

@@ -411,7 +411,7 @@ class ScriptedHost:
         return is_sent
 
     async def prepare(self) -> None:
-        """Nothing to be had beforehand."""
+        """There is nothing to prepare."""
 
     async def follow(self) -> None:
         self._world.lightningd.call("wait")

@@ -26,10 +26,10 @@ def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
     """
     if copies.last_words is not None:
         return _payer_error(copies.last_words, bolt12)
-    said = "and no answer from the payer was heard"
+    said = "and no answer came from the payer"
     hint = "ask the payer for a new request, or try this one again with --renew"
     if not len(copies):
-        said = "because its time was over before it could be sent"
+        said = "because it expired before it could be sent"
     elif copies.is_being_paid:
         said = "although the payer said that it was paying"
     elif not any(route.has_channel for route in copies.routes):

@@ -1,4 +1,4 @@
-"""A lightningd that may go away and come back, and what is heard from it.
+"""The connection to a lightningd that may go away and come back, and the events from it.
 
 Events go to a function: changes of invoices, payers' replies, and news of the link itself.
 All threads are daemons, so the process can end at any time.

@@ -20,8 +20,8 @@ from .reply_plugin import EXPECT, REPLIES
 HELPER = "sendinvoice-reply-helper"
 _DISTRIBUTION = "sendinvoice"
 
-#: Seconds for ``plugin start``: lightningd gives a plugin 60. After the first few, it is asked
-#: whether the helper runs.
+#: Seconds for ``plugin start``: lightningd gives a plugin 60. After the first few, we ask
+#: lightningd whether the helper runs.
 _PLUGIN_SECONDS = 70
 _ANSWER_SECONDS = 3
 _SLOW_POLL_SECONDS = 1

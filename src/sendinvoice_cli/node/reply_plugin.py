@@ -1,4 +1,4 @@
-"""The reply helper: the plugin that lightningd runs so that payers' refusals are heard.
+"""The reply helper: the plugin that lightningd runs so that we hear payers' refusals.
 
 Only a plugin sees onion messages (hook ``onion_message_recv_secret``). This
 one keeps those whose 32-byte path_id a command expects, and hands them to that

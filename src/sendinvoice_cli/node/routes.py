@@ -104,7 +104,7 @@ class Router:
     ) -> Iterator[Route]:
         """Yield a route for each target that has one, in the request's order.
 
-        The search for a target begins when its route is asked for. Where no
+        The search for a target begins when the caller asks for its route. If no
         path leads to the target, we connect to it.
 
         :param avoid: nodes to avoid where possible.

@@ -93,7 +93,7 @@ def expected_packet_size(
     their_path: BlindedPath | None,
     content_size: int,
 ) -> int:
-    """The later :meth:`OnionMessage.packet_size`, without making the message.
+    """What :meth:`OnionMessage.packet_size` will be, without making the message.
 
     :param nodes: as for :func:`outgoing`.
     :param their_path: as for :func:`outgoing`.
@@ -134,7 +134,7 @@ def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
     """A blinded path to us.
 
     :param nodes: 33-byte node ids; the last is ours.
-    :param path_id: 32 secret bytes; a message that brings them came by this path.
+    :param path_id: 32 secret bytes; a message that carries them came along this path.
     """
     return blinding.blind_path(_chain(nodes, last=(Record(blinding.PATH_ID, path_id),)))
 

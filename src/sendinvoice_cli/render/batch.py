@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OUTCOMES = {
     ExitStatus.PAID: "paid",
     ExitStatus.ERROR: "other error",
-    ExitStatus.USAGE: "malformed",
+    ExitStatus.USAGE: "cannot be answered",
     ExitStatus.UNREACHABLE: "lightningd unreachable",
     ExitStatus.OUTCOME_UNKNOWN: "outcome unknown",
     ExitStatus.REQUEST_EXPIRED: "request expired",

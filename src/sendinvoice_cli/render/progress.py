@@ -149,19 +149,19 @@ class SilentProgress:
     route: list[str] | None = None
 
     def asked(self, ask: Ask, amount_msat: int) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def step(self, text: str) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def routed(self, names: list[str]) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def waiting(self, until: float) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def warn(self, text: str, hint: str | None = None) -> None:
-        """Nothing."""
+        """Show nothing."""
 
 
 def _format_expiry(at: int | None, now: float) -> str | None:

@@ -100,7 +100,7 @@ async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehavio
 
 
 def _may_pay(payer: Node, bill: Bill) -> bool:
-    """Whether to pay: False if the same invoice is being paid or was; ``xpay`` raises then."""
+    """Whether to pay. For one that is paid or being paid, False by ``pay``; ``xpay`` raises."""
     same = payer.payments.get(bill.payment_hash)
     by_xpay = payer.family.pays_by_xpay
     if same is not None and same.status == "pending":
