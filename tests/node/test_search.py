@@ -209,7 +209,7 @@ def _networks(draw: st.DrawFn) -> Network:
 
 
 def _distances(network: Network, starts: list[int]) -> dict[int, int]:
-    """Hops from us to every node that a message reaches over these peers, by plain flooding."""
+    """Hops from us to every node that a message reaches over these peers, by flooding."""
     edges = {
         (NUMBERS[bytes.fromhex(half["source"])], NUMBERS[bytes.fromhex(half["destination"])])
         for half in network.halves
