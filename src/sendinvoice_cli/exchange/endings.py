@@ -95,7 +95,8 @@ def _payer_error(replied: Replied, bolt12: str) -> PayerError:
     if replied.verdict is Verdict.NOT_YET:
         return PayerError(
             f"the payer could not pay the invoice: {text}",
-            hint="run the same command again later with --renew: the payer may pay it then",
+            hint="run the same command again later with --renew; LDK gives a request up after "
+            "one failed attempt: ask for a new request then",
             data=data,
         )
     return PayerError(f"the payer refused the invoice{about}: {text}", data=data)
