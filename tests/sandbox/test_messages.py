@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sendinvoice_cli.bolt12 import invoice, tlv
+from sendinvoice_cli.bolt12.blinded_path import BlindedPath, parse_scid
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
@@ -121,23 +122,70 @@ def test_some_nodes_take_messages_only_from_channel_peers(
     assert {bit for bit in (39, 67) if features >> bit & 1} == bits
 
 
+def _by_scid(sandbox: Sandbox, which: str) -> BlindedPath:
+    """A path from bob to alice, which names her by their channel."""
+    alice, bob = sandbox.node_id("alice"), sandbox.node_id("bob")
+    (channel,) = call(sandbox, "alice", "listpeerchannels")["channels"]
+    shown = channel["short_channel_id"] if which == "real" else channel["alias"]["remote"]
+    scid = Record(blinding.SHORT_CHANNEL_ID, parse_scid(shown).to_bytes(8, "big"))
+    return blinding.blind_path([PathNode(bob, (scid,)), PathNode(alice, ())])
+
+
 @pytest.mark.parametrize(("family", "arrives"), [(Family.V26_06, 1), (Family.V24_02, 0)])
 @pytest.mark.parametrize("which", ["real", "alias"])
 def test_a_short_channel_id_may_name_the_next_node_from_v24_08_on(
     start: Start, family: Family, arrives: int, which: str
 ) -> None:
     sandbox = start(line(family=family).with_node("carol", family=Family.V26_06))
-    alice, bob = sandbox.node_id("alice"), sandbox.node_id("bob")
-    (channel,) = call(sandbox, "alice", "listpeerchannels")["channels"]
-    shown = channel["short_channel_id"] if which == "real" else channel["alias"]["remote"]
-    block, transaction, output = (int(part) for part in shown.split("x"))
-    scid = (block << 40 | transaction << 16 | output).to_bytes(8, "big")
-    path = blinding.blind_path(
-        [PathNode(bob, (Record(blinding.SHORT_CHANNEL_ID, scid),)), PathNode(alice, ())]
+    send(sandbox, ("carol", "bob"), [Record(1001, b"hello")], _by_scid(sandbox, which))
+    sandbox.settle()
+    assert _arrived(sandbox, "alice") == arrives
+
+
+@pytest.mark.parametrize(("which", "arrives"), [("real", 0), ("alias", 1)])
+def test_an_unannounced_channel_goes_by_its_alias_only(
+    start: Start, which: str, arrives: int
+) -> None:
+    names = ("alice", "bob", "carol")
+    sandbox = start(
+        Topology(
+            tuple(NodeSpec(name) for name in names),
+            (ChannelSpec("alice", "bob", public=False), ChannelSpec("bob", "carol")),
+        )
     )
+    path = _by_scid(sandbox, which)
     send(sandbox, ("carol", "bob"), [Record(1001, b"hello")], path)
     sandbox.settle()
     assert _arrived(sandbox, "alice") == arrives
+    assert sum("unknown next scid" in entry for entry in sandbox.log("bob")) == 1 - arrives
+
+
+# decryptencrypteddata
+
+
+def test_decryptencrypteddata(sandbox: Sandbox) -> None:
+    bob, carol = sandbox.node_id("bob"), sandbox.node_id("carol")
+    data = (Record(blinding.NEXT_NODE_ID, carol),)
+    path = blinding.blind_path([PathNode(bob, data), PathNode(carol, ())])
+    hop = {
+        "encrypted_data": path.hops[0].encrypted_data.hex(),
+        "path_key": path.first_path_key.hex(),
+    }
+
+    answer = call(sandbox, "bob", "decryptencrypteddata", **hop)["decryptencrypteddata"]
+
+    assert answer["decrypted"] == tlv.encode_stream(data).hex()
+    rest = {
+        "encrypted_data": path.hops[1].encrypted_data.hex(),
+        "path_key": answer["next_path_key"],
+    }
+    assert (
+        call(sandbox, "carol", "decryptencrypteddata", **rest)["decryptencrypteddata"]["decrypted"]
+        == ""
+    )
+    with pytest.raises(CallError, match=r"^Decryption failed!$") as error:
+        call(sandbox, "carol", "decryptencrypteddata", **hop)
+    assert error.value.code == -32602
 
 
 # createonion and the calls that take its work

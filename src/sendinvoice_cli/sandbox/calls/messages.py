@@ -1,13 +1,18 @@
-"""Onions and onion messages: createonion, injectonionmessage, sendonionmessage."""
+"""Onions and onion messages.
+
+createonion, decryptencrypteddata, injectonionmessage, sendonionmessage.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
+
 from ...bolt12.tlv import decode_bigsize, encode_bigsize
 from ...errors import MalformedError
 from ...onion.message import PACKET_SIZES
-from ..model import sphinx
+from ..model import onion_layers, sphinx
 from ..model.family import Family
 from ..model.sphinx import Hop, OnionError
 from ..rpc import parameters
@@ -75,6 +80,25 @@ async def inject_onion(context: Context, args: dict[str, Any]) -> Result:
     if len(args["message"]) > _LONGEST_MESSAGE:
         raise RpcError(INVALID_PARAMS, "onion message too long")
     return _inject(context, args["path_key"], args["message"])
+
+
+@call(
+    "decryptencrypteddata",
+    required("encrypted_data", parameters.hex_bytes),
+    required("path_key", parameters.pubkey),
+    families=(Family.V26_06,),
+)
+async def decrypt_encrypted_data(context: Context, args: dict[str, Any]) -> Result:
+    """Decrypt encrypted_recipient_data that is meant for this node."""
+    try:
+        plain, next_path_key = onion_layers.decrypt_hop(
+            context.node.private_key, args["path_key"], args["encrypted_data"]
+        )
+    except InvalidTag:
+        raise RpcError(INVALID_PARAMS, "Decryption failed!") from None
+    return {
+        "decryptencrypteddata": {"decrypted": plain.hex(), "next_path_key": next_path_key.hex()}
+    }
 
 
 @call("injectonionmessage", _BLINDING, _HOPS, families=(Family.V24_08,))

@@ -83,19 +83,31 @@ def open_hop(private_key: PrivateKey, path_key: bytes, encrypted_data: bytes) ->
     :param private_key: the node's.
     :raises OnionError: it is for another node, or malformed.
     """
-    shared_secret = private_key.ecdh(path_key)
     try:
-        plain = blinding.decrypt(shared_secret, encrypted_data)
+        plain, next_path_key = decrypt_hop(private_key, path_key, encrypted_data)
         values = dict(tlv.decode_stream(plain))
-        next_path_key = values.get(blinding.NEXT_PATH_KEY_OVERRIDE)
-        if next_path_key is not None:
-            check_point(next_path_key, "next_path_key_override")
+        if blinding.NEXT_PATH_KEY_OVERRIDE in values:
+            override = values[blinding.NEXT_PATH_KEY_OVERRIDE]
+            next_path_key = check_point(override, "next_path_key_override")
     except (InvalidTag, MalformedError):
         raise _invalid("invalid encrypted_recipient_data") from None
-    if next_path_key is None:
-        factor = blinding.blinding_factor(path_key, shared_secret)
-        next_path_key = PublicKey(path_key).multiply(factor).format()
     return BlindedHopData(values, next_path_key)
+
+
+def decrypt_hop(
+    private_key: PrivateKey, path_key: bytes, encrypted_data: bytes
+) -> tuple[bytes, bytes]:
+    """Decrypt the encrypted_recipient_data that is meant for a node.
+
+    :param private_key: the node's.
+    :returns: the encrypted_data_tlv stream; the 33-byte path key for the next
+        node, unless the stream overrides it.
+    :raises cryptography.exceptions.InvalidTag: it is for another node.
+    """
+    shared_secret = private_key.ecdh(path_key)
+    plain = blinding.decrypt(shared_secret, encrypted_data)
+    factor = blinding.blinding_factor(path_key, shared_secret)
+    return plain, PublicKey(path_key).multiply(factor).format()
 
 
 def onion_secret(private_key: PrivateKey, path_key: bytes, packet: bytes) -> bytes:
