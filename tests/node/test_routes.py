@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
+from coincurve import PrivateKey
 
 from sendinvoice_cli.bolt12 import fields
 from sendinvoice_cli.bolt12.blinded_path import (
     BlindedPath,
     IntroductionNode,
     ShortChannelIdDirection,
+    format_scid,
 )
+from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node.client import NoAnswerError
 from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from sendinvoice_cli.node.routes import DeadEnd, Route, Router
+from sendinvoice_cli.onion import blinding
+from sendinvoice_cli.sandbox.model import onion_layers
 from tests.node.fake_client import (
     MESSAGES,
     MESSAGES_BY_CHANNEL,
@@ -21,6 +29,7 @@ from tests.node.fake_client import (
     Answer,
     FakeClient,
     Network,
+    Params,
     node_info,
 )
 from tests.support.requests_builder import node_id, path, request
@@ -276,6 +285,160 @@ def test_our_own_node_without_such_a_peer() -> None:
     assert alone.dead_ends[0].target == US.hex()
     with_another, _ = _router(network, US, node_id(3), info=node_info(OnionApi.SEND_HOPS))
     assert [route.nodes for route in with_another.routes()] == [_nodes(1, 3, 1), _nodes(1, 3)]
+
+
+#: What node 1, which is ours, has for its private key.
+_OUR_KEY = PrivateKey((1).to_bytes(32, "big"))
+_REAL, _OURS, _THEIRS = 103 << 40 | 1 << 16, 7, 8
+_CHANNEL = {
+    "peer_id": node_id(3).hex(),
+    "short_channel_id": format_scid(_REAL),
+    "alias": {"local": format_scid(_OURS), "remote": format_scid(_THEIRS)},
+}
+
+
+def _scid(scid: int) -> Record:
+    return Record(blinding.SHORT_CHANNEL_ID, scid.to_bytes(8, "big"))
+
+
+def _decrypt(params: Params) -> dict[str, Any]:
+    """What lightningd answers to ``decryptencrypteddata``."""
+    plain, next_path_key = onion_layers.decrypt_hop(
+        _OUR_KEY, bytes.fromhex(params["path_key"]), bytes.fromhex(params["encrypted_data"])
+    )
+    return {
+        "decryptencrypteddata": {"decrypted": plain.hex(), "next_path_key": next_path_key.hex()}
+    }
+
+
+def _router_from_us(
+    network: Network,
+    path_from_us: BlindedPath,
+    *,
+    api: OnionApi = OnionApi.INJECT_ONION,
+    **answers: Answer,
+) -> tuple[Router, FakeClient]:
+    """A router for a request with this path; we have a channel with node 3."""
+    channels: Answer = {"channels": [_CHANNEL]}
+    defaults = {"listpeerchannels": channels, "decryptencrypteddata": _decrypt}
+    client = FakeClient({**network.answers(), **defaults, **answers})
+    changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: path_from_us.encode()}
+    invreq = request(changes, sign=False)
+    return Router(client, node_info(api), Graph(client, US), invreq), client
+
+
+def _path_from_us(*data: Record, then: Sequence[int] = (9,)) -> BlindedPath:
+    """A path that begins at our own node, which it tells ``data``."""
+    others = [blinding.PathNode(node, ()) for node in _nodes(*then)]
+    return blinding.blind_path([blinding.PathNode(US, data), *others])
+
+
+@pytest.mark.parametrize("scid", [_REAL, _OURS, _THEIRS], ids=["real", "our alias", "their alias"])
+def test_our_hop_names_the_next_node_by_a_channel(scid: int) -> None:
+    """LDK writes the short_channel_id, by which lightningd finds no unannounced channel."""
+    whole = _path_from_us(_scid(scid), then=[3, 9])
+    router, client = _router_from_us(Network([2, 3]), whole)
+
+    (route,) = router.routes(connect=False)
+
+    assert route.nodes == _nodes(1, 3)
+    assert route.their_path is not None
+    assert route.their_path.introduction_node == node_id(3)
+    assert route.their_path.hops == whole.hops[1:]
+    key = PrivateKey((3).to_bytes(32, "big"))
+    # The next node can read its hop with the path key that it will be given.
+    (hop, _), path_key = route.their_path.hops, route.their_path.first_path_key
+    assert onion_layers.open_hop(key, path_key, hop.encrypted_data).values == {}
+    assert client.methods().count("decryptencrypteddata") == 1
+
+
+def test_our_hop_names_the_next_node_by_its_id() -> None:
+    """It need not be a peer."""
+    whole = _path_from_us(Record(blinding.NEXT_NODE_ID, _PAYER))
+    router, _ = _router_from_us(Network([2], [(2, 9)]), whole)
+    (route,) = router.routes()
+    assert route.nodes == _nodes(1, 2, 9)
+    assert route.their_path is not None
+    assert route.their_path.hops == whole.hops[1:]
+
+
+def test_our_hop_overrides_the_next_path_key() -> None:
+    override = Record(blinding.NEXT_PATH_KEY_OVERRIDE, node_id(77))
+    router, _ = _router_from_us(
+        Network([9]), _path_from_us(Record(blinding.NEXT_NODE_ID, _PAYER), override)
+    )
+    (route,) = router.routes()
+    assert route.their_path is not None
+    assert route.their_path.first_path_key == node_id(77)
+
+
+def test_several_hops_of_ours() -> None:
+    next_node = Record(blinding.NEXT_NODE_ID, US)
+    whole = blinding.blind_path(
+        [
+            blinding.PathNode(US, (next_node,)),
+            blinding.PathNode(US, (_scid(_REAL),)),
+            blinding.PathNode(node_id(3), ()),
+        ]
+    )
+    router, _ = _router_from_us(Network([3]), whole)
+    assert [route.nodes for route in router.routes()] == [_nodes(1, 3)]
+
+
+_TO_PAYER = Record(blinding.NEXT_NODE_ID, _PAYER)
+
+
+def _answered(**changes: object) -> Answer:
+    def answer(params: Params) -> dict[str, Any]:
+        return {"decryptencrypteddata": {**_decrypt(params)["decryptencrypteddata"], **changes}}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("data", "answers"),
+    [
+        ([_scid(99)], {}),
+        ([Record(blinding.PADDING, b"")], {}),
+        ([Record(blinding.NEXT_NODE_ID, b"short")], {}),
+        ([_TO_PAYER, Record(blinding.NEXT_PATH_KEY_OVERRIDE, b"")], {}),
+        ([_scid(_REAL)], {"listpeerchannels": LightningdError("listpeerchannels: no")}),
+        ([_TO_PAYER], {"decryptencrypteddata": LightningdError("Decryption failed!")}),
+        ([_TO_PAYER], {"decryptencrypteddata": {}}),
+        ([_TO_PAYER], {"decryptencrypteddata": {"decryptencrypteddata": None}}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(decrypted="04ff")}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(decrypted=4)}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(next_path_key="zz")}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(next_path_key="00")}),
+    ],
+)
+def test_our_hop_is_left_to_lightningd(data: list[Record], answers: dict[str, Any]) -> None:
+    """It does not tell the next node, or we do not know that one."""
+    whole = _path_from_us(*data)
+    router, _ = _router_from_us(Network([9]), whole, **answers)
+    assert list(router.routes()) == [Route((US,), whole)]
+
+
+def test_our_hop_where_the_call_that_sends_takes_hops() -> None:
+    whole = _path_from_us(_TO_PAYER)
+    router, client = _router_from_us(Network([9]), whole, api=OnionApi.INJECT_HOPS)
+    assert list(router.routes()) == [Route((US,), whole)]
+    assert client.calls == []
+
+
+def test_our_hop_when_the_next_node_cannot_be_reached() -> None:
+    router, _ = _router_from_us(
+        Network([2], unknown=[9]), _path_from_us(_TO_PAYER), connect=LightningdError("connect: no")
+    )
+    assert list(router.routes()) == []
+    assert [end.target for end in router.dead_ends] == [_PAYER.hex()]
+
+
+def test_our_hop_and_lightningd_gone() -> None:
+    gone = UnreachableError("gone")
+    router, _ = _router_from_us(Network([9]), _path_from_us(_TO_PAYER), decryptencrypteddata=gone)
+    with pytest.raises(UnreachableError):
+        list(router.routes())
 
 
 # --- other ways ---

@@ -198,14 +198,22 @@ class Graph:
             # One direction is enough: node 0 is the source of direction 0.
             at_source = half["direction"] == end.direction
             return bytes.fromhex(half["source" if at_source else "destination"])
+        peer = self.peer_by_channel(end.scid)
+        return None if peer is None else sorted((self.own_id, peer))[end.direction]
+
+    def peer_by_channel(self, scid: int) -> bytes | None:
+        """The other end of a channel of ours, None for an unknown channel.
+
+        :param scid: its short_channel_id, or the alias of either end, as one 64-bit number.
+        """
+        name = format_scid(scid)
         for channel in self._our_channels:
-            if scid in (
+            if name in (
                 channel.get("short_channel_id"),
                 channel.get("alias", {}).get("local"),
                 channel.get("alias", {}).get("remote"),
             ):
-                ends = sorted((self.own_id, bytes.fromhex(channel["peer_id"])))
-                return ends[end.direction]
+                return bytes.fromhex(channel["peer_id"])
         return None
 
     def senders_to(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:

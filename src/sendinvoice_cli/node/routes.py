@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from ..bolt12.blinded_path import BlindedPath, IntroductionNode
+from ..bolt12 import tlv
+from ..bolt12.blinded_path import BlindedPath, IntroductionNode, check_point
 from ..bolt12.invoice_request import InvoiceRequest
-from ..errors import LightningdError, UnreachableError
+from ..errors import LightningdError, MalformedError, UnreachableError
+from ..onion import blinding
 from .client import Client, NoAnswerError
 from .graph import CONNECT_SECONDS, Graph
 from .info import NodeInfo, OnionApi
@@ -146,7 +148,7 @@ class Router:
                 self.gave_up(introduction_node, "lightningd does not know this channel")
                 return None
         if target == self._info.id:
-            return self._route_to_us(their_path)
+            return self._route_to_us(their_path, avoid, connect)
         nodes = find_path(self._graph, target, avoid=avoid) if avoid else None
         nodes = nodes or find_path(self._graph, target)
         if nodes:
@@ -178,8 +180,13 @@ class Router:
             self._graph, target, with_disabled=True, with_unknown=True
         )
 
-    def _route_to_us(self, their_path: BlindedPath | None) -> Route | None:
+    def _route_to_us(
+        self, their_path: BlindedPath | None, avoid: Collection[bytes], connect: bool
+    ) -> Route | None:
         """The route when we are the introduction node, or the payer itself."""
+        rest = self._without_our_hop(their_path)
+        if rest is not None:
+            return self._route_to(rest.introduction_node, rest, avoid, connect)
         own_id = self._info.id
         if self._info.onion_api is not OnionApi.SEND_HOPS:
             return Route((own_id,), their_path)
@@ -188,6 +195,43 @@ class Router:
             return self._route((own_id, peer, own_id), their_path)
         self.gave_up(own_id, "it is our own node, and no peer can send the message back to it")
         return None
+
+    def _without_our_hop(self, their_path: BlindedPath | None) -> BlindedPath | None:
+        """The rest of a path that begins at our own node (``decryptencrypteddata``).
+
+        lightningd would take our hop off as well, but it finds an unannounced
+        channel only by our alias, where LDK 0.1 writes the real short_channel_id.
+
+        Source: BOLT 4, "Route Blinding".
+
+        :returns: the path from the next node on. None when nothing comes after
+            us, or when lightningd does not tell the next node.
+        """
+        if their_path is None or len(their_path.hops) == 1:
+            return None
+        if self._info.onion_api is not OnionApi.INJECT_ONION:
+            return None
+        ours, *others = their_path.hops
+        params = {
+            "encrypted_data": ours.encrypted_data.hex(),
+            "path_key": their_path.first_path_key.hex(),
+        }
+        try:
+            answer = self._client.call("decryptencrypteddata", params)["decryptencrypteddata"]
+            data = dict(tlv.decode_stream(bytes.fromhex(answer["decrypted"])))
+            next_path_key = bytes.fromhex(answer["next_path_key"])
+            path_key = data.get(blinding.NEXT_PATH_KEY_OVERRIDE, next_path_key)
+            node = data.get(blinding.NEXT_NODE_ID)
+            if node is None:
+                scid = int.from_bytes(data[blinding.SHORT_CHANNEL_ID], "big")
+                node = self._graph.peer_by_channel(scid)
+            return BlindedPath(
+                check_point(node or b"", "next_node_id"),
+                check_point(path_key, "next_path_key"),
+                tuple(others),
+            )
+        except (LightningdError, MalformedError, KeyError, TypeError, ValueError):
+            return None
 
     def _connect(self, target: bytes, connect: bool) -> _NoConnection | None:
         """Connect to a node, or only check whether we may. None for success."""

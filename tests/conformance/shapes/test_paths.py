@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection
+from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection, parse_scid
+from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.node.client import Client
 from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.search import find_path
+from sendinvoice_cli.onion import blinding
+from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import SENT, Result, shapes
 from tests.networks.shapes import Shape, SimulatedShape
@@ -24,6 +27,9 @@ from .inside import answer
 #: A node, and a channel, that nobody knows.
 NOBODY = node_id(77)
 NOWHERE = ShortChannelIdDirection(987_654 << 40 | 3 << 16, 1)
+
+#: From this version on, our own hop can be taken off a path.
+UNWRAPS = (24, 11)
 
 
 def pay(town: Shape, receiver: str, request: str, label: str) -> Result:
@@ -276,10 +282,45 @@ def test_paths_of_many_hops(town_with_paths: Shape, label: str, names: Sequence[
     request = town.refund(34_000, paths=lambda path_id: [town.path(names, path_id)])
 
     path = plan(town, "receiver", request)
-    assert path[-1] == names[0]
     if names[0] == "receiver":
-        assert path == ["receiver"]
+        # Where it can, it takes its own hop off.
+        assert path == (["receiver", "relay"] if town.version >= UNWRAPS else ["receiver"])
+    else:
+        assert path[-1] == names[0]
     pay(town, "receiver", request, label)
+
+
+def scid_of_private(town: Shape, which: str) -> Record:
+    """The private node's channel, as the private node's hop of a path names it."""
+    (channel,) = town.nodes["private"].rpc("listpeerchannels")["channels"]
+    assert channel["private"] is True
+    shown = channel["short_channel_id"] if which == "real" else channel["alias"][which]
+    return Record(blinding.SHORT_CHANNEL_ID, parse_scid(shown).to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("which", ["real", "local", "remote"])
+def test_path_from_our_own_node_through_an_unannounced_channel(
+    town_with_paths: Shape, label: str, which: str
+) -> None:
+    """LDK 0.1 names it by its real short_channel_id; lightningd itself knows our alias only."""
+    town = town_with_paths
+
+    def paths(path_id: bytes) -> list[BlindedPath]:
+        to_payer = Record(blinding.NEXT_NODE_ID, town.id("payer"))
+        hops = (
+            ("private", scid_of_private(town, which)),
+            ("router", to_payer),
+            ("payer", Record(blinding.PATH_ID, path_id)),
+        )
+        return [blinding.blind_path([PathNode(town.id(name), (data,)) for name, data in hops])]
+
+    request = town.refund(35_000, paths=paths)
+    if which == "local" or town.version >= UNWRAPS:
+        pay(town, "private", request, label)
+        return
+    result = town.run("private", "--json", "--no-replies", request, label)
+    assert result.exit == 13
+    assert "unknown next scid" in result.json["error"]["message"]
 
 
 def test_payer_is_our_own_node(town: Shape, label: str) -> None:
