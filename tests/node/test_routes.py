@@ -336,7 +336,7 @@ def _path_from_us(*data: Record, then: Sequence[int] = (9,)) -> BlindedPath:
 @pytest.mark.parametrize("scid", [_REAL, _OURS, _THEIRS], ids=["real", "our alias", "their alias"])
 def test_our_hop_names_the_next_node_by_a_channel(scid: int) -> None:
     """LDK writes the short_channel_id, by which lightningd finds no unannounced channel."""
-    whole = _path_from_us(_scid(scid), then=[3, 9])
+    whole = _path_from_us(_scid(scid), then=[3])
     router, client = _router_from_us(Network([2, 3]), whole)
 
     (route,) = router.routes(connect=False)
@@ -347,9 +347,16 @@ def test_our_hop_names_the_next_node_by_a_channel(scid: int) -> None:
     assert route.their_path.hops == whole.hops[1:]
     key = PrivateKey((3).to_bytes(32, "big"))
     # The next node can read its hop with the path key that it will be given.
-    (hop, _), path_key = route.their_path.hops, route.their_path.first_path_key
+    (hop,), path_key = route.their_path.hops, route.their_path.first_path_key
     assert onion_layers.open_hop(key, path_key, hop.encrypted_data).values == {}
     assert client.methods().count("decryptencrypteddata") == 1
+
+
+def test_channel_of_ours_is_not_confirmed_to_somebody_behind_it() -> None:
+    """lightningd decides: it knows unannounced channels by our alias only."""
+    whole = _path_from_us(_scid(_REAL), then=[3, 9])
+    router, _ = _router_from_us(Network([2, 3]), whole)
+    assert list(router.routes()) == [Route((US,), whole)]
 
 
 def test_our_hop_names_the_next_node_by_its_id() -> None:

@@ -201,11 +201,13 @@ class Router:
 
         lightningd would take our hop off as well, but it finds an unannounced
         channel only by our alias, where LDK 0.1 writes the real short_channel_id.
+        We take that only if it leads to the payer itself, who has the channel:
+        for anybody else, our answer would confirm that the channel exists.
 
         Source: BOLT 4, "Route Blinding".
 
         :returns: the path from the next node on. None when nothing comes after
-            us, or when lightningd does not tell the next node.
+            us, or when the next node is unknown.
         """
         if their_path is None or len(their_path.hops) == 1:
             return None
@@ -222,7 +224,7 @@ class Router:
             next_path_key = bytes.fromhex(answer["next_path_key"])
             path_key = data.get(blinding.NEXT_PATH_KEY_OVERRIDE, next_path_key)
             node = data.get(blinding.NEXT_NODE_ID)
-            if node is None:
+            if node is None and len(others) == 1:
                 scid = int.from_bytes(data[blinding.SHORT_CHANNEL_ID], "big")
                 node = self._graph.peer_by_channel(scid)
             return BlindedPath(

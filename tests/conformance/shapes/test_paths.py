@@ -290,32 +290,54 @@ def test_paths_of_many_hops(town_with_paths: Shape, label: str, names: Sequence[
     pay(town, "receiver", request, label)
 
 
-def scid_of_private(town: Shape, which: str) -> Record:
-    """The private node's channel, as the private node's hop of a path names it."""
-    (channel,) = town.nodes["private"].rpc("listpeerchannels")["channels"]
+def scid(shape: Shape, node: str, name: str) -> Record:
+    """How a path names the only channel of a node, an unannounced one."""
+    (channel,) = shape.nodes[node].rpc("listpeerchannels")["channels"]
     assert channel["private"] is True
-    shown = channel["short_channel_id"] if which == "real" else channel["alias"][which]
+    shown = channel["short_channel_id"] if name == "real" else channel["alias"][name]
     return Record(blinding.SHORT_CHANNEL_ID, parse_scid(shown).to_bytes(8, "big"))
 
 
-@pytest.mark.parametrize("which", ["real", "local", "remote"])
-def test_path_from_our_own_node_through_an_unannounced_channel(
-    town_with_paths: Shape, label: str, which: str
+names_of_a_channel = pytest.mark.parametrize("name", ["real", "local", "remote"])
+
+
+@names_of_a_channel
+def test_path_from_our_own_node_to_a_payer_with_an_unannounced_channel(
+    label: str, name: str
 ) -> None:
     """LDK 0.1 names it by its real short_channel_id; lightningd itself knows our alias only."""
+    topology = Topology(
+        nodes=tuple(NodeSpec(each, has_address=False) for each in ("payer", "receiver")),
+        channels=(ChannelSpec("payer", "receiver", public=False),),
+    )
+    with shapes.simulated(topology) as shape:
+
+        def paths(path_id: bytes) -> list[BlindedPath]:
+            us = PathNode(shape.id("receiver"), (scid(shape, "receiver", name),))
+            payer = PathNode(shape.id("payer"), (Record(blinding.PATH_ID, path_id),))
+            return [blinding.blind_path([us, payer])]
+
+        pay(shape, "receiver", shape.refund(35_000, paths=paths), label)
+
+
+@names_of_a_channel
+def test_path_from_our_own_node_through_an_unannounced_channel(
+    town_with_paths: Shape, label: str, name: str
+) -> None:
+    """To send by another name than our alias would confirm to the payer that we have it."""
     town = town_with_paths
 
     def paths(path_id: bytes) -> list[BlindedPath]:
         to_payer = Record(blinding.NEXT_NODE_ID, town.id("payer"))
         hops = (
-            ("private", scid_of_private(town, which)),
+            ("private", scid(town, "private", name)),
             ("router", to_payer),
             ("payer", Record(blinding.PATH_ID, path_id)),
         )
-        return [blinding.blind_path([PathNode(town.id(name), (data,)) for name, data in hops])]
+        return [blinding.blind_path([PathNode(town.id(node), (data,)) for node, data in hops])]
 
     request = town.refund(35_000, paths=paths)
-    if which == "local" or town.version >= UNWRAPS:
+    if name == "local":
         pay(town, "private", request, label)
         return
     result = town.run("private", "--json", "--no-replies", request, label)
