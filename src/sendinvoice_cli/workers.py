@@ -67,6 +67,8 @@ class Workers:
         if not future.cancelled():
             if failure is not None:
                 future.set_exception(failure)
+                # asyncio complains of failures that nobody looks at, and who waited may have ended.
+                future.exception()
             else:
                 future.set_result(result)
         self._loop.call_soon(self._forget_one)
