@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,7 @@ class Lightningd(FakeLightningd):
         super().__init__(time.time)
         self._changed = threading.Condition()
         self.has_ended = False
+        self.updated = 0
         self.deleted = 0
         self.replies: list[dict[str, str]] = []
         #: How many replies the listener is known to have.
@@ -73,6 +74,12 @@ class Lightningd(FakeLightningd):
         del self.invoices[LABEL]
         self.deleted += 1
 
+    def be_paid(self) -> None:
+        """The payer pays the invoice."""
+        self.updated += 1
+        self.pay()
+        self.invoices[LABEL]["updated_index"] = self.updated
+
     def reply_to_last_copy(self, error: invoice_error.InvoiceError) -> None:
         """The payer replies to the copy that is being sent, and the command has heard it."""
         params = [params for method, params in self.calls if method == "sendinvoice-expect"][-1]
@@ -86,14 +93,21 @@ class Lightningd(FakeLightningd):
     def _wait(self, params: Params) -> dict[str, Any]:
         name, wanted = params["indexname"], params["nextvalue"]
         if name == "updated":
-            self.hold(lambda: not wanted)
-            return {"updated": 0}
+            self.hold(lambda: self.updated >= wanted)
+            return {"updated": self.updated}
         self.hold(lambda: self.deleted >= wanted)
         return {"deleted": self.deleted, "invoices": {"label": LABEL}}
 
     def _wait_invoice(self, _params: Params) -> dict[str, Any]:
-        self.hold(lambda: LABEL not in self.invoices)
+        self.hold(lambda: self.updated or LABEL not in self.invoices)
+        if self.updated:
+            return self.invoices[LABEL]
         raise LightningdError("waitinvoice: deleted", rpc_code=903)
+
+    def _list(self, params: Params) -> Mapping[str, Any]:
+        if "index" in params:
+            return {"invoices": [self.invoices[LABEL]]}
+        return super()._list(params)
 
     def _replies(self, params: Params) -> dict[str, Any]:
         received = params["received"]
@@ -169,6 +183,26 @@ def test_refusal_that_is_heard_before_the_call_that_sent_the_copy_has_returned_c
     outcome = answer(lightningd, SHORT)
     assert outcome.exit_status is ExitStatus.PAYER_ERROR
     assert lightningd.log.count("injectonionmessage") == 1
+
+
+@EITHER
+def test_payment_is_heard_while_the_call_that_sent_the_copy_hangs(
+    answer: Send, lightningd: Lightningd
+) -> None:
+    """It was heard once lightningd counted as gone, 30 s later."""
+    late: list[str] = []
+
+    def hang() -> None:
+        lightningd.happen(lightningd.be_paid)
+        try:
+            lightningd.hold(lambda: False)
+        except AssertionError:
+            late.append("the call")
+            raise
+
+    lightningd.after["injectonionmessage", 1] = hang
+    assert answer(lightningd, LONG).exit_status is ExitStatus.PAID
+    assert late == []
 
 
 @EITHER

@@ -57,7 +57,8 @@ class Host(Protocol):
         """Send a copy.
 
         :param transmit: sends it; False when lightningd cannot send it this way.
-        :returns: what ``transmit`` returned, or None when it was not its turn: call again.
+        :returns: what ``transmit`` returned; None when it was not its turn, or when the invoice
+            has changed before lightningd confirms the message: look at that, then call again.
         """
 
     async def prepare(self) -> None:

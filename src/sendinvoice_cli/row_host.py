@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -59,6 +60,8 @@ class RowHost:
         self._shared = shared
         self._slots: asyncio.Semaphore | None = slots
         self._heard: list[Change | Reply] = []
+        #: What hands a copy over; its result is as for :meth:`_hand_over`.
+        self._sending: asyncio.Task[tuple[bool | None, float]] | None = None
         self._is_awake = False
         self._waiter: asyncio.Future[None] | None = None
         #: Until when it waits (UNIX seconds); None while it does something.
@@ -76,7 +79,7 @@ class RowHost:
         if not self._is_awake:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            self.waits_until = until
+            self.waits_until = until if self._sending is None else None
             # The caller waits again if that was too short.
             seconds = min(max(until - self.now(), 0), MAX_WAIT_SECONDS)
             timer = loop.call_later(seconds, self.wake)
@@ -109,17 +112,39 @@ class RowHost:
         return None if seconds is None else now + seconds
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._hand_over(route, transmit))
+            self._sending.add_done_callback(self._sent)
+        while not self._sending.done():
+            if any(isinstance(each, Change) for each in self._heard):
+                return None
+            await self.wait(math.inf)
+        sending, self._sending = self._sending, None
+        is_sent, seconds = sending.result()
+        if is_sent is None:
+            await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
+        return is_sent
+
+    async def _hand_over(
+        self, route: Route, transmit: Callable[[], bool]
+    ) -> tuple[bool | None, float]:
+        """What ``transmit`` returned, or None and the seconds until it is its turn."""
         turns, size = self._shared.turns, self._packet_size(route)
         async with turns.handover:
             seconds = turns.seconds_left(route, size)
-            if seconds <= 0:
-                with turns.use(route, size):
-                    is_sent = await self.call(transmit)
-                if is_sent:
-                    self._release()
-                return is_sent
-        await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
-        return None
+            if seconds > 0:
+                return None, seconds
+            with turns.use(route, size):
+                is_sent = await self.call(transmit)
+            if is_sent:
+                self._release()
+            return is_sent, 0
+
+    def _sent(self, sending: asyncio.Task[tuple[bool | None, float]]) -> None:
+        if not sending.cancelled():
+            # asyncio complains of failures that nobody looks at, and the row may have ended.
+            sending.exception()
+        self.wake()
 
     def _packet_size(self, route: Route) -> int:
         return self.exchange.outbox.packet_size(route, self.exchange.invoice_size)
@@ -133,6 +158,8 @@ class RowHost:
 
     def end(self) -> None:
         """The row has ended."""
+        if self._sending is not None:
+            self._sending.cancel()
         self._release()
         self.link.forget(self.exchange.copies.path_ids)
 

@@ -10,6 +10,7 @@ Other threads make calls meanwhile: ``sendinvoice-expect`` asks whether the repl
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -117,6 +118,7 @@ class BlockingHost:
         self._is_following = False
         #: Work that goes on in the background.
         self.jobs: list[_Job[Any]] = []
+        self._sending: _Job[bool] | None = None
         self.link = Link(client, self._events.put, progress, clock=clock, sleep=sleep)
         self.exchange = Exchange(request, self.link, progress)
 
@@ -144,8 +146,15 @@ class BlockingHost:
         # Copies of one invoice are further apart than any limit requires.
         return self.now()
 
-    async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool:
-        return transmit()
+    async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool | None:
+        if self._sending is None:
+            self._sending = self.begin(transmit)
+        while not self._sending.done():
+            if any(isinstance(each, Change) for each in self._heard):
+                return None
+            await self.wait(math.inf)
+        sending, self._sending = self._sending, None
+        return sending.result()
 
     async def prepare(self) -> None:
         pass

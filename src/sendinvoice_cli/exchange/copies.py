@@ -37,7 +37,10 @@ class Copy:
 
 
 class Copies:
-    """All copies that this command has made, by path_id (32 bytes)."""
+    """All copies that this command has made, by path_id (32 bytes).
+
+    One may be begun or withdrawn in another thread while these are looked at.
+    """
 
     def __init__(self) -> None:
         self._copies: dict[bytes, Copy] = {}
@@ -58,7 +61,7 @@ class Copies:
     @property
     def routes(self) -> list[Route]:
         """The route of each copy."""
-        return [copy.route for copy in self._copies.values()]
+        return [copy.route for copy in tuple(self._copies.values())]
 
     def begin(self, route: Route) -> bytes:
         """Note a copy before it is sent, and return its fresh path_id."""
@@ -101,7 +104,7 @@ class Copies:
         """Whether the payer refused the invoice itself."""
         return any(
             isinstance(copy.state, Replied) and copy.state.verdict is Verdict.REFUSED
-            for copy in self._copies.values()
+            for copy in tuple(self._copies.values())
         )
 
     @property
@@ -112,6 +115,6 @@ class Copies:
             and self._last.verdict is Verdict.UNCLEAR
             and all(
                 isinstance(copy.state, Replied) and copy.state.verdict is not Verdict.IN_PROGRESS
-                for copy in self._copies.values()
+                for copy in tuple(self._copies.values())
             )
         )
