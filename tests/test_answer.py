@@ -20,6 +20,7 @@ from sendinvoice_cli.errors import (
     TerminatedBySignalError,
     UnreachableError,
 )
+from sendinvoice_cli.node.client import NoAnswerError
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.replies import Reply
 from sendinvoice_cli.outcome import Outcome
@@ -705,6 +706,25 @@ def test_payment_while_lightningd_was_gone_past_the_deadline_is_found() -> None:
     again = World()
     again.lightningd.invoices = world.lightningd.invoices
     assert again.run(timeout=10).exit_status is ExitStatus.PAID
+
+
+@pytest.mark.parametrize("at", [6, 9])
+def test_payment_is_found_at_the_deadline_although_lightningd_still_counts_as_gone(
+    at: float,
+) -> None:
+    """The link looks for it every 5 s, and a call that always fails has it lost again at once."""
+    world = World(away_seconds=math.inf)
+    world.at(5, lambda: world.link.lose(UnreachableError("no waitinvoice"), 0))
+    world.at(at, world.pay_unheard)
+    assert_ends(world, world.run(timeout=10), ExitStatus.PAID, 10)
+
+
+def test_lightningd_that_hung_before_the_deadline_is_not_asked_once_more() -> None:
+    world = World(away_seconds=math.inf)
+    world.at(5, lambda: world.link.lose(NoAnswerError("no answer"), 0))
+    outcome = world.run(timeout=10)
+    assert_ends(world, outcome, ExitStatus.OUTCOME_UNKNOWN, 10)
+    assert made(world, "listinvoices") == 1
 
 
 def test_copies_wait_for_the_channels_after_a_return() -> None:

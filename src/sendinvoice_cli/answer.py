@@ -243,7 +243,7 @@ class _Answer:
         losses = 0
         since: float | None = None
         while True:
-            await self._await_link(needs_channels=needs_channels)
+            is_last = not await self._await_link(needs_channels=needs_channels)
             since = self.host.now() if since is None else since
             generation = self.host.link.generation
             try:
@@ -251,7 +251,8 @@ class _Answer:
             except UnreachableError as lost:
                 losses += 1
                 self.host.link.lose(lost, generation)
-                if losses == MAX_LOSSES or self.host.now() >= self._give_up_at(since):
+                is_too_late = self.host.now() >= self._give_up_at(since)
+                if is_last or losses == MAX_LOSSES or is_too_late:
                     raise
 
     def _give_up_at(self, lost_at: float) -> float:
@@ -261,12 +262,23 @@ class _Answer:
             return give_up_at(exchange.invoice.expires_at, lost_at)
         return lost_at + exchange.request.timeout
 
-    async def _await_link(self, *, needs_channels: bool) -> None:
+    async def _await_link(self, *, needs_channels: bool) -> bool:
+        """Wait until lightningd is back.
+
+        :returns: False when the invoice's time is over first: ask once more all the same, since
+            we look for lightningd every few seconds only, and some calls may work while others
+            fail.
+        :raises UnreachableError: it stays away, and there is no invoice to ask for, or it hangs.
+        """
         link = self.host.link
         while not (link.is_up and (link.is_ready or not needs_channels)):
             until = self._give_up_at(link.lost_at)
             if self.host.now() >= until:
                 if link.is_up:
-                    return
-                raise link.loss or UnreachableError("lightningd is gone")
+                    return True
+                lost = link.loss or UnreachableError("lightningd is gone")
+                if isinstance(lost, NoAnswerError) or not self.exchange.exists:
+                    raise lost
+                return False
             await self.host.wait(until)
+        return True
