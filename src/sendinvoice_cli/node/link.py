@@ -240,6 +240,7 @@ class Link:
         """
 
         def run() -> None:
+            failures = 0
             while not self._is_closed:
                 generation = self.generation
                 try:
@@ -254,7 +255,12 @@ class Link:
                     )
                 else:
                     return
+                is_new = self.clock() >= self._back_at + STABLE_SECONDS
+                failures = 1 if is_new else failures + 1
                 self._await_change(lambda: self.is_up)
+                if failures > 1:
+                    # It may be this call that fails, and no other: let the others be made.
+                    self._sleep(RECONNECT_INTERVALS[min(failures, len(RECONNECT_INTERVALS)) - 1])
 
         self._spawn(run)
 
