@@ -80,6 +80,10 @@ class Lightningd(FakeLightningd):
         self.pay()
         self.invoices[LABEL]["updated_index"] = self.updated
 
+    def expire_unheard(self) -> None:
+        """The invoice will have expired when it is next looked at."""
+        self.change(status="expired")
+
     def reply_to_last_copy(self, error: invoice_error.InvoiceError) -> None:
         """The payer replies to the copy that is being sent, and the command has heard it."""
         params = [params for method, params in self.calls if method == "sendinvoice-expect"][-1]
@@ -186,14 +190,15 @@ def test_refusal_that_is_heard_before_the_call_that_sent_the_copy_has_returned_c
 
 
 @EITHER
-def test_payment_is_heard_while_the_call_that_sent_the_copy_hangs(
-    answer: Send, lightningd: Lightningd
+@pytest.mark.parametrize("ends", [Lightningd.be_paid, Lightningd.expire_unheard])
+def test_call_that_sends_and_hangs_holds_up_neither_a_payment_nor_the_deadline(
+    answer: Send, lightningd: Lightningd, ends: Callable[[Lightningd], None]
 ) -> None:
-    """It was heard once lightningd counted as gone, 30 s later."""
+    """It did until lightningd counted as gone, 30 s later."""
     late: list[str] = []
 
     def hang() -> None:
-        lightningd.happen(lightningd.be_paid)
+        lightningd.happen(lambda: ends(lightningd))
         try:
             lightningd.hold(lambda: False)
         except AssertionError:
@@ -201,7 +206,9 @@ def test_payment_is_heard_while_the_call_that_sent_the_copy_hangs(
             raise
 
     lightningd.after["injectonionmessage", 1] = hang
-    assert answer(lightningd, LONG).exit_status is ExitStatus.PAID
+    is_paid = ends is Lightningd.be_paid
+    outcome = answer(lightningd, LONG if is_paid else SHORT)
+    assert outcome.exit_status is (ExitStatus.PAID if is_paid else ExitStatus.TIMED_OUT)
     assert late == []
 
 

@@ -58,7 +58,7 @@ class Host(Protocol):
 
         :param transmit: sends it; False when lightningd cannot send it this way.
         :returns: what ``transmit`` returned; None when it was not its turn, or when the invoice
-            has changed before lightningd confirms the message: look at that, then call again.
+            has changed or has expired before lightningd confirms the message: look at that first.
         """
 
     async def prepare(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -115,10 +114,11 @@ class RowHost:
         if self._sending is None:
             self._sending = asyncio.create_task(self._hand_over(route, transmit))
             self._sending.add_done_callback(self._sent)
+        deadline = self.exchange.invoice.expires_at
         while not self._sending.done():
-            if any(isinstance(each, Change) for each in self._heard):
+            if self.now() >= deadline or any(isinstance(each, Change) for each in self._heard):
                 return None
-            await self.wait(math.inf)
+            await self.wait(deadline)
         sending, self._sending = self._sending, None
         is_sent, seconds = sending.result()
         if is_sent is None:

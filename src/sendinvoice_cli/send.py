@@ -10,7 +10,6 @@ Other threads make calls meanwhile: ``sendinvoice-expect`` asks whether the repl
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -149,10 +148,11 @@ class BlockingHost:
     async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool | None:
         if self._sending is None:
             self._sending = self.begin(transmit)
+        deadline = self.exchange.invoice.expires_at
         while not self._sending.done():
-            if any(isinstance(each, Change) for each in self._heard):
+            if self.now() >= deadline or any(isinstance(each, Change) for each in self._heard):
                 return None
-            await self.wait(math.inf)
+            await self.wait(deadline)
         sending, self._sending = self._sending, None
         return sending.result()
 
