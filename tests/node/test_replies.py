@@ -255,6 +255,26 @@ def test_lightningd_starts_it_and_never_answers(helper: Path) -> None:
     assert client.methods()[-1] == "sendinvoice-expect"
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_start_that_lightningd_never_got_is_repeated_once(helper: Path, lost: int) -> None:
+    """It was looked for in vain for 70 s."""
+    starts = [NoAnswerError("lightningd did not answer plugin")] * lost
+
+    def plugin(params: Params) -> dict[str, Any]:
+        if params["subcommand"] == "start" and starts:
+            raise starts.pop()
+        return {"plugins": []}
+
+    client = FakeClient({"sendinvoice-expect": _answering(_UNKNOWN, {}), "plugin": plugin})
+    if lost == 1:
+        ReplySession(client, 0.0).start()
+    else:
+        with pytest.raises(HelperUnavailableError, match="does not say why"):
+            ReplySession(client, 0.0).start()
+    made = [params["subcommand"] for method, params in client.calls if method == "plugin"]
+    assert made == ["start", "list"] * lost + ["start"] * (2 - lost)
+
+
 def test_lightningd_cannot_run_it(helper: Path) -> None:
     failing = LightningdError("plugin: Opening: No such file or directory")
     client = FakeClient({"sendinvoice-expect": _UNKNOWN, "plugin": failing})

@@ -156,7 +156,7 @@ def _read(hex_error: str) -> InvoiceError:
         return UNREADABLE
 
 
-def _start_helper(client: Client) -> None:
+def _start_helper(client: Client, *, may_repeat: bool = True) -> None:
     """Let lightningd start the helper, or wait while it starts for another command."""
     path = helper_path()
     try:
@@ -164,8 +164,17 @@ def _start_helper(client: Client) -> None:
     except NoAnswerError:
         # A lightningd that is starting itself starts the helper, and may never answer.
         for _ in range(round((_PLUGIN_SECONDS - _ANSWER_SECONDS) / _SLOW_POLL_SECONDS)):
-            if _is_active(client, path):
+            active = _is_active(client, path)
+            if active:
                 return
+            if active is None and may_repeat:
+                # It never got the call, or the helper has left again.
+                _start_helper(client, may_repeat=False)
+                return
+            if active is None:
+                raise HelperUnavailableError(
+                    f"lightningd does not start {path}, and does not say why"
+                ) from None
             time.sleep(_SLOW_POLL_SECONDS)
         raise HelperUnavailableError(
             f"lightningd has not started {path} within {_PLUGIN_SECONDS} s"
