@@ -72,7 +72,7 @@ def test_payer_without_a_way_to_pay_says_so(network: Network, label: str) -> Non
     request = network.request(4_000, payer=network.hermit)
     assert network.hermit.id not in network.receiver.peers()
     try:
-        result = network.run("--json", "-v", request, label, "--timeout", 9)
+        result = network.run("--json", "-v", request, label, "--timeout", 11)
     finally:
         if network.hermit.id in network.receiver.peers():
             network.receiver.rpc("disconnect", id=network.hermit.id, force=True)
