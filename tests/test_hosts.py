@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -210,6 +211,22 @@ def test_call_that_sends_and_hangs_holds_up_neither_a_payment_nor_the_deadline(
     outcome = answer(lightningd, LONG if is_paid else SHORT)
     assert outcome.exit_status is (ExitStatus.PAID if is_paid else ExitStatus.TIMED_OUT)
     assert late == []
+
+
+def test_route_is_told_although_the_payment_was_heard_before_the_call_returned(
+    lightningd: Lightningd,
+) -> None:
+    """The table lacked it when the payer was fast."""
+
+    def hang() -> None:
+        lightningd.happen(lightningd.be_paid)
+        with suppress(AssertionError):
+            lightningd.hold(lambda: False)
+
+    lightningd.after["injectonionmessage", 1] = hang
+    told = Told()
+    assert send(LONG, lightningd, told).exit_status is ExitStatus.PAID
+    assert told.steps[-1] == "us → node 2"
 
 
 @EITHER

@@ -111,6 +111,7 @@ class _Answer:
             await self._take_events()
             step = waiting.next(exchange.invoice, exchange.copies, host.now())
             if step is Due.END:
+                await self._show_last_route()
                 return
             if step is Due.STATE:
                 await self._step(exchange.read_state)
@@ -181,6 +182,13 @@ class _Answer:
             self._end_delivery()
         elif is_sent is not None:
             delivery.try_next()
+
+    async def _show_last_route(self) -> None:
+        """Tell the route of a copy that was paid before lightningd confirmed the message."""
+        exchange = self.exchange
+        route = self.delivery.route if self.delivery is not None else None
+        if exchange.invoice.is_paid and route is not None and route in exchange.copies.routes[-1:]:
+            await self._step(partial(exchange.outbox.show, route))
 
     async def _has_route(self, delivery: Delivery) -> bool:
         """Whether the search for a route has ended. Begins it when it has not begun."""
