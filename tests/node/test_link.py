@@ -14,9 +14,9 @@ from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node import replies
 from sendinvoice_cli.node.client import ConnectionLostError, NoAnswerError
+from sendinvoice_cli.node.hearing import HELPER_LOSSES
 from sendinvoice_cli.node.invoices import Change
 from sendinvoice_cli.node.link import (
-    HELPER_LOSSES,
     RECONNECT_INTERVALS,
     STABLE_SECONDS,
     Event,

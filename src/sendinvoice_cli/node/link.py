@@ -17,9 +17,10 @@ from ..errors import LightningdError, SendInvoiceError, UnreachableError
 from . import info
 from .client import Client
 from .graph import OUR_CHANNEL_FIELDS, Graph, is_connected, is_open
+from .hearing import Hearing
 from .info import NodeInfo
 from .invoices import Change
-from .replies import HelperUnavailableError, Reply, ReplySession
+from .replies import Reply
 
 #: Seconds between attempts to reach a lightningd that is gone; the last one repeats.
 RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
@@ -30,11 +31,6 @@ ALL_CHANNELS_SECONDS = 15
 ANY_CHANNEL_SECONDS = 60
 _POLL_SECONDS = 0.25
 
-#: How often we start a helper again that has ended, as long as lightningd does not restart.
-HELPER_RESTARTS = 1
-#: After this many losses of lightningd in quick succession, we stop listening until it has gone
-#: and come back once more.
-HELPER_LOSSES = 5
 #: Seconds past an invoice's expiry during which replies are still heard.
 REPLY_GRACE = 60
 
@@ -84,11 +80,11 @@ class Link:
     ) -> None:
         self.client = client
         self.clock = clock
-        self._tell = tell
+        self.tell = tell
         self._notices = notices
         self._sleep = sleep
         self._changed = threading.Condition()
-        self._is_closed = False
+        self.is_closed = False
         #: Whether lightningd answers calls, as far as we know.
         self.is_up = True
         #: Whether the channels are back as well, or we no longer wait for them.
@@ -100,11 +96,9 @@ class Link:
         self.loss: UnreachableError | None = None
         self._attempt = 0
         self._back_at = 0.0
-        self._session: ReplySession | None = None
-        self._is_hearing = False
+        self._hearing: Hearing | None = None
         #: False while the reply helper is being started.
         self.is_hearing_settled = True
-        self._expected = 0
         self._node: NodeInfo | None = None
         self._node_read_at = 0.0
         self._base_secret: bytes | None = None
@@ -185,18 +179,18 @@ class Link:
                 self._attempt = 0
         if is_new:
             self._notices.warn(lost.message, "trying to reach it again")
-        self._tell(LinkNews.LOST)
+        self.tell(LinkNews.LOST)
         self._spawn(self._regain)
 
     def _regain(self) -> None:
-        while not self._is_closed:
+        while not self.is_closed:
             self._sleep(RECONNECT_INTERVALS[min(self._attempt, len(RECONNECT_INTERVALS) - 1)])
             self._attempt += 1
             # It is gone, or still starting up.
             with suppress(UnreachableError, LightningdError):
                 self.client.call("getinfo")
                 break
-        if self._is_closed:
+        if self.is_closed:
             return
         with self._changed:
             self.generation += 1
@@ -206,12 +200,12 @@ class Link:
             self.is_up = True
             self._changed.notify_all()
         self._notices.step("lightningd is back")
-        self._tell(LinkNews.BACK)
+        self.tell(LinkNews.BACK)
         self._await_channels()
         with self._changed:
             if generation == self.generation and self.is_up:
                 self.is_ready = True
-        self._tell(LinkNews.READY)
+        self.tell(LinkNews.READY)
 
     def _await_channels(self) -> None:
         """Wait until the channels are usable again; until then, payments to us fail."""
@@ -225,10 +219,15 @@ class Link:
                 self._sleep(_POLL_SECONDS)
                 waited += _POLL_SECONDS
 
-    def _await_change(self, condition: Callable[[], bool]) -> None:
+    def await_change(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, or somebody closes the link."""
         with self._changed:
-            self._changed.wait_for(lambda: condition() or self._is_closed)
+            self._changed.wait_for(lambda: condition() or self.is_closed)
+
+    def wake(self) -> None:
+        """Have those in :meth:`await_change` look at their conditions."""
+        with self._changed:
+            self._changed.notify_all()
 
     # --- invoices ---
 
@@ -241,11 +240,11 @@ class Link:
 
         def run() -> None:
             failures = 0
-            while not self._is_closed:
+            while not self.is_closed:
                 generation = self.generation
                 try:
                     for change in source():
-                        self._tell(change)
+                        self.tell(change)
                 except UnreachableError as lost:
                     self.lose(lost, generation)
                 except Exception as failure:
@@ -257,7 +256,7 @@ class Link:
                     return
                 is_new = self.clock() >= self._back_at + STABLE_SECONDS
                 failures = 1 if is_new else failures + 1
-                self._await_change(lambda: self.is_up)
+                self.await_change(lambda: self.is_up)
                 if failures > 1:
                     # It may be this call that fails, and no other: let the others be made.
                     self._sleep(RECONNECT_INTERVALS[min(failures, len(RECONNECT_INTERVALS)) - 1])
@@ -271,11 +270,15 @@ class Link:
 
         :param until: UNIX seconds after which nobody waits for replies.
         """
-        if self._session is not None:
-            return
-        self._session = ReplySession(self.client, until)
-        self.is_hearing_settled = False
-        self._spawn(self._hear)
+        if self._hearing is None:
+            self.is_hearing_settled = False
+            self._hearing = Hearing(self, self._notices, until, self._settle_hearing)
+            self._spawn(self._hearing.run)
+
+    def _settle_hearing(self, is_settled: bool) -> None:
+        self.is_hearing_settled = is_settled
+        if is_settled:
+            self.tell(LinkNews.HEARING)
 
     def expect(self, path_id: bytes, until: float) -> bool:
         """Expect a reply with this path_id.
@@ -285,90 +288,19 @@ class Link:
         :returns: False when replies cannot be heard.
         :raises UnreachableError: lightningd is gone.
         """
-        session = self._session
-        if session is None or not self._is_hearing:
-            return False
-        session.extend(until)
-        try:
-            session.expect(path_id)
-        except HelperUnavailableError as failure:
-            self._stop_hearing(str(failure))
-            return False
-        with self._changed:
-            self._expected += 1
-            self._changed.notify_all()
-        return True
+        return self._hearing is not None and self._hearing.expect(path_id, until)
 
     def forget(self, path_ids: Iterable[bytes]) -> None:
         """Stop expecting replies with these path_ids (32 bytes each)."""
-        if self._session is not None:
-            self._session.forget(path_ids)
+        if self._hearing is not None:
+            self._hearing.forget(path_ids)
 
     def close(self) -> None:
         """Stop all waiting, and end the helper's session if it would last for long."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-        if self._session is not None and self._is_hearing and self.is_up:
-            self._session.close(self.clock())
-
-    def _hear(self) -> None:
-        session = self._session
-        assert session is not None
-        restarts = HELPER_RESTARTS
-        losses, lost_at = 0, 0.0
-        while not self._is_closed:
-            generation = self.generation
-            try:
-                session.start()
-                self._settle_hearing(True)
-                self._listen(session)
-            except UnreachableError as lost:
-                now = self.clock()
-                losses = losses + 1 if now < lost_at + STABLE_SECONDS else 1
-                lost_at = now
-                if losses == HELPER_LOSSES:
-                    self._stop_hearing(lost.message)
-                self.lose(lost, generation)
-                self._await_change(lambda: self.is_up)
-                if losses == HELPER_LOSSES:
-                    self._await_change(lambda: self.generation > generation + 1)  # noqa: B023
-                    losses = 0
-                restarts = HELPER_RESTARTS
-            except HelperUnavailableError as failure:
-                if generation != self.generation:
-                    # It ended together with its lightningd.
-                    restarts = HELPER_RESTARTS
-                elif restarts and self._is_hearing:
-                    restarts -= 1
-                    self.is_hearing_settled = False
-                else:
-                    self._stop_hearing(str(failure))
-                    self._await_change(lambda: self.generation > generation)  # noqa: B023
-                    restarts = HELPER_RESTARTS
-
-    def _listen(self, session: ReplySession) -> None:
-        while not self._is_closed:
-            expected = self._expected
-            for reply in session.listen():
-                self._tell(reply)
-            # The helper expects no reply now.
-            self._await_change(lambda: self._expected > expected)  # noqa: B023
-
-    def _settle_hearing(self, is_hearing: bool) -> None:
-        self._is_hearing = is_hearing
-        self.is_hearing_settled = True
-        self._tell(LinkNews.HEARING)
-
-    def _stop_hearing(self, reason: str) -> None:
-        with self._changed:
-            was_told = self.is_hearing_settled and not self._is_hearing
-            self._settle_hearing(False)
-        if not was_told:
-            self._notices.warn(
-                f"cannot hear the payer's answers: {reason}",
-                "a refusal will look like a timeout; --no-replies silences this warning",
-            )
+        self.is_closed = True
+        self.wake()
+        if self._hearing is not None and self.is_up:
+            self._hearing.close()
 
     def _spawn(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, daemon=True).start()
