@@ -170,13 +170,16 @@ class _Answer:
 
     async def _send(self, delivery: Delivery, route: Route) -> None:
         exchange, host = self.exchange, self.host
-        generation = host.link.generation
+        if not delivery.is_being_sent:
+            delivery.is_being_sent, delivery.generation = True, host.link.generation
         transmit = partial(exchange.outbox.transmit, route, exchange.invoice)
         try:
             is_sent = await host.send(route, transmit)
         except UnreachableError as lost:
-            self._lose(delivery, lost, generation)
+            delivery.is_being_sent = False
+            self._lose(delivery, lost, delivery.generation)
             return
+        delivery.is_being_sent = is_sent is None
         if is_sent:
             await self._step(partial(exchange.outbox.show, route))
             self._end_delivery()

@@ -34,7 +34,9 @@ class Delivery:
         #: How often lightningd went away during the delivery, and when it first did (UNIX seconds).
         self.losses = 0
         self.lost_since = 0.0
-        #: The link's generation when the search began.
+        #: Whether it is being handed over to lightningd.
+        self.is_being_sent = False
+        #: The link's generation when the search, or the handing over, began.
         self.generation = 0
         self._has_ended = False
 

@@ -78,7 +78,8 @@ class RowHost:
         if not self._is_awake:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            self.waits_until = until if self._sending is None else None
+            is_sending = self._sending is not None and not self._sending.done()
+            self.waits_until = None if is_sending else until
             # The caller waits again if that was too short.
             seconds = min(max(until - self.now(), 0), MAX_WAIT_SECONDS)
             timer = loop.call_later(seconds, self.wake)

@@ -117,7 +117,8 @@ class BlockingHost:
         self._is_following = False
         #: Work that goes on in the background.
         self.jobs: list[_Job[Any]] = []
-        self._sending: _Job[bool] | None = None
+        #: The one of them that sends a copy.
+        self.sending: _Job[bool] | None = None
         self.link = Link(client, self._events.put, progress, clock=clock, sleep=sleep)
         self.exchange = Exchange(request, self.link, progress)
 
@@ -146,14 +147,14 @@ class BlockingHost:
         return self.now()
 
     async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool | None:
-        if self._sending is None:
-            self._sending = self.begin(transmit)
+        if self.sending is None:
+            self.sending = self.begin(transmit)
         deadline = self.exchange.invoice.expires_at
-        while not self._sending.done():
+        while not self.sending.done():
             if self.now() >= deadline or any(isinstance(each, Change) for each in self._heard):
                 return None
             await self.wait(deadline)
-        sending, self._sending = self._sending, None
+        sending, self.sending = self.sending, None
         return sending.result()
 
     async def prepare(self) -> None:

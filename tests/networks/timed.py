@@ -162,8 +162,9 @@ class _SingleSend:
         return None if is_busy else until
 
     def is_noticed(self) -> bool:
-        until = self._until
-        return until is not None and until > self._clocks.now() and self._events.empty()
+        until, sending = self._until, self._host.sending
+        is_waiting = self._events.empty() and (sending is None or sending.done())
+        return is_waiting and until is not None and until > self._clocks.now()
 
     def abandon(self) -> None:
         self._is_abandoned = True
