@@ -23,11 +23,11 @@ from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.rows import Row
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from sendinvoice_cli.send import BlockingHost, Events, run_blocking
+from tests.support.manual_clock import ManualClock
 
 from . import simulated
 from . import wait_for as wait_in_real_time

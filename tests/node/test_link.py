@@ -25,9 +25,9 @@ from sendinvoice_cli.node.link import (
 )
 from sendinvoice_cli.node.queues import take
 from sendinvoice_cli.node.replies import Reply
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from tests.networks.runs import Told
 from tests.node.fake_client import MESSAGES, Answer, FakeClient, Params
+from tests.support.manual_clock import ManualClock
 from tests.support.requests_builder import node_id
 
 LOST, BACK, READY, HEARING = LinkNews

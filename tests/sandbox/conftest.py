@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.support.manual_clock import ManualClock
 
 Start = Callable[..., Sandbox]
 

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from sendinvoice_cli.sandbox.faults import CallFault
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.wire import CallError, Connection, call, deliver, prepare, refusals, row
+from tests.support.manual_clock import ManualClock
 
 
 def _prepare(sandbox: Sandbox, label: str, amount_msat: int = 1000) -> None:

@@ -11,13 +11,13 @@ import pytest
 from sendinvoice_cli.bolt12 import fields, invoice, invoice_request
 from sendinvoice_cli.bolt12.blinded_path import decode_paths
 from sendinvoice_cli.bolt12.tlv import Record
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Start
-from tests.sandbox.wire import CallError, call, deliver, prepare, row
+from tests.sandbox.wire import CallError, call, deliver, prepare, row, with_node
 from tests.support.crafting import UNKNOWN_FIELDS, craft_request
+from tests.support.manual_clock import ManualClock
 
 
 def _calling(sandbox: Sandbox, method: str, *params: Any) -> tuple[threading.Thread, list[Any]]:
@@ -270,7 +270,7 @@ def test_the_description_is_required_before_v26_06(start: Start) -> None:
 def test_a_request_has_a_path_if_its_payer_has_no_address(
     start: Start, family: Family, has_address: bool, has_path: bool
 ) -> None:
-    topology = line(family=family).with_node("alice", has_address=has_address)
+    topology = with_node(line(family=family), "alice", has_address=has_address)
     sandbox = start(topology)
     paths = invoice_request.decode(sandbox.request("alice", 1000, "x")).paths
     assert [path.introduction_node for path in paths] == (

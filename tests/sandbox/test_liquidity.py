@@ -11,7 +11,7 @@ from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Start
-from tests.sandbox.wire import call, deliver, payment_path, prepare, refusals, row
+from tests.sandbox.wire import call, channel_between, deliver, payment_path, prepare, refusals, row
 
 _AMOUNT_MSAT = 300_000_000
 _PREIMAGE = bytes(range(32))
@@ -43,7 +43,7 @@ def test_a_payer_short_of_money_pays_once_it_has_more(
     assert _request(sandbox)["active"] is True
     assert [pay["status"] for pay in call(sandbox, "alice", "listpays")["pays"]] == ["failed"]
     if by == "widening":
-        sandbox.widen_channel("alice", "bob", _AMOUNT_MSAT)
+        channel_between(sandbox, "alice", "bob").balances[sandbox.node_id("alice")] += _AMOUNT_MSAT
     else:
         sandbox.open_channel(ChannelSpec("alice", "carol"))
     deliver(sandbox, prepared)
@@ -59,7 +59,7 @@ def _request(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def test_a_wider_channel_shows_to_everybody(sandbox: Sandbox) -> None:
-    sandbox.widen_channel("bob", "carol", 200_000_000)
+    channel_between(sandbox, "bob", "carol").balances[sandbox.node_id("bob")] += 200_000_000
     (own,) = call(sandbox, "carol", "listpeerchannels")["channels"]
     assert (own["total_msat"], own["receivable_msat"]) == (1_200_000_000, 700_000_000)
     halves = call(sandbox, "alice", "listchannels", short_channel_id=own["short_channel_id"])

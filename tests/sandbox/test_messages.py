@@ -13,12 +13,21 @@ from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.sandbox.model import sphinx
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Start
-from tests.sandbox.wire import CallError, call, deliver, onion_hop, prepare, refusals, send
+from tests.sandbox.wire import (
+    CallError,
+    call,
+    deliver,
+    onion_hop,
+    prepare,
+    refusals,
+    send,
+    with_node,
+)
+from tests.support.manual_clock import ManualClock
 
 _ALL_FAMILIES = pytest.mark.parametrize("family", list(Family))
 
@@ -94,7 +103,7 @@ def test_sendonionmessage_refuses_a_first_node_that_is_no_peer(start: Start) -> 
 
 
 def test_a_node_without_onion_messages_forwards_none(start: Start) -> None:
-    sandbox = start(line().with_node("bob", onion_messages=False))
+    sandbox = start(with_node(line(), "bob", onion_messages=False))
     _greet(sandbox, "carol", "bob", "alice")
     assert _arrived(sandbox, "alice") == 0
 
@@ -111,7 +120,7 @@ def test_some_nodes_take_messages_only_from_channel_peers(
     start: Start, changes: dict[str, Any], bits: set[int], from_stranger: int
 ) -> None:
     """Carol has a channel with bob, and dave is connected to him without one."""
-    topology = line(("alice", "bob", "carol", "dave")).with_node("bob", **changes)
+    topology = with_node(line(("alice", "bob", "carol", "dave")), "bob", **changes)
     sandbox = start(replace(topology, links=(("bob", "dave"),)))
     _greet(sandbox, "dave", "bob", "alice")
     assert _arrived(sandbox, "bob", "dave") == from_stranger
@@ -136,7 +145,7 @@ def _by_scid(sandbox: Sandbox, which: str) -> BlindedPath:
 def test_a_short_channel_id_may_name_the_next_node_from_v24_08_on(
     start: Start, family: Family, arrives: int, which: str
 ) -> None:
-    sandbox = start(line(family=family).with_node("carol", family=Family.V26_06))
+    sandbox = start(with_node(line(family=family), "carol", family=Family.V26_06))
     send(sandbox, ("carol", "bob"), [Record(1001, b"hello")], _by_scid(sandbox, which))
     sandbox.settle()
     assert _arrived(sandbox, "alice") == arrives
@@ -323,8 +332,8 @@ _TWO_SIDES = Topology(
 def test_a_payer_connects_to_reply_if_it_may_and_can(
     start: Start, has_address: bool, no_connect: bool, answers: int
 ) -> None:
-    topology = _TWO_SIDES.with_node("dave", has_address=has_address)
-    sandbox = start(topology.with_node("alice", no_connect=no_connect))
+    topology = with_node(_TWO_SIDES, "dave", has_address=has_address)
+    sandbox = start(with_node(topology, "alice", no_connect=no_connect))
     assert _refused(sandbox, ("dave", "carol")) == answers
 
 

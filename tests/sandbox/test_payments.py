@@ -14,12 +14,23 @@ from sendinvoice_cli.bolt12.invoice import BlindedPayinfo, PaymentPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Start
-from tests.sandbox.wire import Prepared, call, deliver, payment_path, prepare, refusals, row, send
+from tests.sandbox.wire import (
+    Prepared,
+    call,
+    channel_between,
+    deliver,
+    payment_path,
+    prepare,
+    refusals,
+    row,
+    send,
+    with_node,
+)
+from tests.support.manual_clock import ManualClock
 
 _ALL_FAMILIES = pytest.mark.parametrize("family", list(Family))
 
@@ -91,7 +102,7 @@ def test_less_than_offered_is_paid(sandbox: Sandbox) -> None:
 @pytest.fixture
 def by_path(start: Start) -> Sandbox:
     """Alice announces no address, so her requests name a path from bob."""
-    return start(line().with_node("alice", has_address=False))
+    return start(with_node(line(), "alice", has_address=False))
 
 
 def test_an_invoice_along_the_requests_path_is_paid(by_path: Sandbox) -> None:
@@ -278,7 +289,7 @@ def test_a_payer_without_a_usable_channel_finds_no_path(start: Start, obstacle: 
     sandbox = start(replace(line(), links=(("alice", "carol"),)))
     prepared = prepare(sandbox, sandbox.request("alice", 1000), "l")
     if obstacle == "disabled":
-        sandbox.enable_channel("bob", "carol", enabled=False)
+        channel_between(sandbox, "bob", "carol").enabled[sandbox.node_id("bob")] = False
     else:
         sandbox.stop_node("bob")
     deliver(sandbox, prepared, ("carol", "alice"), reply_names=("carol",))

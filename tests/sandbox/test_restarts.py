@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sendinvoice_cli.sandbox.model.clock import ManualClock
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import Connection, call, deliver, prepare, refusals, row
+from tests.support.manual_clock import ManualClock
 
 
 @pytest.mark.parametrize("family", [Family.V24_02, Family.V26_06])

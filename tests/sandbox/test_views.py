@@ -11,7 +11,7 @@ from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.sandbox.conftest import Start
-from tests.sandbox.wire import CallError, call
+from tests.sandbox.wire import CallError, call, channel_between, with_node
 
 _ONION_MESSAGES = 39
 
@@ -32,7 +32,7 @@ def test_getinfo_tells_version_peers_and_features(start: Start, family: Family) 
 
 
 def test_a_node_without_onion_messages_shows_it_and_sends_none(start: Start) -> None:
-    sandbox = start(line().with_node("bob", onion_messages=False))
+    sandbox = start(with_node(line(), "bob", onion_messages=False))
     assert not _has_onion_messages(call(sandbox, "bob", "getinfo")["our_features"]["node"])
     bob = sandbox.node_id("bob").hex()
     (peer,) = call(sandbox, "alice", "listpeers", id=bob)["peers"]
@@ -68,7 +68,7 @@ def test_listchannels_lists_each_direction_and_filters(sandbox: Sandbox) -> None
 
 
 def test_a_disabled_direction_is_not_active(sandbox: Sandbox) -> None:
-    sandbox.enable_channel("bob", "carol", enabled=False)
+    channel_between(sandbox, "bob", "carol").enabled[sandbox.node_id("bob")] = False
     halves = call(sandbox, "alice", "listchannels")["channels"]
     bob, carol = (sandbox.node_id(name).hex() for name in ("bob", "carol"))
     inactive = [(half["source"], half["destination"]) for half in halves if not half["active"]]
@@ -135,7 +135,7 @@ def test_connect_makes_a_peer_and_disconnect_removes_it(sandbox: Sandbox) -> Non
 def test_connect_needs_an_address(
     start: Start, has_address: bool, more: dict[str, Any], code: int | None
 ) -> None:
-    sandbox = start(line().with_node("carol", has_address=has_address))
+    sandbox = start(with_node(line(), "carol", has_address=has_address))
     carol = sandbox.node_id("carol").hex()
     if code is None:
         assert call(sandbox, "alice", "connect", id=carol, **more)["direction"] == "out"
@@ -154,7 +154,7 @@ def test_connect_to_a_stopped_node_is_refused(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("no_connect", [False, True])
 def test_listconfigs_tells_noconnect_and_directory(start: Start, no_connect: bool) -> None:
-    sandbox = start(line().with_node("alice", no_connect=no_connect))
+    sandbox = start(with_node(line(), "alice", no_connect=no_connect))
     configs = call(sandbox, "alice", "listconfigs")["configs"]
     assert configs["fetchinvoice-noconnect"]["set"] is no_connect
     assert configs["lightning-dir"]["value_str"] == str(sandbox.lightning_dir("alice"))

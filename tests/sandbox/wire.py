@@ -10,7 +10,7 @@ import secrets
 import select
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from sendinvoice_cli.bolt12.invoice import BlindedPayinfo, PaymentPath
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
+from sendinvoice_cli.sandbox.model.channels import Channel
 from sendinvoice_cli.sandbox.model.sphinx import Hop
+from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
 
 _TIMEOUT_SECONDS = 20
@@ -270,3 +272,16 @@ def text_of_error(data: str) -> str:
 def onion_hop(public_key: bytes, payload: bytes) -> Hop:
     """A layer to build, with the length added to its payload."""
     return Hop(public_key, tlv.encode_bigsize(len(payload)) + payload)
+
+
+def with_node(topology: Topology, name: str, **changes: Any) -> Topology:
+    """The same network, with one node changed."""
+    nodes = (replace(node, **changes) if node.name == name else node for node in topology.nodes)
+    return replace(topology, nodes=tuple(nodes))
+
+
+def channel_between(sandbox: Sandbox, one: str, other: str) -> Channel:
+    """The only channel of two nodes, to be changed from outside."""
+    ends = sandbox.node_id(one), sandbox.node_id(other)
+    (channel,) = sandbox._network.channels.between(*ends)
+    return channel

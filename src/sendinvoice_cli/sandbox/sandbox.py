@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from .calls.dispatch import CallObserver, Dispatcher
 from .faults import Faults
 from .model import inbox
-from .model.channels import Channel
 from .model.clock import Clock
 from .model.network import Network
 from .model.node import NETWORK, Node
@@ -197,28 +196,12 @@ class Sandbox:
         """Disconnect two nodes."""
         self._do(lambda: self._network.disconnect(self.node_id(one), self.node_id(other)))
 
-    def enable_channel(self, source: str, destination: str, enabled: bool) -> None:
-        """Enable or disable the channels of two nodes in one direction."""
-        for channel in self._between(source, destination):
-            channel.enabled[self.node_id(source)] = enabled
-
     def open_channel(self, channel: ChannelSpec) -> None:
         """Open one more channel."""
         self._do(lambda: self._network.open_channel(channel))
 
-    def widen_channel(self, one: str, other: str, amount_msat: int) -> None:
-        """Add an amount to the first node's side of its first channel with the other."""
-
-        def widen() -> None:
-            self._between(one, other)[0].balances[self.node_id(one)] += amount_msat
-
-        self._do(widen)
-
     def _node(self, name: str) -> Node:
         return self._network.nodes[name]
-
-    def _between(self, one: str, other: str) -> list[Channel]:
-        return self._network.channels.between(self.node_id(one), self.node_id(other))
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         if threading.current_thread() is self._thread:

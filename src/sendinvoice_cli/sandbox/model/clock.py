@@ -1,34 +1,13 @@
-"""The sandbox's time: clocks, and actions at a given time."""
+"""The sandbox's time, and actions at a given time."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import threading
 from collections.abc import Callable
 
 #: Tells the time in UNIX seconds.
 Clock = Callable[[], float]
-
-
-class ManualClock:
-    """A clock that stands still until it is moved, for tests. May be used from any thread.
-
-    :param now: UNIX seconds to begin with.
-    """
-
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self._now = now
-        self._lock = threading.Lock()
-
-    def __call__(self) -> float:
-        with self._lock:
-            return self._now
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock forward."""
-        with self._lock:
-            self._now += seconds
 
 
 class Timers:

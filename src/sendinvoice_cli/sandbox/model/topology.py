@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .family import Family
 
@@ -71,16 +71,6 @@ class Topology:
     nodes: tuple[NodeSpec, ...]
     channels: tuple[ChannelSpec, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
-
-    def with_node(self, name: str, **changes: object) -> Topology:
-        """The same network, with one node changed."""
-        return replace(
-            self,
-            nodes=tuple(
-                replace(node, **changes) if node.name == name else node  # type: ignore[arg-type]
-                for node in self.nodes
-            ),
-        )
 
 
 def line(
