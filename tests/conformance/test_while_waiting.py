@@ -14,6 +14,7 @@ from sendinvoice_cli.node.reply_plugin import EXPECT, REPLIES
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import NodeSpec, Topology
+from sendinvoice_cli.waiting import RETRY_INTERVALS
 from tests.networks import SENT, Network, timed
 from tests.networks.timed import PAYER, RECEIVER, TimedNetwork, wait_for
 
@@ -40,6 +41,45 @@ def test_refusal_that_is_faster_than_the_call_that_sends_is_heard(still: TimedNe
 
     assert outcome.exit_status == ExitStatus.PAYER_ERROR
     assert run.waits == []
+
+
+def attempts(run: timed.Run) -> list[str]:
+    """What was told of attempts to pay that failed."""
+    return [step for step in run.told.steps if "could not pay yet" in step]
+
+
+@in_both_ways
+def test_payer_that_cannot_pay_yet_is_asked_again_and_pays_the_same_invoice(
+    still: TimedNetwork,
+) -> None:
+    still.sandbox.faults.fail_payments(PAYER, times=2)
+    run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT))
+    for number, seconds in enumerate(RETRY_INTERVALS[:2], start=1):
+        wait_for(lambda: len(attempts(run)) == number, f"attempt {number}")  # noqa: B023
+        assert f"sending the invoice again in {seconds} s" in attempts(run)[-1]
+        assert run.skip_wait() == seconds
+    outcome = run.outcome_in_time()
+
+    assert outcome.exit_status == ExitStatus.PAID
+    assert still.arrived() == 3
+    assert [invoice["created_index"] for invoice in still.invoices()] == [1]
+
+
+@in_both_ways
+def test_payer_that_never_can_pay_is_an_error_in_its_words_but_only_at_the_deadline(
+    still: TimedNetwork,
+) -> None:
+    """As LDK says it; LDK stays silent from then on."""
+    still.sandbox.faults.fail_payments(PAYER, as_ldk=True)
+    run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT), timeout=20)
+    wait_for(lambda: attempts(run), "the attempt")
+    outcome = run.outcome_in_time()
+
+    assert outcome.exit_status == ExitStatus.PAYER_ERROR
+    assert outcome.error is not None
+    assert outcome.error.data == {"error": "RouteNotFound"}
+    assert still.clock() >= outcome.known["expires_at"]
+    assert still.arrived() > 1
 
 
 @in_both_ways
