@@ -183,7 +183,8 @@ class _Job(Generic[_T]):
                 self._end = None, failure
             ended()
 
-        threading.Thread(target=run, daemon=True).start()
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
 
     def done(self) -> bool:
         """Whether it has ended."""

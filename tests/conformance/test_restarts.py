@@ -400,7 +400,9 @@ def test_payer_that_tried_before_our_channels_were_back_is_paid_by_the_spare_pat
 
     def come_back_slowly(seconds: float) -> None:
         still.clock.advance(seconds)
-        if "lightningd is back" in command.told.steps and not failed:
+        if "lightningd is back" not in command.told.steps:
+            still.sandbox.start_node(RECEIVER, channels_later=True)
+        elif not failed:
             still.sandbox.thaw_node(PAYER)
             wait_for(still.has_spent, "the payer's attempt")
             failed.extend(still.spent())
@@ -408,12 +410,15 @@ def test_payer_that_tried_before_our_channels_were_back_is_paid_by_the_spare_pat
 
     still.sandbox.freeze_node(PAYER)
     command = still.run(request(still), sleep=come_back_slowly)
+    wait_for(lambda: any("→" in step for step in command.told.steps), "the copy")
     wait_for(lambda: command.is_waiting, "the wait for the payment")
-    still.sandbox.restart_node(RECEIVER, channels_later=True)
+    # The message gets as far as the payer.
+    still.sandbox.settle()
+    still.sandbox.stop_node(RECEIVER)
+    wait_for(lambda: failed, "the payer's failure")
 
-    outcome = command.outcome_in_time()
     assert failed == [Spending("failed", AMOUNT_MSAT)]
-    assert_paid(outcome, still)
+    assert_paid(command.outcome_in_time(), still)
 
 
 @in_both_ways

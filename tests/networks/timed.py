@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from .manual_loop import ManualLoop
 from .runs import Told
 
 #: Seconds of real time between two looks at an event queue.
-_LOOK_SECONDS = 0.005
+_LOOK_SECONDS = 0.001
 #: Seconds of real time that nothing here takes.
 _LONG = 20
 
@@ -128,6 +129,7 @@ class _SingleSend:
         self._clocks = clocks
         self._until: float | None = None
         self._is_abandoned = False
+        self._lock = threading.Lock()
         self._events: Events = SimpleQueue()
         self._host = BlockingHost(
             client, request, told, clock=clocks.now, sleep=clocks.sleep, wait=self._wait
@@ -143,28 +145,34 @@ class _SingleSend:
         self._until = until = self._clocks.now() + seconds
         try:
             while True:
-                with suppress(Empty):
-                    return events.get(timeout=_LOOK_SECONDS)
+                # An event is taken and the wait is over in one step, for whoever looks at both.
+                with self._lock, suppress(Empty):
+                    event = events.get_nowait()
+                    self._until = None
+                    return event
                 if self._is_abandoned:
                     raise InterruptedBySignalError("the test is over")
                 if self._clocks.now() >= until:
                     return None
+                time.sleep(_LOOK_SECONDS)
         finally:
             self._until = None
 
     def waits_until(self) -> float | None:
-        host, until = self._host, self._until
-        is_busy = (
-            not self._events.empty()
-            or not all(job.done() for job in host.jobs)
-            or not (host.link.is_ready and host.link.is_hearing_settled)
-        )
-        return None if is_busy else until
+        host = self._host
+        # A job's event is there once its thread has ended.
+        is_busy = any(job.thread.is_alive() for job in host.jobs)
+        with self._lock:
+            is_busy |= not self._events.empty()
+            is_busy |= not (host.link.is_ready and host.link.is_hearing_settled)
+            return None if is_busy else self._until
 
     def is_noticed(self) -> bool:
-        until, sending = self._until, self._host.sending
-        is_waiting = self._events.empty() and (sending is None or sending.done())
-        return is_waiting and until is not None and until > self._clocks.now()
+        sending = self._host.sending
+        is_sending = sending is not None and sending.thread.is_alive()
+        with self._lock:
+            until = self._until if self._events.empty() and not is_sending else None
+        return until is not None and until > self._clocks.now()
 
     def abandon(self) -> None:
         self._is_abandoned = True
