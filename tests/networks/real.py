@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -117,13 +117,16 @@ class RealNetwork(Network):
 
         process = psutil.Process(self.handles[node.role].daemon.proc.pid)
         family = [process, *process.children(recursive=True)]
+        # Some end by themselves at any time: lightningd asks bitcoin-cli.
         for each in family:
-            each.suspend()
+            with suppress(psutil.NoSuchProcess):
+                each.suspend()
         try:
             yield
         finally:
             for each in family:
-                each.resume()
+                with suppress(psutil.NoSuchProcess):
+                    each.resume()
 
 
 @contextmanager
