@@ -77,6 +77,20 @@ def test_order_of_steps() -> None:
     assert world.told.steps[1:] == ["Invoice created", "us → node 2"]
 
 
+def test_route_is_told_at_once_although_lightningd_goes_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It makes do without the names; a payment that is known must not wait for it."""
+    world = World(away_seconds=30)
+    told_at: list[float] = []
+    monkeypatch.setattr(world.told, "routed", lambda _names: told_at.append(world.seconds))
+    lost = UnreachableError("gone")
+    world.lightningd.after["injectonionmessage", 1] = lambda: world.link.lose(lost, 0)
+    world.at(40, world.pay)
+    assert_ends(world, world.run(), ExitStatus.PAID, 40)
+    assert told_at[0] == 0
+
+
 def test_paid_before_sends_nothing() -> None:
     world = World()
     leave_unpaid(world)

@@ -181,7 +181,7 @@ class _Answer:
             return
         delivery.is_being_sent = is_sent is None
         if is_sent:
-            await self._step(partial(exchange.outbox.show, route))
+            await host.call(partial(exchange.outbox.show, route))
             self._end_delivery()
         elif is_sent is not None:
             delivery.try_next()
@@ -191,7 +191,7 @@ class _Answer:
         exchange = self.exchange
         route = self.delivery.route if self.delivery is not None else None
         if exchange.invoice.is_paid and route is not None and route in exchange.copies.routes[-1:]:
-            await self._step(partial(exchange.outbox.show, route))
+            await self.host.call(partial(exchange.outbox.show, route))
 
     async def _has_route(self, delivery: Delivery) -> bool:
         """Whether the search for a route has ended. Begins it when it has not begun."""

@@ -123,7 +123,10 @@ class Outbox:
         return True
 
     def show(self, route: Route) -> None:
-        """Show the route of a copy, by the names of its nodes (``listnodes``)."""
+        """Show the route of a copy, by the names of its nodes (``listnodes``).
+
+        A lightningd that is gone is no error: the nodes are shown by their ids then.
+        """
         ends = self.dead_ends
         for end in ends[self._dead_ends_shown :]:
             self._progress.step(f"Skipped {end.target}: {end.reason}")

@@ -167,14 +167,12 @@ def _start_helper(client: Client, *, may_repeat: bool = True) -> None:
             active = _is_active(client, path)
             if active:
                 return
-            if active is None and may_repeat:
-                # It never got the call, or the helper has left again.
-                _start_helper(client, may_repeat=False)
-                return
             if active is None:
-                raise HelperUnavailableError(
-                    f"lightningd does not start {path}, and does not say why"
-                ) from None
+                if not may_repeat:
+                    reason = f"lightningd does not start {path}, and does not say why"
+                    raise HelperUnavailableError(reason) from None
+                # It never got the call, or the helper has left again.
+                return _start_helper(client, may_repeat=False)
             time.sleep(_SLOW_POLL_SECONDS)
         raise HelperUnavailableError(
             f"lightningd has not started {path} within {_PLUGIN_SECONDS} s"
