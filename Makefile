@@ -51,6 +51,7 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	@if command -v zizmor >/dev/null; then zizmor --offline --quiet --pedantic .github; \
 	else echo "zizmor is not installed: the workflows are not linted"; fi
 	@if command -v actionlint >/dev/null; then actionlint; fi

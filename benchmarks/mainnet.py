@@ -23,10 +23,10 @@ from typing import Any
 
 import click
 
-from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import ONION_MESSAGES
-from sendinvoice_cli.node.search import find_path
+from sendinvoice_cli.node.rpc.client import Client
+from sendinvoice_cli.node.ways.graph import Graph
+from sendinvoice_cli.node.ways.search import find_path
 from tests.networks import CHAIN, wait_for
 from tests.networks.real import RealNetwork
 

@@ -28,7 +28,7 @@ _PACKAGE = "sendinvoice_cli"
 #: The scripts of an installation, by the module that has their ``main``.
 _SCRIPTS = {
     "sendinvoice": f"{_PACKAGE}.__main__",
-    "sendinvoice-reply-helper": f"{_PACKAGE}.node.reply_plugin",
+    "sendinvoice-reply-helper": f"{_PACKAGE}.node.events.reply_plugin",
 }
 
 before_option = click.option(

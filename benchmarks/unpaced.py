@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
-from sendinvoice_cli import batch, cli
-from sendinvoice_cli.pacing import INTERVAL, Pacer
+from sendinvoice_cli.batch import batch
+from sendinvoice_cli.batch.pacing import INTERVAL, Pacer
+from sendinvoice_cli.cli import command as cli
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

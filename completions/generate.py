@@ -14,7 +14,7 @@ from pathlib import Path
 from click import Command
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
-from sendinvoice_cli.cli import command
+from sendinvoice_cli.cli.command import command
 from sendinvoice_cli.sandbox.cli import main as sandbox
 
 _COMMANDS: dict[str, Command] = {"sendinvoice": command, "sendinvoice-sandbox": sandbox}

@@ -6,7 +6,7 @@ import pytest
 
 from sendinvoice_cli import errors
 from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
-from sendinvoice_cli.node.client import ConnectionLostError
+from sendinvoice_cli.node.rpc.client import ConnectionLostError
 
 _CLASSES = [
     each

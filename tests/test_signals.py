@@ -13,11 +13,7 @@ import pytest
 
 from sendinvoice_cli import signals
 from sendinvoice_cli.bolt12 import invoice
-from sendinvoice_cli.errors import (
-    ExitStatus,
-    InterruptedBySignalError,
-    TerminatedBySignalError,
-)
+from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, TerminatedBySignalError
 from tests.networks import run
 from tests.node.fake_client import MESSAGES
 from tests.support import rpc_server

@@ -14,7 +14,7 @@ def main() -> NoReturn:
     # Imports leave no garbage, but the collector would take as long as some of them. cli.py turns
     # it on again before the work begins.
     gc.disable()
-    from . import cli
+    from .cli import command as cli
 
     cli.main()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .node.link import Notices
+from .node.events.link import Notices
 from .outcome import Ask, Counts, Result
 
 

@@ -22,15 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.networks import (
-    SENT,
-    Network,
-    Result,
-    command_line,
-    environment,
-    finish,
-    wait_for,
-)
+from tests.networks import SENT, Network, Result, command_line, environment, finish, wait_for
 from tests.networks.runs import catches
 from tests.support.schema import check_row
 

@@ -9,17 +9,17 @@ from subprocess import Popen
 
 import pytest
 
+from sendinvoice_cli.answering.waiting import LAST_WORD_SECONDS
 from sendinvoice_cli.bolt12 import fields, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import ExitStatus
-from sendinvoice_cli.node.reply_plugin import EXPECT, REPLIES
+from sendinvoice_cli.node.events.reply_plugin import EXPECT, REPLIES
 from sendinvoice_cli.onion import message
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.requests import request_id
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from sendinvoice_cli.waiting import LAST_WORD_SECONDS
 from tests.networks import SENT, Network, finish, wait_for
 from tests.networks.holds import held
 from tests.networks.runs import paid_msat, read_until

@@ -11,11 +11,12 @@ from itertools import takewhile
 import click
 import pytest
 
-from sendinvoice_cli import __version__, cli
+from sendinvoice_cli import __version__
+from sendinvoice_cli.batch.rows import COLUMNS
+from sendinvoice_cli.cli import command as cli
+from sendinvoice_cli.cli.help import Group
 from sendinvoice_cli.errors import ExitStatus
-from sendinvoice_cli.help import Group
 from sendinvoice_cli.request import DEFAULT_TIMEOUT, MAX_TIMEOUT
-from sendinvoice_cli.rows import COLUMNS
 from sendinvoice_cli.sandbox import cli as sandbox_cli
 from tests.docs import messages
 from tests.docs.mdoc import ROOT, Page

@@ -8,9 +8,10 @@ from itertools import takewhile
 
 import pytest
 
-from sendinvoice_cli import __version__, cli
+from sendinvoice_cli import __version__
+from sendinvoice_cli.batch.rows import COLUMNS
+from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.errors import ExitStatus
-from sendinvoice_cli.rows import COLUMNS
 from tests.docs import messages, session
 from tests.docs.mdoc import ROOT
 

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from pyln.client.lightning import UnixDomainSocketRpc
 
-from sendinvoice_cli.rows import COLUMNS
+from sendinvoice_cli.batch.rows import COLUMNS
 
 CHAIN = "regtest"
 

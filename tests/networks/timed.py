@@ -16,18 +16,18 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from sendinvoice_cli.answer import answer
-from sendinvoice_cli.batch import Batch
+from sendinvoice_cli.answering.order import answer
+from sendinvoice_cli.answering.send import BlockingHost, Events, run_blocking
+from sendinvoice_cli.batch.batch import Batch
+from sendinvoice_cli.batch.rows import Row
 from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
-from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.rows import Row
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
-from sendinvoice_cli.send import BlockingHost, Events, run_blocking
 from tests.support.manual_clock import ManualClock
 
 from . import simulated

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sendinvoice_cli.errors import LightningdError
-from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.node.graph import Graph
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
+from sendinvoice_cli.node.rpc.client import Client
+from sendinvoice_cli.node.ways.graph import Graph
 from tests.support.requests_builder import node_id
 
 #: option_onion_messages offered (bit 39), only over channels (bit 67), and neither.

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 import pytest
 
-from sendinvoice_cli.node import socket_path
 from sendinvoice_cli.node.info import CHAIN_HASHES
+from sendinvoice_cli.node.rpc import socket_path
 
 _MERKLE_ROOT = "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
 _MERKLE_ROOT_TESTNET4 = "7aa0a7ae1e223414cb807e40cd57e667b718e42aaf9306db9102fe28912b7b4e"

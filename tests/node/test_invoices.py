@@ -6,12 +6,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.errors import (
-    ExitStatus,
-    LabelTakenError,
-    LightningdError,
-    UnreachableError,
-)
+from sendinvoice_cli.errors import ExitStatus, LabelTakenError, LightningdError, UnreachableError
 from sendinvoice_cli.node import invoices
 from sendinvoice_cli.node.invoices import Change, Feed, StoredInvoice
 from tests.node.fake_client import FakeClient, Params

@@ -20,7 +20,7 @@ import click
 import pytest
 from packaging.version import Version
 
-from sendinvoice_cli import cli
+from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.sandbox import cli as sandbox_cli
 from sendinvoice_cli.sandbox.model.family import Family
 
@@ -28,7 +28,7 @@ _ROOT = Path(__file__).parents[2]
 _COMPLETIONS = _ROOT / "completions"
 _PROMPT = "ready> "
 _MODULES = {
-    "sendinvoice": "sendinvoice_cli.cli",
+    "sendinvoice": "sendinvoice_cli.cli.command",
     "sendinvoice-sandbox": "sendinvoice_cli.sandbox.cli",
 }
 
@@ -87,7 +87,7 @@ def _words(command: click.Command) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("module", "name", "command"),
     [
-        ("sendinvoice_cli.cli", "sendinvoice", cli.command),
+        ("sendinvoice_cli.cli.command", "sendinvoice", cli.command),
         ("sendinvoice_cli.sandbox.cli", "sendinvoice-sandbox", sandbox_cli.main),
     ],
 )

@@ -13,20 +13,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sendinvoice_cli.answer import answer
+from sendinvoice_cli.answering.exchange import Exchange
+from sendinvoice_cli.answering.order import answer
+from sendinvoice_cli.answering.send import run_blocking
 from sendinvoice_cli.bolt12 import fields, invoice, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
-from sendinvoice_cli.exchange.exchange import Exchange
-from sendinvoice_cli.node.client import ConnectionLostError
+from sendinvoice_cli.node.events.link import Event, Link
+from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
-from sendinvoice_cli.node.link import Event, Link
-from sendinvoice_cli.node.replies import Reply
-from sendinvoice_cli.node.routes import Route
+from sendinvoice_cli.node.rpc.client import ConnectionLostError
+from sendinvoice_cli.node.ways.routes import Route
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.send import run_blocking
 from tests.networks.runs import Told
 from tests.node import fake_client
 from tests.node.fake_client import MESSAGES, FakeClient, Params

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath
 from ..errors import LightningdError, UnanswerableRequestError
-from .client import Client
+from .rpc.client import Client
 
 #: Feature bit of option_onion_messages (BOLT 9): 38 requires it, 39 offers it.
 ONION_MESSAGES = 38

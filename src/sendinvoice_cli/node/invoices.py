@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import LabelTakenError, LightningdError
-from .client import CALL_SECONDS, Client
+from .rpc.client import CALL_SECONDS, Client
 
 LABEL_TAKEN = 900
 #: How ``waitinvoice`` fails when the invoice has expired, and when it does not exist (any more).

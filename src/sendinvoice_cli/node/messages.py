@@ -9,8 +9,8 @@ from ..bolt12.blinded_path import BlindedPath
 from ..bolt12.tlv import Record
 from ..errors import LightningdError
 from ..onion import message
-from .client import Client
 from .info import OnionApi
+from .rpc.client import Client
 
 
 class Packet(NamedTuple):

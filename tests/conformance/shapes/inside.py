@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sendinvoice_cli.node.client import Client
+from sendinvoice_cli.answering.send import send, wait_in_real_time
+from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.send import send, wait_in_real_time
 from tests.networks.runs import Told
 from tests.networks.shapes import Shape
 

@@ -10,9 +10,9 @@ import pytest
 
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection, parse_scid
 from sendinvoice_cli.bolt12.tlv import Record
-from sendinvoice_cli.node.client import Client
-from sendinvoice_cli.node.graph import Graph
-from sendinvoice_cli.node.search import find_path
+from sendinvoice_cli.node.rpc.client import Client
+from sendinvoice_cli.node.ways.graph import Graph
+from sendinvoice_cli.node.ways.search import find_path
 from sendinvoice_cli.onion import blinding
 from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology

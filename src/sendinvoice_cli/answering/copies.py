@@ -1,0 +1,120 @@
+"""The copies of one invoice on their way to the payer, and the payer's reply to each.
+
+Every copy has a path_id of its own, so a reply tells which copy it is about.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from ..bolt12.invoice_error import InvoiceError
+from ..bolt12.verdict import Verdict, judge
+from ..node.ways.routes import Route
+
+
+class BeingSent:
+    """lightningd has not confirmed the message. It may have sent it, if it went away meanwhile."""
+
+
+class Sent:
+    """lightningd has sent the message."""
+
+
+class Replied(NamedTuple):
+    """The payer has replied: with an error, since BOLT 12 has no other reply."""
+
+    error: InvoiceError
+    verdict: Verdict
+
+
+class Copy:
+    """One onion message that carries the invoice."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.state: BeingSent | Sent | Replied = BeingSent()
+
+
+class Copies:
+    """All copies that this command has made, by path_id (32 bytes).
+
+    One may be begun or withdrawn in another thread while these are looked at.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[bytes, Copy] = {}
+        self._last: Replied | None = None
+        self._last_words: Replied | None = None
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    def __contains__(self, path_id: bytes) -> bool:
+        return path_id in self._copies
+
+    @property
+    def path_ids(self) -> tuple[bytes, ...]:
+        """The path_id of each copy, in the order in which they were made."""
+        return tuple(self._copies)
+
+    @property
+    def routes(self) -> list[Route]:
+        """The route of each copy."""
+        return [copy.route for copy in tuple(self._copies.values())]
+
+    def begin(self, route: Route) -> bytes:
+        """Note a copy before it is sent, and return its fresh path_id."""
+        path_id = secrets.token_bytes(32)
+        self._copies[path_id] = Copy(route)
+        return path_id
+
+    def confirm(self, path_id: bytes) -> None:
+        """Note that lightningd has sent the message. A reply that was faster stays."""
+        copy = self._copies[path_id]
+        if isinstance(copy.state, BeingSent):
+            copy.state = Sent()
+
+    def withdraw(self, path_id: bytes) -> None:
+        """Forget a copy that was never sent: lightningd refused the message."""
+        del self._copies[path_id]
+
+    def reply(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
+        """Note the payer's reply to a copy; None when no such copy waits for one."""
+        copy = self._copies.get(path_id)
+        if copy is None or isinstance(copy.state, Replied):
+            return None
+        copy.state = self._last = Replied(error, judge(error))
+        if self._last.verdict is not Verdict.IN_PROGRESS:
+            self._last_words = self._last
+        return self._last.verdict
+
+    @property
+    def last_words(self) -> Replied | None:
+        """The payer's last reply, other than that it is paying; None without one."""
+        return self._last_words
+
+    @property
+    def is_being_paid(self) -> bool:
+        """Whether the payer's last reply says that it is paying."""
+        return self._last is not None and self._last.verdict is Verdict.IN_PROGRESS
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the payer refused the invoice itself."""
+        return any(
+            isinstance(copy.state, Replied) and copy.state.verdict is Verdict.REFUSED
+            for copy in tuple(self._copies.values())
+        )
+
+    @property
+    def have_all_failed(self) -> bool:
+        """Whether every copy has its reply, none is being paid, and the last reply is unclear."""
+        return (
+            self._last is not None
+            and self._last.verdict is Verdict.UNCLEAR
+            and all(
+                isinstance(copy.state, Replied) and copy.state.verdict is not Verdict.IN_PROGRESS
+                for copy in tuple(self._copies.values())
+            )
+        )

@@ -1,0 +1,330 @@
+"""One request and its invoice: the steps of answering it, and what is known of it.
+
+Each step blocks while lightningd answers. answer.py puts them in order.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..bolt12 import invoice, invoice_request
+from ..bolt12.tlv import Record
+from ..errors import (
+    InterruptedBySignalError,
+    LabelTakenError,
+    LightningdError,
+    SendInvoiceError,
+    UnreachableError,
+    UsageError,
+)
+from ..node import info, invoices
+from ..node.events.link import Link
+from ..node.invoices import Change, StoredInvoice
+from ..node.rpc.client import ConnectionLostError
+from ..node.ways import inbound, payment_paths
+from ..node.ways.inbound import Inbound
+from ..outcome import Ask, Outcome
+from ..request import Request, amount_to_ask
+from . import endings, label
+from .copies import Copies
+from .drafts import Drafts, expected_size
+from .label import Expired, Free, Label, Paid, Resumed
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from ..reporting import Progress
+
+
+class NotTried:
+    """lightningd was not asked to create the invoice."""
+
+
+class Unknown:
+    """lightningd was asked, and went away before it answered."""
+
+
+class Issued(NamedTuple):
+    """The invoice exists."""
+
+    invoice: StoredInvoice
+
+
+class Exchange:
+    """What is known of one request and its invoice, and the steps that change it."""
+
+    def __init__(self, request: Request, link: Link, progress: Progress) -> None:
+        self.request = request
+        self.copies = Copies()
+        self.issue: NotTried | Unknown | Issued = NotTried()
+        self._link = link
+        self._client = link.client
+        self._progress = progress
+        self._ask: Ask | None = None
+        self._label: Label = Free()
+        self._inbound = Inbound()
+        self._drafts = Drafts()
+        self._dry_run: dict[str, Any] = {}
+
+    # --- before the invoice exists ---
+
+    def read(self) -> None:
+        """Read the invoice_request; makes no call.
+
+        :raises MalformedError: it breaks the rules of its encoding.
+        :raises UnanswerableRequestError: BOLT 12 has readers reject it.
+        :raises UsageError: the label, the amount or the quantity is wrong or missing.
+        """
+        text = self.request.label
+        if text != text.encode(errors="ignore").decode():
+            raise UsageError("the label is not valid UTF-8")
+        self._invreq = invreq = invoice_request.decode(self.request.invreq)
+        may_connect = not self.request.no_connect
+        self.outbox = Outbox(
+            invreq, self.copies, self._link, self._progress, allow_connect=may_connect
+        )
+        self._ask = Ask.of(invreq)
+        self._amount_msat = amount_to_ask(self.request, invreq)
+        self._progress.asked(self._ask, self._amount_msat)
+        if invreq.amount_msat not in (None, self._amount_msat):
+            self._progress.warn(
+                f"asking for {self._amount_msat} msat, but the payer offers "
+                f"{invreq.amount_msat} msat",
+                "leave AMOUNT_MSAT out to ask for what the payer offers; Core Lightning refuses "
+                "to pay more, and LDK silently refuses any other amount",
+            )
+
+    def find_invoice(self) -> None:
+        """Check the network, and find the invoice with the label (``listinvoices``).
+
+        :raises UnanswerableRequestError: the request is for another network.
+        :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
+        :raises RequestExpiredError: the request has expired, and no invoice exists for it.
+        """
+        info.check_chain(self._invreq.chain, self._link.node)
+        self._look_up_label()
+        self._warn_of_autoclean()
+        if not self.exists:
+            invoice_request.check_expiry(self._invreq, self._link.clock())
+
+    def _look_up_label(self) -> None:
+        request = self.request
+        found = label.look_up(
+            self._client, request.label, self._invreq, self._amount_msat, self._link.clock()
+        )
+        if isinstance(found, Expired) and not request.renew:
+            raise label.has_expired(found)
+        self._label = found
+        if isinstance(found, Paid | Resumed):
+            self.issue = Issued(found.invoice)
+            self._progress.step(
+                "This invoice was paid before; nothing was sent"
+                if isinstance(found, Paid)
+                else "This invoice exists already; sending it again"
+            )
+
+    def _warn_of_autoclean(self) -> None:
+        age = self._link.node.autoclean_paid_seconds
+        if age is not None and age < self.request.timeout:
+            self._progress.warn(
+                f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
+                "before TIMEOUT ends",
+                "after that, the same command asks for the money again; set a longer age",
+            )
+
+    @property
+    def exists(self) -> bool:
+        """Whether the invoice exists."""
+        return isinstance(self.issue, Issued)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether another command created the invoice, and may have sent it."""
+        return isinstance(self._label, Resumed)
+
+    @property
+    def invoice(self) -> StoredInvoice:
+        """The invoice, which must exist."""
+        assert isinstance(self.issue, Issued)
+        return self.issue.invoice
+
+    @property
+    def invoice_size(self) -> int:
+        """Bytes of the invoice; as long as it does not exist, about as many as it will have."""
+        if isinstance(self.issue, Issued):
+            return len(self.issue.invoice.bolt12) * 5 // 8
+        return expected_size(self._invreq, self._inbound.paths)
+
+    def choose_payment_paths(self) -> None:
+        """Choose the channels through which we are paid.
+
+        :raises LightningdError: no node of ``payment-fronting-node`` can carry the amount.
+        """
+        link = self._link
+        graph, node = link.graph(), link.current_node()
+        self._inbound = found = inbound.choose(self._client, node, graph, self._amount_msat)
+        if found.channels:
+            way = "this node's public channels with " if found.public else ""
+            channels = ", ".join(str(each) for each in found.channels)
+            spare = ", and a blinded path as a spare" if found.public and found.blinded else ""
+            self._progress.step(f"To be paid through {way}{channels}{spare}")
+        if found.at_once_msat >= self._amount_msat:
+            return
+        if found.total_msat >= self._amount_msat:
+            self._progress.warn(
+                f"no channel of this node can receive {self._amount_msat} msat now, "
+                "only several together",
+                "some payers cannot pay in parts, among them Core Lightning when the request may "
+                "be paid once only; open a channel with more inbound capacity",
+            )
+        elif found.channels or graph.is_public(node.id):
+            self._progress.warn(
+                f"asking for {self._amount_msat} msat, but this node's channels can receive only "
+                f"{found.total_msat} msat now",
+                "the payer will probably find no route; open a channel with inbound capacity",
+            )
+        else:
+            self._progress.warn(
+                "this node has no channel through which it can be paid",
+                "the payer will probably find no route; open a channel with inbound capacity",
+            )
+
+    def plan(self) -> None:
+        """Find out what would be sent, for a dry run; changes nothing.
+
+        :raises NoRouteError: it could not be sent.
+        """
+        route = next(self.outbox.routes(connect=False), None)
+        if route is None:
+            raise self.outbox.no_route()
+        info.check_paths(self._invreq.paths, self._link.node)
+        self._dry_run = {
+            "status": "dry-run",
+            "amount_msat": self._amount_msat,
+            "payer": self._invreq.payer_id.hex(),
+            "network": self._link.node.network,
+            "path": [node.hex() for node in route.nodes],
+            "would_connect": route.would_connect,
+            "payment_paths": [each.channel.as_json() for each in self._inbound.blinded],
+            "inbound": [each.as_json() for each in self._inbound.channels],
+        }
+        if self._invreq.description is not None:
+            self._dry_run["description"] = self._invreq.description
+        self.outbox.show(route)
+
+    def create(self) -> None:
+        """Have lightningd sign and store the invoice, unless one exists by now.
+
+        Call it again when the connection broke: it never creates a second invoice.
+
+        :raises LabelTakenError: the label belongs to another invoice by now.
+        :raises LightningdError: lightningd refused, or returned a different invoice.
+        """
+        if isinstance(self._label, Expired) and not self._renew(self._label):
+            return
+        unsigned, drafts = self._write(), self._drafts
+        # lightningd may have stored an earlier draft, although its answer was lost.
+        drafts.add(unsigned)
+        try:
+            stored = invoices.create(
+                self._client, invoice.encode(unsigned), self.request.label, drafts.preimage
+            )
+        except ConnectionLostError:
+            self.issue = Unknown()
+            raise
+        except LabelTakenError:
+            # Another command was faster, or lightningd stored this invoice before it went away.
+            self._look_up_label()
+            if not isinstance(self._label, Resumed | Paid):
+                raise
+            stored = self._label.invoice
+            if stored.payment_hash != drafts.payment_hash.hex():
+                return
+            self._label = Free()
+        try:
+            drafts.check(stored)
+        except LightningdError:
+            self.issue = NotTried()
+            # Nobody has seen it, so nobody can pay it: free the label.
+            with suppress(LightningdError):
+                invoices.delete(self._client, self.request.label, "unpaid")
+            raise
+        self.issue = Issued(stored)
+        self._progress.step("Invoice created")
+
+    def _renew(self, expired: Expired) -> bool:
+        """Delete the expired invoice; False when a valid one exists after all."""
+        if label.delete(self._client, expired):
+            self._progress.step("Deleted the expired invoice")
+            self._label = Free()
+        else:
+            self._look_up_label()
+        return not self.exists
+
+    def _write(self) -> tuple[Record, ...]:
+        info.check_paths(self._invreq.paths, self._link.node)
+        node, payment_hash = self._link.current_node(), self._drafts.payment_hash
+        timeout = self.request.timeout
+        paths = []
+        if self._inbound.blinded:
+            secret = self._link.base_secret()
+            paths = payment_paths.build(node, self._inbound, secret, payment_hash, timeout)
+        return invoice.build_unsigned(
+            self._invreq,
+            amount_msat=self._amount_msat,
+            payment_hash=payment_hash,
+            node_id=node.id,
+            created_at=int(self._link.clock()),
+            relative_expiry=timeout,
+            payment_paths=paths,
+        )
+
+    # --- how it ends ---
+
+    def learn(self, change: Change) -> None:
+        """Take a change of the invoice. "Paid" is final.
+
+        :raises LightningdError: it was deleted.
+        """
+        if change.invoice is not None:
+            self.issue = Issued(self.invoice.updated(change.invoice))
+        elif not self.invoice.is_paid:
+            self.read_state()
+
+    def read_state(self) -> None:
+        """Ask lightningd for the invoice's state (``listinvoices``).
+
+        :raises LightningdError: it was deleted.
+        """
+        stored = invoices.find(self._client, self.request.label)
+        if stored is not None:
+            self.issue = Issued(self.invoice.updated(stored))
+        elif not self.invoice.is_paid:
+            raise LightningdError(
+                f"the invoice {self.request.label!r} was deleted from lightningd meanwhile"
+            )
+
+    def unpaid(self) -> SendInvoiceError:
+        """The error for an invoice that was not paid in time."""
+        if not len(self.copies) and self.outbox.dead_ends:
+            return self.outbox.no_route()
+        return endings.unpaid(self.copies, self.invoice.bolt12)
+
+    def outcome(self, error: SendInvoiceError | None) -> Outcome:
+        """The outcome: what is known, and the error. A paid invoice is a success in any case.
+
+        :param error: what ended the steps; None if nothing did.
+        """
+        known: dict[str, Any] = {"label": self.request.label, **self._dry_run}
+        found = self.issue.invoice if isinstance(self.issue, Issued) else None
+        if isinstance(error, InterruptedBySignalError):
+            error = endings.interrupted(error, self.request.label, found)
+        elif isinstance(error, UnreachableError) and not isinstance(self.issue, NotTried):
+            error = endings.unknown(self.request.label)
+        if found is not None:
+            known.update(found.fields)
+            if found.is_paid:
+                error = None
+        if self._ask is not None:
+            known["request"] = self._ask.as_json()
+        return Outcome(known, error)

@@ -1,0 +1,147 @@
+"""The way to the payer: routes to it, and the copies of the invoice that are sent along them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..bolt12 import string
+from ..bolt12.invoice_request import InvoiceRequest
+from ..bolt12.tlv import Record
+from ..errors import InterruptedBySignalError, LightningdError, NoRouteError, UnreachableError
+from ..node import messages
+from ..node.events.link import REPLY_GRACE, Link
+from ..node.info import OnionApi
+from ..node.invoices import StoredInvoice
+from ..node.ways.routes import DeadEnd, Route, Router
+from ..onion import message
+from .copies import Copies
+
+if TYPE_CHECKING:
+    from ..reporting import Progress
+
+
+class Outbox:
+    """Finds routes to the payer of one request, and sends copies of the invoice.
+
+    :param copies: gets each copy that is sent.
+    :param allow_connect: False never opens a connection.
+    """
+
+    def __init__(
+        self,
+        invreq: InvoiceRequest,
+        copies: Copies,
+        link: Link,
+        progress: Progress,
+        *,
+        allow_connect: bool,
+    ) -> None:
+        self._invreq = invreq
+        self._copies = copies
+        self._link = link
+        self._client = link.client
+        self._progress = progress
+        self._allow_connect = allow_connect
+        self._router: Router | None = None
+        self._dead_ends_shown = 0
+
+    @property
+    def dead_ends(self) -> list[DeadEnd]:
+        """The targets that the latest search could not reach."""
+        return [] if self._router is None else self._router.dead_ends
+
+    def routes(self, *, connect: bool = True, is_fresh: bool = False) -> Iterator[Route]:
+        """Yield routes for the next copy; the search for each begins when it is asked for.
+
+        Nodes and invreq_paths that no copy has used come first.
+
+        :param connect: open connections where nothing else leads to the payer.
+        :param is_fresh: look at the network anew.
+        """
+        link = self._link
+        self._dead_ends_shown = 0
+        self._router = Router(
+            self._client,
+            link.node,
+            link.graph(0) if is_fresh else link.graph(),
+            self._invreq,
+            allow_connect=self._allow_connect,
+        )
+        used = {node for route in self._copies.routes for node in route.nodes[1:-1]}
+        return self._router.routes(avoid=used, first=len(self._copies), connect=connect)
+
+    def no_route(self) -> NoRouteError:
+        """The error for a payer that we cannot reach."""
+        ends = self.dead_ends
+        reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
+        return NoRouteError(
+            f"no route to the payer ({reasons or 'lightningd had no channels to search from'})",
+            hint="connect your node to the payer, or to one of the payer's peers",
+            data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
+        )
+
+    def packet_size(self, route: Route, invoice_size: int) -> int:
+        """Expected size of the onion's payloads on a route, in bytes: 1300 or 32768.
+
+        :param invoice_size: bytes.
+        """
+        nodes = route.nodes
+        if self._link.node.onion_api is OnionApi.SEND_HOPS:
+            nodes = nodes[1:]
+        size = 4 + message.reply_path_size(len(route.reply_nodes)) + invoice_size
+        return message.expected_packet_size(nodes, route.their_path, size)
+
+    def transmit(self, route: Route, stored: StoredInvoice) -> bool:
+        """Send one copy of the invoice.
+
+        :returns: False when lightningd cannot send it this way.
+        :raises UnreachableError: lightningd is gone; the copy may have been sent.
+        """
+        path_id = self._copies.begin(route)
+        is_out = False
+        try:
+            content = [Record(message.INVOICE, string.decode(stored.bolt12, "lni"))]
+            if self._link.expect(path_id, stored.expires_at + REPLY_GRACE):
+                back = message.reply_path(route.reply_nodes, path_id)
+                content.insert(0, Record(message.REPLY_PATH, back.encode()))
+            packet = messages.prepare(
+                self._client, self._link.node.onion_api, route.nodes, content, route.their_path
+            )
+            is_out = True
+            messages.send(self._client, packet)
+        except LightningdError as failure:
+            self._copies.withdraw(path_id)
+            if self._router is not None:
+                self._router.gave_up(route.nodes[-1], failure.message)
+            return False
+        except UnreachableError:
+            if not is_out:
+                self._copies.withdraw(path_id)
+            raise
+        self._copies.confirm(path_id)
+        return True
+
+    def show(self, route: Route) -> None:
+        """Show the route of a copy, by the names of its nodes (``listnodes``).
+
+        A lightningd that is gone is no error: the nodes are shown by their ids then.
+        """
+        ends = self.dead_ends
+        for end in ends[self._dead_ends_shown :]:
+            self._progress.step(f"Skipped {end.target}: {end.reason}")
+        self._dead_ends_shown = len(ends)
+        if not self._progress.wants_route:
+            return
+        graph = self._link.graph(float("inf"))
+
+        def name(node: bytes) -> str:
+            try:
+                return graph.alias(node) or node.hex()[:16]
+            except InterruptedBySignalError:
+                raise
+            except Exception:
+                # A name is not worth failing for, whatever lightningd answers.
+                return node.hex()[:16]
+
+        self._progress.routed(["us", *(name(node) for node in route.nodes[1:])])

@@ -1,0 +1,1 @@
+"""Many requests: the rows of a file, and how they take turns."""

@@ -1,0 +1,1 @@
+"""Calls to lightningd, and where its socket is."""

@@ -1,0 +1,1 @@
+"""Ways through the network: routes for our messages, and payment paths to us."""

@@ -1,0 +1,272 @@
+"""Routes to the payer: which node to head for, and over which nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from ...bolt12 import tlv
+from ...bolt12.blinded_path import BlindedPath, IntroductionNode, check_point
+from ...bolt12.invoice_request import InvoiceRequest
+from ...errors import LightningdError, MalformedError, UnreachableError
+from ...onion import blinding
+from ..info import NodeInfo, OnionApi
+from ..rpc.client import Client, NoAnswerError
+from .graph import CONNECT_SECONDS, Graph
+from .search import find_path
+
+_NO_PATH = "no known path carries onion messages to it"
+
+#: lightningd's error for a node that does not answer at any address it announced.
+_ALL_ADDRESSES_FAILED = 401
+
+
+class Route(NamedTuple):
+    """The nodes that carry an onion message to the payer.
+
+    :param nodes: 33-byte ids, ours first; the last is the payer or, with
+        ``their_path``, its introduction node.
+    :param their_path: the entry of invreq_paths that it leads into, None when there is none.
+    :param would_connect: a dry run found that we would have to connect to the last node.
+    :param has_channel: we have a channel with the second node. Without one, some
+        nodes drop our messages silently (LND from 0.21).
+    """
+
+    nodes: tuple[bytes, ...]
+    their_path: BlindedPath | None = None
+    would_connect: bool = False
+    has_channel: bool = True
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether the last node forwards the message along a blinded path."""
+        return self.their_path is not None and len(self.their_path.hops) > 1
+
+    @property
+    def reply_nodes(self) -> tuple[bytes, ...]:
+        """The nodes of the reply path, ours last.
+
+        With ``their_path`` it begins at the introduction node, which the payer
+        can reach. Without, it begins at the last node before the payer, which
+        is a peer of the payer.
+        """
+        back = tuple(reversed(self.nodes))
+        if self.their_path is not None or len(back) == 1:
+            return back
+        return back[1:]
+
+
+class DeadEnd(NamedTuple):
+    """A target that we cannot reach, and why."""
+
+    target: str
+    reason: str
+
+
+class _NoConnection(NamedTuple):
+    """Why there is no connection to a node; ``is_away`` when it did not answer."""
+
+    reason: str
+    is_away: bool = False
+
+
+class Router:
+    """Looks for routes to the payer of one request, one for each entry of invreq_paths.
+
+    A route that begins with a channel of ours is best, then one that begins with
+    a peer without a channel, then a new connection to the target (BOLT 4 lets
+    nodes choose whose onion messages they take).
+
+    :param allow_connect: False never opens a connection; lightningd's option
+        ``fetchinvoice-noconnect`` forbids it as well.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        info: NodeInfo,
+        graph: Graph,
+        invreq: InvoiceRequest,
+        *,
+        allow_connect: bool = True,
+    ) -> None:
+        #: The targets that we could not reach so far.
+        self.dead_ends: list[DeadEnd] = []
+        self._client = client
+        self._info = info
+        self._graph = graph
+        self._allow_connect = allow_connect
+        # BOLT 12: an invoice MUST go by invreq_paths if there are any.
+        self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
+            (path.introduction_node, path) for path in invreq.paths
+        ] or [(invreq.payer_id, None)]
+
+    def routes(
+        self, *, avoid: Collection[bytes] = (), first: int = 0, connect: bool = True
+    ) -> Iterator[Route]:
+        """Yield a route for each target that has one, in the request's order.
+
+        The search for a target begins when the caller asks for its route. If no
+        path leads to the target, we connect to it.
+
+        :param avoid: nodes to avoid where possible.
+        :param first: index of the target to begin with; those before it come last.
+        :param connect: False opens no connection; ``would_connect`` tells which
+            routes need one.
+        :raises UnreachableError: lightningd is gone.
+        """
+        start = first % len(self._targets)
+        for introduction_node, their_path in self._targets[start:] + self._targets[:start]:
+            try:
+                route = self._route_to(introduction_node, their_path, avoid, connect)
+            except UnreachableError:
+                raise
+            except LightningdError as failure:
+                self.gave_up(introduction_node, failure.message)
+            else:
+                if route is not None:
+                    yield route
+
+    def gave_up(self, target: IntroductionNode, reason: str) -> None:
+        """Remember why we cannot reach a target."""
+        name = target.hex() if isinstance(target, bytes) else str(target)
+        self.dead_ends.append(DeadEnd(name, reason))
+
+    def _route_to(
+        self,
+        introduction_node: IntroductionNode,
+        their_path: BlindedPath | None,
+        avoid: Collection[bytes],
+        connect: bool,
+    ) -> Route | None:
+        target: bytes | None
+        if isinstance(introduction_node, bytes):
+            target = introduction_node
+        else:
+            target = self._graph.end_of_channel(introduction_node)
+            if target is None:
+                self.gave_up(introduction_node, "lightningd does not know this channel")
+                return None
+        if target == self._info.id:
+            return self._route_to_us(their_path, avoid, connect)
+        nodes = find_path(self._graph, target, avoid=avoid) if avoid else None
+        nodes = nodes or find_path(self._graph, target)
+        if nodes:
+            return self._route(nodes, their_path)
+        refusal = self._connect(target, connect)
+        if refusal is None:
+            return self._route((self._info.id, target), their_path, would_connect=not connect)
+        nodes = None if refusal.is_away else self._last_resort(target)
+        if nodes:
+            return self._route(nodes, their_path)
+        self.gave_up(introduction_node, refusal.reason)
+        return None
+
+    def _route(
+        self,
+        nodes: tuple[bytes, ...],
+        their_path: BlindedPath | None,
+        would_connect: bool = False,
+    ) -> Route:
+        return Route(nodes, their_path, would_connect, self._graph.has_channel(nodes[1]))
+
+    def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
+        """A path that may not carry onion messages, when there is no better one.
+
+        A disabled channel usually means that a node is offline. A node whose
+        announcement lightningd has not seen may take onion messages.
+        """
+        return find_path(self._graph, target, with_disabled=True) or find_path(
+            self._graph, target, with_disabled=True, with_unknown=True
+        )
+
+    def _route_to_us(
+        self, their_path: BlindedPath | None, avoid: Collection[bytes], connect: bool
+    ) -> Route | None:
+        """The route when we are the introduction node, or the payer itself."""
+        rest = self._without_our_hop(their_path)
+        if rest is not None:
+            return self._route_to(rest.introduction_node, rest, avoid, connect)
+        own_id = self._info.id
+        if self._info.onion_api is not OnionApi.SEND_HOPS:
+            return Route((own_id,), their_path)
+        # That call sends to peers only. A peer can send the message back.
+        for peer in self._graph.message_peers():
+            return self._route((own_id, peer, own_id), their_path)
+        self.gave_up(own_id, "it is our own node, and no peer can send the message back to it")
+        return None
+
+    def _without_our_hop(self, their_path: BlindedPath | None) -> BlindedPath | None:
+        """The rest of a path that begins at our own node (``decryptencrypteddata``).
+
+        lightningd would take our hop off as well, but it finds an unannounced
+        channel only by our alias, where LDK 0.1 writes the real short_channel_id.
+        We take that only if it leads to the payer itself, who has the channel:
+        for anybody else, our answer would confirm that the channel exists.
+
+        Source: BOLT 4, "Route Blinding".
+
+        :returns: the path from the next node on. None when nothing comes after
+            us, or when the next node is unknown.
+        """
+        if their_path is None or len(their_path.hops) == 1:
+            return None
+        if self._info.onion_api is not OnionApi.INJECT_ONION:
+            return None
+        ours, *others = their_path.hops
+        params = {
+            "encrypted_data": ours.encrypted_data.hex(),
+            "path_key": their_path.first_path_key.hex(),
+        }
+        try:
+            answer = self._client.call("decryptencrypteddata", params)["decryptencrypteddata"]
+            data = dict(tlv.decode_stream(bytes.fromhex(answer["decrypted"])))
+            next_path_key = bytes.fromhex(answer["next_path_key"])
+            path_key = data.get(blinding.NEXT_PATH_KEY_OVERRIDE, next_path_key)
+            node = data.get(blinding.NEXT_NODE_ID)
+            if node is None and len(others) == 1:
+                scid = int.from_bytes(data[blinding.SHORT_CHANNEL_ID], "big")
+                node = self._graph.peer_by_channel(scid)
+            return BlindedPath(
+                check_point(node or b"", "next_node_id"),
+                check_point(path_key, "next_path_key"),
+                tuple(others),
+            )
+        except (LightningdError, MalformedError, KeyError, TypeError, ValueError):
+            return None
+
+    def _connect(self, target: bytes, connect: bool) -> _NoConnection | None:
+        """Connect to a node, or only check whether we may. None for success."""
+        refusal = self._refuse_connection(target)
+        if refusal is not None:
+            return refusal
+        if not connect:
+            known = self._graph.has_address(target)
+            return None if known else _NoConnection(f"{_NO_PATH}, and its address is not known")
+        try:
+            self._graph.connect(target)
+        except NoAnswerError:
+            # lightningd is still trying its addresses.
+            reason = f"{_NO_PATH}, and it did not answer within {CONNECT_SECONDS} s"
+            return _NoConnection(reason, is_away=True)
+        except LightningdError as failure:
+            return _NoConnection(
+                f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
+            )
+        return None if self._graph.takes_ours(target) else self._refuse_connection(target)
+
+    def _refuse_connection(self, target: bytes) -> _NoConnection | None:
+        """Why a connection to a node would not help, or is not allowed."""
+        if self._graph.wants_channel(target):
+            return _NoConnection(
+                f"{_NO_PATH}, and it takes onion messages only from nodes with a channel to it"
+            )
+        if self._graph.peer_features(target) is not None:
+            return _NoConnection("it does not take onion messages")
+        if not self._allow_connect:
+            return _NoConnection(f"{_NO_PATH}, and --no-connect forbids a connection")
+        if self._info.no_connect:
+            return _NoConnection(
+                f"{_NO_PATH}, and lightningd's fetchinvoice-noconnect forbids a connection"
+            )
+        return None

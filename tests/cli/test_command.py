@@ -1,0 +1,439 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from sendinvoice_cli import __version__, errors
+from sendinvoice_cli.bolt12 import string
+from sendinvoice_cli.cli import command as cli
+from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
+from sendinvoice_cli.node.rpc.client import Client
+from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.render.streams import Streams
+from sendinvoice_cli.request import Request
+from tests.render.kept_streams import Terminal
+from tests.support.requests_builder import request_string
+
+_PAID = {
+    "label": "a label",
+    "status": "paid",
+    "amount_msat": 1500,
+    "description": "[red]\x1b[31m\u202e",
+    "bolt12": "lni1" + "q" * 500,
+}
+
+
+class _Sending:
+    """Stands for send.send(): takes what it is given, and answers with an outcome."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.clients: list[Client] = []
+        self.outcome = Outcome(_PAID)
+        self.do: Callable[[Any], None] = lambda _progress: None
+
+    def __call__(
+        self, request: Request, client: Client, progress: Any, *, settled: Callable[[], None]
+    ) -> Outcome:
+        self.requests.append(request)
+        self.clients.append(client)
+        self.do(progress)
+        settled()
+        return self.outcome
+
+    def run(self, args: list[str], streams: Streams | None = None) -> int:
+        """Run the command with this in the place of send.send()."""
+        return cli.run(args, streams=streams, sender=self)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home without settings; signals are as before afterwards."""
+    for name in list(os.environ):
+        if name.startswith("SENDINVOICE_") or name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TERM", "xterm")
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def sending() -> _Sending:
+    return _Sending()
+
+
+def _request(sending: _Sending, *args: str) -> Request:
+    assert sending.run(["lnr1qq", "a label", *args]) == ExitStatus.PAID
+    return sending.requests[-1]
+
+
+# --- parameters ---
+
+
+def test_positionals_in_the_order_of_the_rpc(sending: _Sending) -> None:
+    assert sending.run(["lnr1qq", "a label", "1sat", "60", "3"]) == 0
+    assert sending.requests == [Request("lnr1qq", "a label", 1000, 60, 3)]
+
+
+def test_by_name(sending: _Sending) -> None:
+    args = ["--amount-msat", "1sat", "--timeout", "60", "--quantity", "3"]
+    assert _request(sending, *args) == Request("lnr1qq", "a label", 1000, 60, 3)
+
+
+def test_defaults(sending: _Sending, home: Path) -> None:
+    assert _request(sending) == Request("lnr1qq", "a label", None, 90, None)
+    assert Path(sending.clients[0].rpc_file) == home / ".lightning/bitcoin/lightning-rpc"
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--renew", "--no-connect", "--no-replies"])
+def test_flags(sending: _Sending, flag: str) -> None:
+    name = flag[2:].replace("-", "_")
+    assert getattr(_request(sending, flag), name) is True
+    assert getattr(_request(sending), name) is False
+
+
+def test_a_label_of_any_text(sending: _Sending) -> None:
+    assert sending.run(["--", "lnr1qq", "--label [b]\x1b\n"]) == 0
+    assert sending.requests[0].label == "--label [b]\x1b\n"
+
+
+def _typed(text: str) -> Streams:
+    return Streams(io.TextIOWrapper(io.BytesIO(text.encode())), None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["lnr1qq\n", "  lnr1qq  ", "lnr1qq+\n  qq\n", "LIGHTNING:LNR1QQ\r\n"]
+)
+def test_request_on_standard_input(sending: _Sending, text: str) -> None:
+    assert sending.run(["-", "a label"], _typed(text)) == 0
+    assert sending.requests[0].invreq.strip() == text.strip()
+
+
+@pytest.mark.parametrize("before", ["", "\n" * 100], ids=["at once", "behind white space"])
+def test_too_much_on_standard_input(sending: _Sending, before: str) -> None:
+    """What is too long stays too long: it must not be cut into a request that is not."""
+    text = before + "q" * (string.MAX_LENGTH + 50)
+    sending.run(["-", "a label"], _typed(text))
+    assert all(len(request.invreq) > string.MAX_LENGTH for request in sending.requests)
+
+
+@pytest.mark.parametrize("args", [["-", "a label"], ["--batch", "-"]])
+def test_standard_input_is_closed(sending: _Sending, args: list[str]) -> None:
+    stderr = io.StringIO()
+    assert sending.run(args, Streams(None, None, stderr)) == ExitStatus.USAGE
+    assert stderr.getvalue() == "sendinvoice: standard input is closed\n"
+
+
+# --- where lightningd is ---
+
+
+@pytest.mark.parametrize(
+    ("args", "path"),
+    [
+        (["--network", "regtest"], ".lightning/regtest/lightning-rpc"),
+        (["--mainnet"], ".lightning/bitcoin/lightning-rpc"),
+        (["--testnet"], ".lightning/testnet/lightning-rpc"),
+        (["--testnet4"], ".lightning/testnet4/lightning-rpc"),
+        (["--signet"], ".lightning/signet/lightning-rpc"),
+        (["--regtest"], ".lightning/regtest/lightning-rpc"),
+        (["--regtest", "--network", "regtest"], ".lightning/regtest/lightning-rpc"),
+        (["--rpc-file", "rpc"], ".lightning/bitcoin/rpc"),
+        (["--lightning-dir", "{home}/dir", "--signet"], "dir/signet/lightning-rpc"),
+        (["--rpc-file", "{home}/rpc", "--signet"], "rpc"),
+    ],
+)
+def test_socket(sending: _Sending, home: Path, args: list[str], path: str) -> None:
+    _request(sending, *(arg.format(home=home) for arg in args))
+    assert Path(sending.clients[0].rpc_file) == home / path
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "path"),
+    [
+        ("LIGHTNING_DIR", "{home}/dir", "dir/bitcoin/lightning-rpc"),
+        ("NETWORK", "signet", ".lightning/signet/lightning-rpc"),
+        ("REGTEST", "1", ".lightning/regtest/lightning-rpc"),
+        ("RPC_FILE", "rpc", ".lightning/bitcoin/rpc"),
+    ],
+)
+def test_socket_by_environment(
+    sending: _Sending, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, path: str
+) -> None:
+    monkeypatch.setenv(f"SENDINVOICE_{variable}", value.format(home=Path.home()))
+    _request(sending)
+    assert Path(sending.clients[0].rpc_file) == Path.home() / path
+
+
+def _options() -> list[click.Option]:
+    return [
+        option
+        for option in cli.command.params
+        if isinstance(option, click.Option) and option.opts != ["--version"]
+    ]
+
+
+@pytest.mark.parametrize("option", _options(), ids=lambda option: max(option.opts, key=len))
+def test_every_option_has_its_environment_variable(
+    option: click.Option, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = max(option.opts, key=len)
+    variable = f"SENDINVOICE_{long.strip('-').replace('-', '_').upper()}"
+    monkeypatch.setenv(variable, "1")
+    context = click.Context(cli.command, info_name="sendinvoice", auto_envvar_prefix="SENDINVOICE")
+    assert option.resolve_envvar_value(context) == "1", variable
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "args"),
+    [
+        ("TIMEOUT", "60", ("1000", "30")),
+        ("AMOUNT_MSAT", "60", ("1000", "30")),
+        ("QUANTITY", "60", ("1000", "30", "2")),
+        ("NETWORK", "bitcoin", ("--regtest",)),
+        ("REGTEST", "1", ("--network", "bitcoin")),
+        ("OUTPUT", "results", ()),
+        ("BATCH", "batch", ()),
+    ],
+)
+def test_the_command_line_wins_over_the_environment(
+    sending: _Sending,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    args: tuple[str, ...],
+) -> None:
+    wanted = _request(sending, *args), Path(sending.clients[0].rpc_file)
+    monkeypatch.setenv(f"SENDINVOICE_{variable}", value)
+    assert (_request(sending, *args), Path(sending.clients[1].rpc_file)) == wanted
+
+
+def test_an_option_wins_over_the_environment(
+    sending: _Sending, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENDINVOICE_NETWORK", "signet")
+    _request(sending, "--network", "regtest")
+    assert Path(sending.clients[0].rpc_file) == home / ".lightning/regtest/lightning-rpc"
+
+
+# --- usage errors ---
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "INVREQ"),
+        (["lnr1qq"], "LABEL"),
+        (["lnr1qq", "label", "1", "2", "3", "4"], "4"),
+        (["lnr1qq", "label", "--nonsense"], "--nonsense"),
+        (["lnr1qq", "label", "abc"], "not an amount"),
+        (["lnr1qq", "label", "0"], "must be more than 0"),
+        (["lnr1qq", "label", "1", "0"], "TIMEOUT must be"),
+        (["lnr1qq", "label", "1", "4294967296"], "TIMEOUT must be"),
+        (["lnr1qq", "label", "1", "1", "0"], "QUANTITY must be"),
+        (["lnr1qq", "label", "1", "--amount-msat", "1"], "AMOUNT_MSAT and --amount-msat"),
+        (["lnr1qq", "label", "1", "2", "--timeout", "2"], "TIMEOUT and --timeout"),
+        (["lnr1qq", "label", "1", "2", "3", "--quantity", "3"], "QUANTITY and --quantity"),
+        (["lnr1qq", "label", "--network", "moon"], "'moon' is not a network"),
+        (["lnr1qq", "label", "--network", "../../etc"], "not a network"),
+        (["lnr1qq", "label", "--signet", "--regtest"], "more than one network"),
+        (["lnr1qq", "label", "--signet", "--network", "regtest"], "more than one network"),
+        (["lnr1qq", "label", "--color", "pink"], "pink"),
+        (["lnr1qq", "label", "--output", "results"], "--output"),
+    ],
+)
+@pytest.mark.parametrize("json_option", [[], ["--json"]], ids=["plain", "--json"])
+def test_usage_errors(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    args: list[str],
+    message: str,
+    json_option: list[str],
+) -> None:
+    assert sending.run([*json_option, *args]) == ExitStatus.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert sending.requests == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--\x1b[31m\u202e", "label"],
+        ["lnr1qq", "label", "1", "2", "3", "\x1b[31m\u202e"],
+        ["lnr1qq", "label", "--color", "\x1b[31m\u202e"],
+        ["lnr1qq", "label", "\x1b[31m\u202e"],
+        ["lnr1qq", "label", "--network", "\x1b[31m\u202e"],
+        ["--batch", "\x1b[31m\u202e"],
+    ],
+)
+def test_usage_errors_quote_literally(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    """An invoice_request that begins with dashes is taken for an option."""
+    assert cli.run(args) == ExitStatus.USAGE
+    shown = capsys.readouterr().err
+    assert r"\x1b[31m\u202e" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+# --- outcomes ---
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.SendInvoiceError,
+        errors.UnanswerableRequestError,
+        errors.UnreachableError,
+        errors.OutcomeUnknownError,
+        errors.RequestExpiredError,
+        errors.NoRouteError,
+        errors.PayerError,
+        errors.TimedOutError,
+        errors.LabelTakenError,
+        errors.InterruptedBySignalError,
+        errors.TerminatedBySignalError,
+    ],
+)
+def test_failures_are_results(
+    sending: _Sending, capsys: pytest.CaptureFixture[str], error: type[SendInvoiceError]
+) -> None:
+    failure = error("what \x1b[31m happened", hint="what to do", data={"error": "\x1b[31m"})
+    sending.outcome = Outcome({"label": "a label", "bolt12": "lni1qq"}, failure)
+    assert sending.run(["lnr1qq", "a label", "--json"]) == error.exit_status
+    captured = capsys.readouterr()
+    assert captured.err == ("sendinvoice: what \\x1b[31m happened\n  hint: what to do\n")
+    assert captured.out.count("\n") == 1
+    assert captured.out.isascii()
+    assert "\x1b" not in captured.out
+    assert json.loads(captured.out) == {
+        "label": "a label",
+        "bolt12": "lni1qq",
+        "exit_code": int(error.exit_status),
+        "error": {
+            "code": error.code,
+            "message": "what \x1b[31m happened",
+            "data": {"error": "\x1b[31m"},
+        },
+    }
+
+
+def test_success_as_json(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sending.run(["lnr1qq", "a label", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {**_PAID, "exit_code": 0, "error": None}
+    assert captured.err == ""
+
+
+def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sending.run(["lnr1qq", "a label"]) == 0
+    captured = capsys.readouterr()
+    assert "1.5 sat (1,500 msat)" in captured.out
+    assert _PAID["bolt12"] in captured.out.splitlines()
+    assert r"[red]\x1b[31m\u202e" in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet"])
+def test_quiet(sending: _Sending, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    sending.do = lambda progress: progress.warn("a warning")
+    assert sending.run(["lnr1qq", "a label", option]) == 0
+    assert capsys.readouterr() == ("", "")
+    sending.outcome = Outcome(_PAID, errors.TimedOutError("not paid"))
+    assert sending.run(["lnr1qq", "a label", option]) == ExitStatus.TIMED_OUT
+    assert capsys.readouterr() == ("", "sendinvoice: not paid\n")
+
+
+def test_warnings_go_to_stderr(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
+    sending.do = lambda progress: progress.warn("a \x1b[31m warning", "a hint")
+    assert sending.run(["lnr1qq", "a label", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "sendinvoice: warning: a \\x1b[31m warning\n  hint: a hint\n"
+    assert json.loads(captured.out)["status"] == "paid"
+
+
+@pytest.mark.parametrize(
+    ("color", "no_color", "coloured"),
+    [
+        ("auto", None, False),
+        ("always", None, True),
+        ("never", None, False),
+        ("auto", "1", False),
+        ("always", "1", True),
+    ],
+)
+def test_colour(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    color: str,
+    no_color: str | None,
+    coloured: bool,
+) -> None:
+    """What --color says, then NO_COLOR, then the terminal; here stdout is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if no_color is not None:
+            patch.setenv("NO_COLOR", no_color)
+        assert sending.run(["lnr1qq", "a label", "--color", color]) == 0
+    # Green, not only bold: that is what NO_COLOR by itself would have left.
+    shown = capsys.readouterr().out
+    assert ("32m" in shown) is coloured
+    assert ("\x1b[" in shown) is coloured
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [([], True), (["--json"], False), (["--quiet"], False), (["--verbose"], True)],
+)
+def test_steps_are_shown_on_a_terminal(sending: _Sending, options: list[str], shown: bool) -> None:
+    terminal = Terminal()
+    sending.do = lambda progress: progress.step("a step")
+    assert sending.run(["lnr1qq", "a label", *options], Streams(None, None, terminal)) == 0
+    assert ("• a step" in terminal.getvalue()) is shown
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"sendinvoice {__version__}\n"
+
+
+# --- signals ---
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, ExitStatus.INTERRUPTED), (signal.SIGTERM, ExitStatus.TERMINATED)],
+)
+def test_signals(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: ExitStatus,
+) -> None:
+    sending.do = lambda _progress: os.kill(os.getpid(), number)
+    assert sending.run(["lnr1qq", "a label"]) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    # The next one ends the process, whatever it is doing.
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_main_exits_with_the_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nothing")
+    monkeypatch.setattr(
+        sys, "argv", ["sendinvoice", request_string(), "a label", "--json", "--rpc-file", nowhere]
+    )
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    assert leaving.value.code == ExitStatus.UNREACHABLE

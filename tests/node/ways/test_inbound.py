@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sendinvoice_cli.bolt12.blinded_path import parse_scid
+from sendinvoice_cli.errors import LightningdError
+from sendinvoice_cli.node.info import NodeInfo
+from sendinvoice_cli.node.ways import inbound as inbound_channels
+from sendinvoice_cli.node.ways.graph import Graph
+from sendinvoice_cli.node.ways.inbound import Channel, Inbound, IncomingChannel
+from tests.node.fake_client import NUMBERS, US, FakeClient, Network, node_info
+from tests.support.requests_builder import node_id
+
+#: option_onion_messages and option_route_blinding, both offered.
+_ABLE = (1 << 39 | 1 << 25).to_bytes(5, "big").hex()
+
+
+class _PrivateNode(Network):
+    """Our node has no public channel; all peers are able to blind routes."""
+
+    def features(self, number: int) -> str:
+        return super().features(number) if number in self.silent else _ABLE
+
+
+def _detail(number: int, update: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """An unannounced channel of ours.
+
+    :param update: changes to what the peer asks for forwarding.
+    """
+    return {
+        "peer_id": node_id(number).hex(),
+        "short_channel_id": f"100x{number}x0",
+        "peer_connected": True,
+        "reestablished": True,
+        "state": "CHANNELD_NORMAL",
+        "private": True,
+        "receivable_msat": 10**8,
+        "alias": {"local": "1x1x1", "remote": f"9{number}x1x1"},
+        "updates": {
+            "remote": {
+                "fee_base_msat": 1000,
+                "fee_proportional_millionths": 10,
+                "cltv_expiry_delta": 34,
+                "htlc_minimum_msat": 0,
+                "htlc_maximum_msat": 10**9,
+                **(update or {}),
+            }
+        },
+        **changes,
+    }
+
+
+def _client(*details: dict[str, Any], network: Network | None = None) -> FakeClient:
+    network = network or _PrivateNode([2, 3, 4, 5, 6, 7, 8], unknown=[1])
+    return FakeClient({**network.answers(), "listpeerchannels": {"channels": list(details)}})
+
+
+def _choose(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> list[int]:
+    """The peers that blinded paths begin at."""
+    inbound = _inbound(client, amount_msat, info)
+    return [NUMBERS[each.channel.peer] for each in inbound.blinded]
+
+
+def _inbound(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> Inbound:
+    return inbound_channels.choose(client, info or node_info(), Graph(client, US), amount_msat)
+
+
+def test_a_channel() -> None:
+    client = _client(_detail(2))
+    assert _inbound(client) == Inbound(
+        blinded=(
+            IncomingChannel(
+                Channel("100x2x0", node_id(2), 10**8),
+                scid=parse_scid("92x1x1"),
+                fee_base_msat=1000,
+                fee_proportional_millionths=10,
+                cltv_expiry_delta=34,
+                htlc_minimum_msat=0,
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("detail", "scid"),
+    [
+        ({"private": False, "short_channel_id": "96x2x0"}, "96x2x0"),
+        ({}, "92x1x1"),
+        ({"alias": {"local": "1x1x1"}}, "100x2x0"),
+        ({"alias": {}}, "100x2x0"),
+    ],
+)
+def test_the_name_by_which_the_peer_forwards(detail: dict[str, Any], scid: str) -> None:
+    (channel,) = _inbound(_client(_detail(2, **detail))).blinded
+    assert channel.scid == parse_scid(scid)
+
+
+def test_a_channel_without_confirmation() -> None:
+    """It has no short_channel_id yet, only aliases."""
+    detail = _detail(2)
+    del detail["short_channel_id"]
+    (channel,) = _inbound(_client(detail)).blinded
+    assert (channel.channel.name, channel.scid) == ("1x1x1", parse_scid("92x1x1"))
+
+
+def _listed(number: int, **changes: Any) -> dict[str, Any]:
+    """A channel as ``listincoming`` has it."""
+    return {
+        "id": node_id(number).hex(),
+        "short_channel_id": f"100x{number}x0",
+        "fee_base_msat": 7,
+        "fee_proportional_millionths": 8,
+        "cltv_expiry_delta": 9,
+        "htlc_min_msat": 10,
+        "htlc_max_msat": 10**7,
+        "incoming_capacity_msat": 10**12,
+        "public": False,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("updates", [{}, {"local": {}}, {"remote": {"htlc_maximum_msat": 10**9}}])
+def test_what_a_peer_asks_is_in_listincoming_when_its_channel_does_not_tell(
+    updates: dict[str, Any],
+) -> None:
+    """Before v24.02, and before the peer's first channel_update."""
+    unconfirmed = _detail(3, updates=updates)
+    del unconfirmed["short_channel_id"]
+    client = _client(_detail(2, updates=updates), unconfirmed, _detail(4))
+    listed = [_listed(2), _listed(3, short_channel_id="1x1x1", htlc_max_msat="5000msat")]
+    client.answers["listincoming"] = {"incoming": listed}
+    found = {NUMBERS[each.channel.peer]: each for each in _inbound(client).blinded}
+    assert found[2] == IncomingChannel(
+        Channel("100x2x0", node_id(2), 10**7),
+        scid=parse_scid("92x1x1"),
+        fee_base_msat=7,
+        fee_proportional_millionths=8,
+        cltv_expiry_delta=9,
+        htlc_minimum_msat=10,
+    )
+    assert found[3].channel == Channel("1x1x1", node_id(3), 5000)
+    assert found[4].cltv_expiry_delta == 34
+    assert client.methods().count("listincoming") == 1
+
+
+def test_a_channel_whose_fees_are_unknown() -> None:
+    client = _client(_detail(2, updates={}))
+    client.answers["listincoming"] = {"incoming": [_listed(9)]}
+    assert _choose(client) == []
+
+
+def test_a_channel_that_is_being_spliced() -> None:
+    assert _choose(_client(_detail(2, state="CHANNELD_AWAITING_SPLICE"))) == [2]
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"update": {"htlc_minimum_msat": 1001}},
+        {"update": {"htlc_maximum_msat": 0}},
+        {"receivable_msat": 0},
+        {"receivable_msat": "0msat"},
+        {"state": "CHANNELD_SHUTTING_DOWN"},
+        {"peer_connected": False},
+        {"reestablished": False},
+    ],
+)
+def test_unusable_channels(detail: dict[str, Any]) -> None:
+    assert _choose(_client(_detail(2, **detail))) == []
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        _PrivateNode([], unknown=[1]),
+        _PrivateNode([2], unknown=[1], silent=[2]),
+        Network([2], unknown=[1]),
+    ],
+    ids=["away", "no messages", "no route blinding"],
+)
+def test_unusable_peers(network: Network) -> None:
+    assert _choose(_client(_detail(2), network=network)) == []
+
+
+def test_a_peer_that_takes_onion_messages_from_channel_peers_only() -> None:
+    """We are one: eclair 0.14 offers feature 67 instead of 39."""
+    able = (1 << 67 | 1 << 25).to_bytes(9, "big").hex()
+    client = _client(_detail(2))
+    peer = {"id": node_id(2).hex(), "connected": True, "num_channels": 1, "features": able}
+    client.answers["listpeers"] = {"peers": [peer]}
+    assert _choose(client) == [2]
+
+
+def test_order() -> None:
+    """The whole amount at once, then cheap; in parts, then wide. Unknown peers last."""
+    amount_msat = 10**7
+    client = _client(
+        _detail(2, {"fee_base_msat": 5000}),
+        _detail(3, {"fee_base_msat": 10}),
+        _detail(4, {"fee_base_msat": 0, "htlc_maximum_msat": amount_msat - 1}),
+        _detail(5, {"fee_base_msat": 0, "htlc_maximum_msat": amount_msat // 2}),
+        _detail(6, {"fee_base_msat": 0}),
+        network=_PrivateNode([2, 3, 4, 5, 6], unknown=[1, 6]),
+    )
+    assert _choose(client, amount_msat) == [3, 2, 4, 5, 6]
+
+
+def test_not_too_many() -> None:
+    client = _client(*(_detail(number) for number in range(2, 9)))
+    assert len(_choose(client)) == inbound_channels.MAX_PATHS
+
+
+def test_fronting_nodes() -> None:
+    details = [_detail(2), _detail(3)]
+    info = node_info()._replace(fronting_nodes=(node_id(3),))
+    # They are used even when the node is public.
+    for network in (_PrivateNode([2, 3]), _PrivateNode([2, 3], unknown=[1])):
+        assert _choose(_client(*details, network=network), info=info) == [3]
+    nobody = node_info()._replace(fronting_nodes=(node_id(9),))
+    with pytest.raises(LightningdError, match="payment-fronting-node"):
+        _choose(_client(*details), info=nobody)
+
+
+# --- a public node ---
+
+
+def _public(
+    number: int, receivable_msat: int, update: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """An announced channel: its height leaves six confirmations of the 100 blocks there are."""
+    scid = f"95x{number}x0"
+    changes = {"short_channel_id": scid, "private": False, **changes}
+    return _detail(number, update, receivable_msat=receivable_msat, **changes)
+
+
+def _public_node(*channels: dict[str, Any], blind: bool = True) -> FakeClient:
+    """Our node is announced; its peers forward along blinded paths, or none does."""
+    numbers = [NUMBERS[bytes.fromhex(channel["peer_id"])] for channel in channels]
+    return _client(*channels, network=(_PrivateNode if blind else Network)(numbers))
+
+
+def test_a_public_channel_that_takes_it_serves() -> None:
+    client = _public_node(_public(2, 999), _public(3, 1000), _detail(4))
+    inbound = _inbound(client)
+    assert inbound.public == (
+        Channel("95x3x0", node_id(3), 1000),
+        Channel("95x2x0", node_id(2), 999),
+    )
+    assert inbound.channels == inbound.public
+    assert client.methods() == ["listpeerchannels", "listnodes", "listpeers"]
+
+
+def test_the_spare_path_is_the_cheapest_public_channel_that_takes_all() -> None:
+    """A payer that found our channels closed may avoid them for an hour, but not this path."""
+    channels = [
+        _public(2, 999, {"fee_base_msat": 0}),
+        _public(3, 10**8, {"fee_base_msat": 20}),
+        _public(4, 10**7, {"fee_base_msat": 10}),
+        _public(5, 10**9, {"fee_base_msat": 0, "htlc_maximum_msat": 999}),
+        _public(6, 10**9, {"fee_base_msat": 0, "htlc_minimum_msat": 1001}),
+        _detail(7, {"fee_base_msat": 0}),
+    ]
+    inbound = _inbound(_public_node(*channels))
+    assert [NUMBERS[each.channel.peer] for each in inbound.blinded] == [4]
+    assert inbound.paths == 2
+
+
+def test_no_spare_path_through_peers_that_cannot_forward_along_it() -> None:
+    inbound = _inbound(_public_node(_public(2, 10**8), blind=False))
+    assert (inbound.blinded, inbound.paths) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        _public(2, 0),
+        _public(2, 999),
+        _public(2, "999msat"),  # type: ignore[arg-type]
+        _public(2, 10**8, state="CHANNELD_SHUTTING_DOWN"),
+        _public(2, 10**8, peer_connected=False),
+        _public(2, 10**8, reestablished=False),
+        # The peer does not forward so much at once.
+        _public(2, 10**8, {"htlc_maximum_msat": 999}),
+        # Not announced yet.
+        _public(2, 10**8, short_channel_id="96x2x0", private=True),
+    ],
+    ids=["empty", "small", "text", "closing", "away", "coming back", "narrow", "private"],
+)
+def test_the_unannounced_channel_with_inbound_is_used(public: dict[str, Any]) -> None:
+    """For example a liquidity provider's: over the public ones, payers would fail."""
+    inbound = _inbound(_public_node(public, _detail(3)))
+    assert NUMBERS[inbound.channels[0].peer] in (2, 3)
+    assert node_id(3) in [each.channel.peer for each in inbound.blinded]
+    assert inbound.public == ()
+    assert inbound.at_once_msat >= 1000
+
+
+def test_a_public_channel_that_is_too_young_to_be_known() -> None:
+    """Announced with six confirmations; its peer forwards along a blinded path before."""
+    young = _public(2, 10**8, short_channel_id="96x2x0")
+    assert _inbound(_public_node(young)).public == ()
+    assert _choose(_public_node(young)) == [2]
+    assert _inbound(_public_node(_public(2, 10**8))).public != ()
+
+
+def test_public_peers_get_blinded_paths_too_the_best_first() -> None:
+    client = _public_node(_public(2, 600), _public(3, 900), _detail(4, receivable_msat=2000))
+    assert _choose(client, 1000) == [4, 3, 2]
+
+
+def test_two_public_channels_that_only_together_take_it() -> None:
+    """A single-use request cannot be paid in parts: the channel that takes all of it is named."""
+    client = _public_node(_public(2, 600), _public(3, 900))
+    assert _inbound(client).total_msat == 1500
+    # Nothing is better than its own path then.
+    assert _choose(client, 1000) == []
+    client = _public_node(_public(2, 600), _public(3, 900), _detail(4, receivable_msat=1000))
+    assert _choose(client, 1000) == [4, 3, 2]
+
+
+def test_more_can_come_in_parts_when_the_unannounced_channels_are_named() -> None:
+    client = _public_node(_public(2, 600), _detail(3, receivable_msat=700))
+    inbound = _inbound(client, 1000)
+    assert [each.channel.capacity_msat for each in inbound.blinded] == [700, 600]
+    assert (inbound.total_msat, inbound.at_once_msat) == (1300, 700)
+
+
+def test_public_channels_whose_peers_cannot_forward_along_blinded_paths() -> None:
+    inbound = _inbound(_public_node(_public(2, 600), _detail(3), blind=False), 1000)
+    assert inbound == Inbound(public=(Channel("95x2x0", node_id(2), 600),))
+
+
+@pytest.mark.parametrize("network", [Network([]), _PrivateNode([], unknown=[1])])
+def test_nothing_can_be_received(network: Network) -> None:
+    inbound = _inbound(_client(network=network))
+    assert inbound == Inbound()
+    assert inbound.channels == ()
+    assert (inbound.total_msat, inbound.at_once_msat) == (0, 0)
+
+
+def test_what_is_told_of_a_channel() -> None:
+    (channel,) = _inbound(_public_node(_public(2, 1000))).channels
+    assert channel.as_json() == {"peer": node_id(2).hex(), "htlc_maximum_msat": 1000}
+    assert str(channel) == f"{node_id(2).hex()[:16]} (up to 1 sat)"
+
+
+def test_channels_that_are_back() -> None:
+    unconfirmed = _detail(8, alias={"local": "1x8x1", "remote": "98x1x1"})
+    del unconfirmed["short_channel_id"]
+    before_v24_02 = _detail(7)
+    del before_v24_02["reestablished"]
+    client = _client(
+        _public(2, 600),
+        _detail(3, receivable_msat=0),
+        _detail(4, peer_connected=False),
+        _detail(5, reestablished=False),
+        _detail(6, state="CHANNELD_AWAITING_LOCKIN"),
+        before_v24_02,
+        unconfirmed,
+    )
+    usable = Graph(client, US).usable_channels()
+    assert [each.get("short_channel_id") or each["alias"]["local"] for each in usable] == [
+        "95x2x0",
+        "100x3x0",
+        "100x7x0",
+        "1x8x1",
+    ]
+    assert client.methods() == ["listpeerchannels"]

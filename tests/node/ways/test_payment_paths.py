@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+from coincurve import PrivateKey, PublicKey
+
+from sendinvoice_cli.bolt12 import tlv
+from sendinvoice_cli.bolt12.blinded_path import parse_scid
+from sendinvoice_cli.bolt12.invoice import PaymentPath
+from sendinvoice_cli.node.ways import payment_paths
+from sendinvoice_cli.node.ways.inbound import Channel, Inbound, IncomingChannel
+from sendinvoice_cli.onion import blinding
+from tests.node.fake_client import node_info
+from tests.support.requests_builder import node_id
+
+_HASH = b"\x77" * 32
+_SECRET = b"\x5e" * 32
+_CHANNEL = IncomingChannel(
+    Channel("100x2x0", node_id(2), 10**8),
+    scid=parse_scid("92x1x1"),
+    fee_base_msat=1000,
+    fee_proportional_millionths=10,
+    cltv_expiry_delta=34,
+    htlc_minimum_msat=500,
+)
+
+
+def _build(inbound: Inbound, timeout: int = 90) -> list[PaymentPath]:
+    return payment_paths.build(node_info(), inbound, _SECRET, _HASH, timeout)
+
+
+def _path(timeout: int = 90) -> PaymentPath:
+    (built,) = _build(Inbound(blinded=(_CHANNEL,)), timeout)
+    return built
+
+
+def _read(path: PaymentPath) -> list[dict[int, bytes]]:
+    """What the peer and our node decrypt."""
+    path_key = path.path.first_path_key
+    found = []
+    for number, hop in zip((2, 1), path.path.hops, strict=True):
+        secret = PrivateKey(number.to_bytes(32, "big")).ecdh(path_key)
+        assert hop.blinded_node_id == blinding.blind_node_id(node_id(number), secret)
+        found.append(dict(tlv.decode_stream(blinding.decrypt(secret, hop.encrypted_data))))
+        factor = blinding.blinding_factor(path_key, secret)
+        path_key = _multiplied(path_key, factor)
+    return found
+
+
+def _multiplied(point: bytes, factor: bytes) -> bytes:
+    return bytes(PublicKey(point).multiply(factor).format())
+
+
+def test_a_path() -> None:
+    path = _path()
+    assert path.path.introduction_node == node_id(2)
+    peers, ours = _read(path)
+    assert peers[blinding.SHORT_CHANNEL_ID] == parse_scid("92x1x1").to_bytes(8, "big")
+    assert peers[blinding.PAYMENT_RELAY].hex() == "00220000000a03e8"
+    # lightningd's own way to tell which invoice is being paid.
+    assert ours == {blinding.PATH_ID: sha256(_SECRET + _HASH).digest()}
+
+
+@pytest.mark.parametrize("timeout", [1, 90, 86_400, 2**32 - 1])
+def test_cltv(timeout: int) -> None:
+    """Room for payers that pad it, and for the blocks that come while it waits."""
+    path = _path(timeout)
+    peers, _ = _read(path)
+    constraints = peers[blinding.PAYMENT_CONSTRAINTS]
+    max_cltv_expiry = int.from_bytes(constraints[:4], "big")
+    assert path.payinfo.cltv_expiry_delta == 34 + 18
+    assert max_cltv_expiry >= 100 + 34 + 18 + 1008 + timeout // 600
+    assert tlv.decode_tu(constraints[4:], 8, "htlc_minimum_msat") == 500
+
+
+def test_payinfo() -> None:
+    payinfo = _path().payinfo
+    assert (payinfo.fee_base_msat, payinfo.fee_proportional_millionths) == (1000, 10)
+    assert (payinfo.htlc_minimum_msat, payinfo.htlc_maximum_msat) == (500, 10**8)
+    # BOLT 12: as the paths' allowed_features, and those are empty.
+    assert payinfo.features == b""
+
+
+@pytest.mark.parametrize(
+    ("amount_msat", "fee_msat"), [(0, 1000), (99_999, 1000), (100_000, 1001), (10**9, 11_000)]
+)
+def test_fees(amount_msat: int, fee_msat: int) -> None:
+    assert _CHANNEL.fee_msat(amount_msat) == fee_msat
+
+
+def test_beside_public_channels_the_path_of_our_node_goes_first() -> None:
+    """As lightningd makes it when an invoice has none; some payers use only the first."""
+    public = Channel("95x2x0", node_id(2), 10**8)
+    own, spare = _build(Inbound(blinded=(_CHANNEL,), public=(public,)))
+    assert own.path.introduction_node == node_id(1)
+    (hop,) = own.path.hops
+    secret = PrivateKey((1).to_bytes(32, "big")).ecdh(own.path.first_path_key)
+    assert hop.blinded_node_id == blinding.blind_node_id(node_id(1), secret)
+    data = dict(tlv.decode_stream(blinding.decrypt(secret, hop.encrypted_data)))
+    assert data == {blinding.PATH_ID: sha256(_SECRET + _HASH).digest()}
+    assert (own.payinfo.fee_base_msat, own.payinfo.fee_proportional_millionths) == (0, 0)
+    assert (own.payinfo.cltv_expiry_delta, own.payinfo.htlc_minimum_msat) == (18, 0)
+    assert own.payinfo.htlc_maximum_msat == 21 * 10**17
+    assert spare.path.introduction_node == node_id(2)

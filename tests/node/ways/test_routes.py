@@ -1,0 +1,495 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from coincurve import PrivateKey
+
+from sendinvoice_cli.bolt12 import fields
+from sendinvoice_cli.bolt12.blinded_path import (
+    BlindedPath,
+    IntroductionNode,
+    ShortChannelIdDirection,
+    format_scid,
+)
+from sendinvoice_cli.bolt12.tlv import Record
+from sendinvoice_cli.errors import LightningdError, UnreachableError
+from sendinvoice_cli.node.info import NodeInfo, OnionApi
+from sendinvoice_cli.node.rpc.client import NoAnswerError
+from sendinvoice_cli.node.ways.graph import Graph
+from sendinvoice_cli.node.ways.routes import DeadEnd, Route, Router
+from sendinvoice_cli.onion import blinding
+from sendinvoice_cli.sandbox.model import onion_layers
+from tests.node.fake_client import (
+    MESSAGES,
+    MESSAGES_BY_CHANNEL,
+    NO_MESSAGES,
+    US,
+    Answer,
+    FakeClient,
+    Network,
+    Params,
+    node_info,
+)
+from tests.support.requests_builder import node_id, path, request
+
+_PAYER = node_id(9)
+
+
+def _router(
+    network: Network,
+    *introduction_nodes: IntroductionNode,
+    info: NodeInfo | None = None,
+    allow_connect: bool = True,
+    **answers: Answer,
+) -> tuple[Router, FakeClient]:
+    """A router for a request of node 9's, with paths that begin at these nodes."""
+    client = FakeClient({**network.answers(), **answers})
+    paths = b"".join(path(node).encode() for node in introduction_nodes)
+    changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: paths or None}
+    info = info or node_info()
+    router = Router(
+        client,
+        info,
+        Graph(client, US),
+        request(changes, sign=False),
+        allow_connect=allow_connect,
+    )
+    return router, client
+
+
+def _nodes(*numbers: int) -> tuple[bytes, ...]:
+    return tuple(node_id(number) for number in numbers)
+
+
+def _path(introduction_node: IntroductionNode) -> BlindedPath:
+    return path(introduction_node)
+
+
+def test_without_paths_the_payer_is_the_target() -> None:
+    router, _ = _router(Network([2], [(2, 9)]))
+    assert list(router.routes()) == [Route(_nodes(1, 2, 9))]
+    assert router.dead_ends == []
+
+
+def test_with_paths_the_payer_id_is_no_target() -> None:
+    """BOLT 12: MUST use invreq_paths if present."""
+    router, client = _router(Network([9]), node_id(3), connect=LightningdError("connect: no"))
+    assert list(router.routes()) == []
+    assert [end.target for end in router.dead_ends] == [node_id(3).hex()]
+    assert ("connect", {"id": node_id(3).hex()}) in client.calls
+
+
+def test_order_of_the_request() -> None:
+    router, _ = _router(Network([3, 4, 5]), *_nodes(4, 5, 3))
+    routes = list(router.routes())
+    assert [route.nodes[-1] for route in routes] == list(_nodes(4, 5, 3))
+    assert [route.their_path for route in routes] == [_path(node) for node in _nodes(4, 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("first", "order"), [(1, (5, 3, 4)), (2, (3, 4, 5)), (3, (4, 5, 3)), (7, (5, 3, 4))]
+)
+def test_order_from_another_one(first: int, order: tuple[int, ...]) -> None:
+    router, _ = _router(Network([3, 4, 5]), *_nodes(4, 5, 3))
+    assert [route.nodes[-1] for route in router.routes(first=first)] == list(_nodes(*order))
+
+
+def test_dead_ends_are_passed_over() -> None:
+    unknown_channel = ShortChannelIdDirection(1 << 40 | 2 << 16 | 3, 1)
+    router, _ = _router(
+        Network([2, 6], [(2, 5)], silent=[6], unknown=[4]),
+        node_id(4),
+        unknown_channel,
+        node_id(6),
+        node_id(5),
+        listpeerchannels={"channels": []},
+        connect=LightningdError("connect: All addresses failed"),
+    )
+    assert [route.nodes for route in router.routes()] == [_nodes(1, 2, 5)]
+    assert router.dead_ends == [
+        DeadEnd(
+            node_id(4).hex(),
+            "no known path carries onion messages to it, and connect: All addresses failed",
+        ),
+        DeadEnd("1x2x3/1", "lightningd does not know this channel"),
+        DeadEnd(node_id(6).hex(), "it does not take onion messages"),
+    ]
+
+
+def test_each_target_is_looked_for_only_when_asked_for() -> None:
+    router, client = _router(Network([2], unknown=[3]), node_id(2), node_id(3))
+    routes = router.routes()
+    assert next(routes).nodes == _nodes(1, 2)
+    assert client.methods() == ["listpeers"]
+
+
+def test_introduction_node_by_channel() -> None:
+    ends = sorted(_nodes(2, 3))
+    half = {"source": ends[0].hex(), "destination": ends[1].hex(), "direction": 0}
+    named = ShortChannelIdDirection(7, 1)
+    router, _ = _router(Network([2, 3]), named, listchannels={"channels": [half]})
+    assert list(router.routes()) == [Route((US, ends[1]), _path(named))]
+
+
+# --- connecting ---
+
+
+def test_a_new_connection() -> None:
+    router, client = _router(Network([2], unknown=[9]), connect={"features": MESSAGES})
+    assert list(router.routes()) == [Route((US, _PAYER), has_channel=False)]
+    assert client.calls[-1] == ("connect", {"id": _PAYER.hex()})
+
+
+def test_a_new_connection_to_a_node_without_messages() -> None:
+    router, _ = _router(Network([2], unknown=[9]), connect={"features": NO_MESSAGES})
+    assert list(router.routes()) == []
+    assert router.dead_ends == [DeadEnd(_PAYER.hex(), "it does not take onion messages")]
+
+
+def test_a_connection_that_takes_too_long() -> None:
+    """lightningd is still connecting, and not gone."""
+    router, _ = _router(Network([2], unknown=[9]), connect=NoAnswerError("too long"))
+    assert list(router.routes()) == []
+    assert "it did not answer within" in router.dead_ends[0].reason
+
+
+def test_a_look_opens_no_connection() -> None:
+    router, client = _router(Network([2]), connect={"features": MESSAGES})
+    assert list(router.routes(connect=False)) == [
+        Route((US, _PAYER), would_connect=True, has_channel=False)
+    ]
+    assert "connect" not in client.methods()
+
+
+@pytest.mark.parametrize("network", [Network([2], unknown=[9]), Network([2], hidden=[9])])
+def test_a_look_at_a_node_without_address(network: Network) -> None:
+    router, _ = _router(network, connect={"features": MESSAGES})
+    assert list(router.routes(connect=False)) == []
+    assert router.dead_ends[0].reason.endswith("its address is not known")
+
+
+@pytest.mark.parametrize("connect", [True, False], ids=["send", "look"])
+@pytest.mark.parametrize(
+    ("allow_connect", "node_forbids", "reason"),
+    [(False, False, "--no-connect forbids"), (True, True, "fetchinvoice-noconnect forbids")],
+)
+def test_connections_forbidden(
+    connect: bool, allow_connect: bool, node_forbids: bool, reason: str
+) -> None:
+    router, client = _router(
+        Network([2], unknown=[9]),
+        info=node_info(no_connect=node_forbids),
+        allow_connect=allow_connect,
+        connect={"features": MESSAGES},
+    )
+    assert list(router.routes(connect=connect)) == []
+    assert reason in router.dead_ends[0].reason
+    assert "connect" not in client.methods()
+
+
+_AWAY = LightningdError("connect: All addresses failed", rpc_code=401)
+
+
+def test_a_disabled_channel_is_the_last_resort() -> None:
+    network = Network([2], [(2, 9)], disabled=[(2, 9)])
+    router, client = _router(network, connect={"features": MESSAGES})
+    assert list(router.routes()) == [Route((US, _PAYER), has_channel=False)]
+    assert client.methods().count("connect") == 1
+    failing, _ = _router(network, connect=LightningdError("connect: no address", rpc_code=400))
+    assert list(failing.routes()) == [Route(_nodes(1, 2, 9))]
+    assert failing.dead_ends == []
+    forbidden, _ = _router(network, allow_connect=False)
+    assert list(forbidden.routes()) == [Route(_nodes(1, 2, 9))]
+
+
+@pytest.mark.parametrize("disabled", [[], [(2, 4)]], ids=["enabled", "disabled"])
+def test_nodes_whose_announcement_was_not_seen(disabled: list[tuple[int, int]]) -> None:
+    """They come after all nodes that are known to take messages."""
+    channels = [(2, 4), (4, 9), (3, 9)]
+    unsure = Network([2], channels, unannounced=[4], disabled=disabled)
+    router, _ = _router(unsure, connect=LightningdError("connect: no"))
+    assert list(router.routes()) == [Route(_nodes(1, 2, 4, 9))]
+    sure = Network([2, 3], channels, unannounced=[4], disabled=[*disabled, (3, 9)])
+    router, _ = _router(sure, connect=LightningdError("connect: no"))
+    assert list(router.routes()) == [Route(_nodes(1, 3, 9))]
+
+
+def test_a_disabled_channel_to_a_node_that_is_away() -> None:
+    router, _ = _router(Network([2], [(2, 9)], disabled=[(2, 9)]), connect=_AWAY)
+    assert list(router.routes()) == []
+    assert "All addresses failed" in router.dead_ends[0].reason
+
+
+# --- peers with and without a channel ---
+
+
+def test_whether_the_first_link_is_a_channel() -> None:
+    network = Network([2, 3, 4], channelless=[3, 4])
+    router, _ = _router(network, *_nodes(2, 3, 1))
+    assert [route.has_channel for route in router.routes()] == [True, False, True]
+
+
+def test_a_new_connection_comes_after_a_path_without_a_channel() -> None:
+    router, client = _router(Network([2], [(2, 9)], channelless=[2]))
+    assert list(router.routes()) == [Route(_nodes(1, 2, 9), has_channel=False)]
+    assert "connect" not in client.methods()
+
+
+def test_a_peer_that_went_away_still_has_a_channel_once_it_is_back() -> None:
+    away = {"id": _PAYER.hex(), "connected": False, "num_channels": 1}
+    router, _ = _router(
+        Network(choosy=[9]),
+        listpeers={"peers": [away]},
+        connect={"features": MESSAGES_BY_CHANNEL},
+    )
+    assert list(router.routes()) == [Route((US, _PAYER), has_channel=True)]
+
+
+@pytest.mark.parametrize("connect", [True, False], ids=["send", "look"])
+def test_no_connection_to_a_node_that_wants_a_channel(connect: bool) -> None:
+    """By its announcement it would drop what we send."""
+    router, client = _router(Network([2], choosy=[9]), connect={"features": MESSAGES_BY_CHANNEL})
+    assert list(router.routes(connect=connect)) == []
+    assert "only from nodes with a channel" in router.dead_ends[0].reason
+    assert "connect" not in client.methods()
+
+
+def test_a_new_connection_to_a_node_that_turns_out_to_want_a_channel() -> None:
+    router, _ = _router(Network([2], unknown=[9]), connect={"features": MESSAGES_BY_CHANNEL})
+    assert list(router.routes()) == []
+    assert "only from nodes with a channel" in router.dead_ends[0].reason
+
+
+# --- our own node at the beginning of their path ---
+
+
+@pytest.mark.parametrize("api", [OnionApi.INJECT_ONION, OnionApi.INJECT_HOPS])
+def test_our_own_node(api: OnionApi) -> None:
+    router, client = _router(Network([2]), US, info=node_info(api))
+    assert list(router.routes()) == [Route((US,), _path(US))]
+    assert client.calls == []
+
+
+def test_our_own_node_when_messages_can_only_go_to_a_peer() -> None:
+    network = Network([2, 3], silent=[2])
+    router, _ = _router(network, US, info=node_info(OnionApi.SEND_HOPS))
+    assert list(router.routes()) == [Route(_nodes(1, 3, 1), _path(US))]
+
+
+def test_our_own_node_without_such_a_peer() -> None:
+    network = Network([2, 3], silent=[2])
+    alone, _ = _router(Network([2], silent=[2]), US, info=node_info(OnionApi.SEND_HOPS))
+    assert list(alone.routes()) == []
+    assert alone.dead_ends[0].target == US.hex()
+    with_another, _ = _router(network, US, node_id(3), info=node_info(OnionApi.SEND_HOPS))
+    assert [route.nodes for route in with_another.routes()] == [_nodes(1, 3, 1), _nodes(1, 3)]
+
+
+#: What node 1, which is ours, has for its private key.
+_OUR_KEY = PrivateKey((1).to_bytes(32, "big"))
+_REAL, _OURS, _THEIRS = 103 << 40 | 1 << 16, 7, 8
+_CHANNEL = {
+    "peer_id": node_id(3).hex(),
+    "short_channel_id": format_scid(_REAL),
+    "alias": {"local": format_scid(_OURS), "remote": format_scid(_THEIRS)},
+}
+
+
+def _scid(scid: int) -> Record:
+    return Record(blinding.SHORT_CHANNEL_ID, scid.to_bytes(8, "big"))
+
+
+def _decrypt(params: Params) -> dict[str, Any]:
+    """What lightningd answers to ``decryptencrypteddata``."""
+    plain, next_path_key = onion_layers.decrypt_hop(
+        _OUR_KEY, bytes.fromhex(params["path_key"]), bytes.fromhex(params["encrypted_data"])
+    )
+    return {
+        "decryptencrypteddata": {"decrypted": plain.hex(), "next_path_key": next_path_key.hex()}
+    }
+
+
+def _router_from_us(
+    network: Network,
+    path_from_us: BlindedPath,
+    *,
+    api: OnionApi = OnionApi.INJECT_ONION,
+    **answers: Answer,
+) -> tuple[Router, FakeClient]:
+    """A router for a request with this path; we have a channel with node 3."""
+    channels: Answer = {"channels": [_CHANNEL]}
+    defaults = {"listpeerchannels": channels, "decryptencrypteddata": _decrypt}
+    client = FakeClient({**network.answers(), **defaults, **answers})
+    changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: path_from_us.encode()}
+    invreq = request(changes, sign=False)
+    return Router(client, node_info(api), Graph(client, US), invreq), client
+
+
+def _path_from_us(*data: Record, then: Sequence[int] = (9,)) -> BlindedPath:
+    """A path that begins at our own node, which it tells ``data``."""
+    others = [blinding.PathNode(node, ()) for node in _nodes(*then)]
+    return blinding.blind_path([blinding.PathNode(US, data), *others])
+
+
+@pytest.mark.parametrize("scid", [_REAL, _OURS, _THEIRS], ids=["real", "our alias", "their alias"])
+def test_our_hop_names_the_next_node_by_a_channel(scid: int) -> None:
+    """LDK writes the short_channel_id, by which lightningd finds no unannounced channel."""
+    whole = _path_from_us(_scid(scid), then=[3])
+    router, client = _router_from_us(Network([2, 3]), whole)
+
+    (route,) = router.routes(connect=False)
+
+    assert route.nodes == _nodes(1, 3)
+    assert route.their_path is not None
+    assert route.their_path.introduction_node == node_id(3)
+    assert route.their_path.hops == whole.hops[1:]
+    key = PrivateKey((3).to_bytes(32, "big"))
+    # The next node can read its hop with the path key that it will be given.
+    (hop,), path_key = route.their_path.hops, route.their_path.first_path_key
+    assert onion_layers.open_hop(key, path_key, hop.encrypted_data).values == {}
+    assert client.methods().count("decryptencrypteddata") == 1
+
+
+def test_channel_of_ours_is_not_confirmed_to_somebody_behind_it() -> None:
+    """lightningd decides: it knows unannounced channels by our alias only."""
+    whole = _path_from_us(_scid(_REAL), then=[3, 9])
+    router, _ = _router_from_us(Network([2, 3]), whole)
+    assert list(router.routes()) == [Route((US,), whole)]
+
+
+def test_our_hop_names_the_next_node_by_its_id() -> None:
+    """It need not be a peer."""
+    whole = _path_from_us(Record(blinding.NEXT_NODE_ID, _PAYER))
+    router, _ = _router_from_us(Network([2], [(2, 9)]), whole)
+    (route,) = router.routes()
+    assert route.nodes == _nodes(1, 2, 9)
+    assert route.their_path is not None
+    assert route.their_path.hops == whole.hops[1:]
+
+
+def test_our_hop_overrides_the_next_path_key() -> None:
+    override = Record(blinding.NEXT_PATH_KEY_OVERRIDE, node_id(77))
+    router, _ = _router_from_us(
+        Network([9]), _path_from_us(Record(blinding.NEXT_NODE_ID, _PAYER), override)
+    )
+    (route,) = router.routes()
+    assert route.their_path is not None
+    assert route.their_path.first_path_key == node_id(77)
+
+
+def test_several_hops_of_ours() -> None:
+    next_node = Record(blinding.NEXT_NODE_ID, US)
+    whole = blinding.blind_path(
+        [
+            blinding.PathNode(US, (next_node,)),
+            blinding.PathNode(US, (_scid(_REAL),)),
+            blinding.PathNode(node_id(3), ()),
+        ]
+    )
+    router, _ = _router_from_us(Network([3]), whole)
+    assert [route.nodes for route in router.routes()] == [_nodes(1, 3)]
+
+
+_TO_PAYER = Record(blinding.NEXT_NODE_ID, _PAYER)
+
+
+def _answered(**changes: object) -> Answer:
+    def answer(params: Params) -> dict[str, Any]:
+        return {"decryptencrypteddata": {**_decrypt(params)["decryptencrypteddata"], **changes}}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("data", "answers"),
+    [
+        ([_scid(99)], {}),
+        ([Record(blinding.PADDING, b"")], {}),
+        ([Record(blinding.NEXT_NODE_ID, b"short")], {}),
+        ([_TO_PAYER, Record(blinding.NEXT_PATH_KEY_OVERRIDE, b"")], {}),
+        ([_scid(_REAL)], {"listpeerchannels": LightningdError("listpeerchannels: no")}),
+        ([_TO_PAYER], {"decryptencrypteddata": LightningdError("Decryption failed!")}),
+        ([_TO_PAYER], {"decryptencrypteddata": {}}),
+        ([_TO_PAYER], {"decryptencrypteddata": {"decryptencrypteddata": None}}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(decrypted="04ff")}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(decrypted=4)}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(next_path_key="zz")}),
+        ([_TO_PAYER], {"decryptencrypteddata": _answered(next_path_key="00")}),
+    ],
+)
+def test_our_hop_is_left_to_lightningd(data: list[Record], answers: dict[str, Any]) -> None:
+    """It does not tell the next node, or we do not know that one."""
+    whole = _path_from_us(*data)
+    router, _ = _router_from_us(Network([9]), whole, **answers)
+    assert list(router.routes()) == [Route((US,), whole)]
+
+
+def test_our_hop_where_the_call_that_sends_takes_hops() -> None:
+    whole = _path_from_us(_TO_PAYER)
+    router, client = _router_from_us(Network([9]), whole, api=OnionApi.INJECT_HOPS)
+    assert list(router.routes()) == [Route((US,), whole)]
+    assert client.calls == []
+
+
+def test_our_hop_when_the_next_node_cannot_be_reached() -> None:
+    router, _ = _router_from_us(
+        Network([2], unknown=[9]), _path_from_us(_TO_PAYER), connect=LightningdError("connect: no")
+    )
+    assert list(router.routes()) == []
+    assert [end.target for end in router.dead_ends] == [_PAYER.hex()]
+
+
+def test_our_hop_and_lightningd_gone() -> None:
+    gone = UnreachableError("gone")
+    router, _ = _router_from_us(Network([9]), _path_from_us(_TO_PAYER), decryptencrypteddata=gone)
+    with pytest.raises(UnreachableError):
+        list(router.routes())
+
+
+# --- other ways ---
+
+
+def test_avoid_nodes_where_possible() -> None:
+    network = Network([2, 3], [(2, 9), (3, 4), (4, 9)])
+    router, _ = _router(network)
+    assert next(router.routes(avoid=_nodes(2))).nodes == _nodes(1, 3, 4, 9)
+    assert next(router.routes(avoid=_nodes(2, 3))).nodes == _nodes(1, 2, 9)
+
+
+# --- errors of lightningd ---
+
+
+def test_a_failing_call_ends_one_target() -> None:
+    def listchannels(params: object) -> dict[str, object]:
+        raise LightningdError("listchannels: no")
+
+    named = ShortChannelIdDirection(7, 1)
+    router, _ = _router(Network([2]), named, node_id(2), listchannels=listchannels)
+    assert [route.nodes for route in router.routes()] == [_nodes(1, 2)]
+    assert router.dead_ends == [DeadEnd("0x0x7/1", "listchannels: no")]
+
+
+def test_lightningd_gone_ends_all() -> None:
+    router, _ = _router(Network([]), *_nodes(2, 3), listpeers=UnreachableError("gone"))
+    with pytest.raises(UnreachableError):
+        list(router.routes())
+    assert router.dead_ends == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "with_path", "back"),
+    [
+        ((1, 2, 9), False, (2, 1)),
+        ((1, 9), False, (1,)),
+        ((1, 2, 3), True, (3, 2, 1)),
+        ((1, 2), True, (2, 1)),
+        ((1,), True, (1,)),
+        ((1, 3, 1), True, (1, 3, 1)),
+    ],
+)
+def test_the_way_back(nodes: tuple[int, ...], with_path: bool, back: tuple[int, ...]) -> None:
+    """It begins at a node that the payer reaches, and ends at ours."""
+    route = Route(_nodes(*nodes), path() if with_path else None)
+    assert route.reply_nodes == _nodes(*back)
