@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import click
 import psutil
 
-from sendinvoice_cli.sandbox.model import network
+from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.sandbox import Sandbox, lightning_options
 from tests.networks import environment
 
@@ -99,7 +98,7 @@ def main(sizes: str, rounds: int, before: Path | None) -> None:
 
     CPU time counts the whole process, from its start; the sandbox has its own.
     """
-    network.BURST = sys.maxsize // network._COST_MS
+    Family.V26_06.message_limit = None
     print(f"{machine()}; a simulated lightningd v26.06 without limits; {rounds} rounds\n")
     print("| | requests | a second | ms each | CPU ms each | sandbox's CPU | peak MB | sockets |")
     print("|---|---|---|---|---|---|---|---|")

@@ -66,6 +66,24 @@ def test_a_peer_may_send_four_at_once_and_then_four_a_second(
     assert _arrived(sandbox, "alice") == 9
 
 
+def test_lnd_limits_bytes_instead_of_messages(start: Start, clock: ManualClock) -> None:
+    sandbox = start(with_node(line(), "bob", is_lnd=True))
+    for _ in range(9):
+        send(sandbox, ("carol", "bob"), [Record(1001, bytes(2000))])
+    sandbox.settle()
+    # 256 KiB are 7 messages of 32,871 bytes,
+    assert _arrived(sandbox, "bob", "carol") == 7
+    assert sandbox.log("bob").count("onion message from carol dropped: too many") == 2
+    for _ in range(30):
+        _greet(sandbox, "carol", "bob")
+    # and 22 of 1,403; one second makes room for 46 more.
+    assert _arrived(sandbox, "bob", "carol") == 7 + 22
+    clock.advance(1)
+    for _ in range(60):
+        _greet(sandbox, "carol", "bob")
+    assert _arrived(sandbox, "bob", "carol") == 7 + 22 + 46
+
+
 def test_each_peer_has_a_limit_of_its_own(start: Start) -> None:
     sandbox = start(replace(line(("alice", "bob", "carol", "dave")), links=(("bob", "dave"),)))
     for _ in range(4):
@@ -108,13 +126,20 @@ def test_a_node_without_onion_messages_forwards_none(start: Start) -> None:
     assert _arrived(sandbox, "alice") == 0
 
 
-_LIKE_LND = {"messages_need_channel": True}
-_PR_1343 = {"onion_messages": False, "more_features": (67,)}
+_LIKE_LND = {"is_lnd": True}
+#: lightning/bolts PR 1343, and eclair's form of it.
+_CHANNEL_PEERS_ONLY = {"more_features": (67,)}
+_LIKE_ECLAIR = {"onion_messages": False, "more_features": (66,)}
 
 
 @pytest.mark.parametrize(
     ("changes", "bits", "from_stranger"),
-    [({}, {39}, 1), (_LIKE_LND, {39}, 0), (_PR_1343, {67}, 0)],
+    [
+        ({}, {39}, 1),
+        (_LIKE_LND, {31, 39}, 0),
+        (_CHANNEL_PEERS_ONLY, {39, 67}, 0),
+        (_LIKE_ECLAIR, {66}, 0),
+    ],
 )
 def test_some_nodes_take_messages_only_from_channel_peers(
     start: Start, changes: dict[str, Any], bits: set[int], from_stranger: int
@@ -128,7 +153,7 @@ def test_some_nodes_take_messages_only_from_channel_peers(
     _greet(sandbox, "carol", "bob", "alice")
     assert _arrived(sandbox, "alice") == from_stranger + 1
     features = int(call(sandbox, "bob", "getinfo")["our_features"]["init"], 16)
-    assert {bit for bit in (39, 67) if features >> bit & 1} == bits
+    assert {bit for bit in (30, 31, 38, 39, 66, 67) if features >> bit & 1} == bits
 
 
 def _by_scid(sandbox: Sandbox, which: str) -> BlindedPath:

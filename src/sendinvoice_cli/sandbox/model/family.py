@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from . import limits
+
 
 class Family(Enum):
     """A family of versions, named after one of them."""
@@ -19,8 +21,8 @@ class Family(Enum):
         is_old, is_new = version == "v24.02", version == "v26.06"
         #: The version in ``getinfo``.
         self.version = f"{version}.6" if is_new else f"{version}.2"
-        #: Whether it limits the rate of onion messages from each peer.
-        self.limits_messages = not is_old
+        #: The onion messages that it takes from each peer; None for any number.
+        self.message_limit = None if is_old else limits.LIGHTNINGD
         #: Whether it forwards an onion message that names the next node by a channel.
         self.forwards_by_scid = not is_old
         #: Whether a payer finds a route to a reply path that does not begin at a peer.

@@ -6,7 +6,6 @@ Everything in it runs on one event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,15 @@ from ..rpc.errors import CONNECT_FAILED, CONNECT_NO_ADDRESS, LIGHTNINGD, RpcErro
 from . import onion_layers
 from .channels import Channel, Channels
 from .clock import Clock, Timers
+from .limits import Allowance
 from .node import Node
 from .onion_layers import Forward, Received
 from .sphinx import OnionError
 from .tasks import Tasks
 from .topology import ChannelSpec, Topology
 
-#: lightningd's limit for each peer: a burst of onion messages, and the
-#: milliseconds to wait for each further one.
-BURST = 4
-_COST_MS = 250
-
 #: Height of the chain, in blocks.
 BLOCKHEIGHT = 200
-
-
-@dataclass
-class _Allowance:
-    """What a peer may still send: ``saved_ms`` at time ``at`` (UNIX seconds)."""
-
-    saved_ms: int
-    at: float
 
 
 class Network:
@@ -64,7 +51,8 @@ class Network:
         self._links: set[frozenset[bytes]] = set()
         #: The links whose channels cannot be used yet.
         self._not_reestablished: set[frozenset[bytes]] = set()
-        self._allowances: dict[tuple[bytes, bytes], _Allowance] = {}
+        #: By sender and receiver of onion messages, where the receiver has a limit.
+        self._allowances: dict[tuple[bytes, bytes], Allowance] = {}
         self._receive = receive
         for channel in topology.channels:
             self.open_channel(channel)
@@ -184,8 +172,10 @@ class Network:
     def _connect(self, link: frozenset[bytes]) -> None:
         self._links.add(link)
         one, other = link
-        for pair in ((one, other), (other, one)):
-            self._allowances[pair] = _Allowance(BURST * _COST_MS, self.clock())
+        for sender, receiver in ((one, other), (other, one)):
+            limit = self._by_id[receiver].message_limit
+            if limit is not None:
+                self._allowances[sender, receiver] = Allowance(limit, self.clock())
 
     # Onion messages
 
@@ -221,7 +211,8 @@ class Network:
         if not receiver.takes_messages(bool(self.channels.between(sender.id, receiver.id))):
             receiver.log(f"onion message from {sender.name} dropped: this peer may not send any")
             return
-        if receiver.family.limits_messages and not self._allow(receiver.id, sender.id):
+        allowance = self._allowances.get((sender.id, receiver.id))
+        if allowance is not None and not allowance.take(packet, self.clock()):
             receiver.log(f"onion message from {sender.name} dropped: too many")
             return
         receiver.log(f"onion message from {sender.name}")
@@ -229,18 +220,6 @@ class Network:
             self._process(receiver, path_key, packet)
         except OnionError as error:
             receiver.log(f"onion message from {sender.name} dropped: {error}")
-
-    def _allow(self, receiver: bytes, sender: bytes) -> bool:
-        """Whether the limit admits one more message from ``sender``."""
-        now = self.clock()
-        allowance = self._allowances[sender, receiver]
-        saved = allowance.saved_ms + round((now - allowance.at) * 1000)
-        saved = min(saved, BURST * _COST_MS)
-        is_allowed = saved >= _COST_MS
-        self._allowances[sender, receiver] = _Allowance(
-            saved - _COST_MS if is_allowed else saved, now
-        )
-        return is_allowed
 
     def _process(self, node: Node, path_key: bytes, packet: bytes) -> None:
         unwrapped = onion_layers.unwrap(node.private_key, path_key, packet)

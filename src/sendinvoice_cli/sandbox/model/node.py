@@ -12,8 +12,10 @@ from typing import Any
 
 from coincurve import PrivateKey
 
+from . import limits
 from .clock import Clock, Timers
 from .invoices import InvoiceBook
+from .limits import Limit
 from .plugins import PluginHost, Surroundings
 from .requests import StoredRequest
 from .topology import NodeSpec
@@ -26,8 +28,11 @@ _COMMON_BITS = (0, 5, 7, 8, 11, 12, 14, 17, 19, 23, 25, 27, 47, 51)
 _ONION_MESSAGES_BIT = 39
 #: In node_announcement only.
 _KEYSEND_BIT = 55
-#: Takes onion messages, but only from channel peers (lightning/bolts PR 1343).
+#: Takes onion messages from channel peers only (lightning/bolts PR 1343). BOLT 9 has them beside
+#: option_onion_messages, on which they depend; eclair sets them without it.
 _CHANNEL_PEERS_ONLY_BITS = frozenset((66, 67))
+#: option AMP: LND sets it, and nobody else does.
+_AMP_BIT = 31
 _INVOICE_FEATURES = "02000002024100"
 
 #: What lightningd derives the secrets of its blinded paths from.
@@ -103,6 +108,8 @@ class Node:
         bits = {*_COMMON_BITS, *self.family.own_features, *self.spec.more_features}
         if self.spec.onion_messages:
             bits.add(_ONION_MESSAGES_BIT)
+        if self.spec.is_lnd:
+            bits.add(_AMP_BIT)
         return {
             "init": _bitmap(bits),
             "node": _bitmap({*bits, _KEYSEND_BIT}),
@@ -115,11 +122,16 @@ class Node:
 
         :param has_channel: whether it has a channel with that peer.
         """
-        takes_any = self.spec.onion_messages and not self.spec.messages_need_channel
-        takes_channel_peers = self.spec.onion_messages or not _CHANNEL_PEERS_ONLY_BITS.isdisjoint(
-            self.spec.more_features
-        )
-        return takes_any or (has_channel and takes_channel_peers)
+        spec = self.spec
+        is_restricted = not _CHANNEL_PEERS_ONLY_BITS.isdisjoint(spec.more_features)
+        if is_restricted or (spec.onion_messages and spec.is_lnd):
+            return has_channel
+        return spec.onion_messages
+
+    @property
+    def message_limit(self) -> Limit | None:
+        """The onion messages that it takes from each peer; None for any number."""
+        return limits.LND if self.spec.is_lnd else self.family.message_limit
 
     def derive_secret(self, purpose: bytes) -> bytes:
         """32 bytes that only this node can derive (``makesecret``)."""

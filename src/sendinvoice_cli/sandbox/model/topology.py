@@ -17,11 +17,11 @@ class NodeSpec:
 
     :param name: determines its directory, its keys and, by default, its alias.
     :param onion_messages: whether it has option_onion_messages.
-    :param messages_need_channel: it silently drops onion messages from peers
-        without a channel, as LND does.
-    :param more_features: feature bits (BOLT 9) to add to the family's. With 66
-        or 67, but not ``onion_messages``, it takes onion messages only from channel
-        peers (lightning/bolts PR 1343).
+    :param is_lnd: it forwards as LND does: it takes onion messages only from
+        channel peers, and limits their bytes. Its calls are still lightningd's.
+    :param more_features: feature bits (BOLT 9) to add to the family's. With 66 or
+        67 it takes onion messages only from channel peers, whether it has
+        ``onion_messages`` or not (lightning/bolts PR 1343).
     :param has_address: whether it announces an address, by which others can connect to it.
     :param no_connect: lightningd's ``fetchinvoice-noconnect``.
     """
@@ -30,7 +30,7 @@ class NodeSpec:
     family: Family = Family.V26_06
     alias: str | None = None
     onion_messages: bool = True
-    messages_need_channel: bool = False
+    is_lnd: bool = False
     more_features: tuple[int, ...] = ()
     has_address: bool = True
     no_connect: bool = False
