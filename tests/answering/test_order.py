@@ -353,6 +353,29 @@ def test_deleted_invoice_ends_it_at_once(at: float) -> None:
     assert outcome.known["status"] == "unpaid"
 
 
+@pytest.mark.parametrize("is_told", ["paid", "by a change without its state", "never"])
+def test_another_invoice_under_the_label_counts_as_deleted(is_told: str) -> None:
+    """It was sent to the first payer, and its payment was reported: exit 0 with its hash."""
+    world = World()
+
+    def take_label() -> None:
+        ours = world.lightningd.invoices.pop(LABEL)
+        other = {**ours, "payment_hash": "0f" * 32, "bolt12": "", "bolt11": "lnbc1"}
+        world.lightningd.invoices[LABEL] = other
+        if is_told == "paid":
+            world.heard.append(world.lightningd.pay())
+        elif is_told != "never":
+            world.heard.append(Change(LABEL))
+
+    world.at(1, take_label)
+    outcome = world.run(timeout=10)
+    assert_ends(world, outcome, ExitStatus.ERROR, 10 if is_told == "never" else 1)
+    assert outcome.error is not None
+    assert "was deleted" in outcome.error.message
+    assert outcome.known["status"] == "unpaid"
+    assert outcome.known["payment_hash"] != "0f" * 32
+
+
 def test_deletion_of_somebody_elses_invoice_ends_nothing() -> None:
     world = World()
     world.at(1, lambda: world.heard.append(Change(None)))

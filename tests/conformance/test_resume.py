@@ -50,6 +50,28 @@ def expire(network: Network, request: str, label: str) -> Result:
     return result
 
 
+# --- which invoice ---
+
+
+def test_another_invoice_under_the_label_is_neither_waited_for_nor_reported(
+    network: Network, label: str, start: Start
+) -> None:
+    """Its payment was reported as the first one's: exit 0, with the other hash."""
+    request = network.request(AMOUNT_MSAT)
+    with network.hushed(request) as mailbox:
+        process = start("--json", request, label, "--timeout", 20)
+        wait_for(mailbox.invoices, "the invoice at the payer")
+        network.receiver.rpc("delinvoice", label=label, status="unpaid")
+        other = network.run("--json", network.request(AMOUNT_MSAT, "another"), label)
+        result = finish(process)
+
+    assert other.exit == 0, other
+    assert result.exit == 1, result
+    assert result.json["payment_hash"] != other.json["payment_hash"]
+    assert result.json["status"] == "unpaid"
+    assert "was deleted" in result.json["error"]["message"]
+
+
 # --- the table ---
 
 

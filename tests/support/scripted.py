@@ -131,8 +131,13 @@ class FakeLightningd(FakeClient):
         )
 
     def _list(self, params: Params) -> Mapping[str, Any]:
-        found = self.invoices.get(params["label"])
-        return {"invoices": [] if found is None else [dict(found)]}
+        return {
+            "invoices": [
+                dict(each)
+                for each in self.invoices.values()
+                if all(each[name] == value for name, value in params.items())
+            ]
+        }
 
     def _create(self, params: Params) -> Mapping[str, Any]:
         label = params["label"]

@@ -281,22 +281,25 @@ class Exchange:
 
     # --- how it ends ---
 
-    def learn(self, change: Change) -> None:
-        """Take a change of the invoice. "Paid" is final.
+    def learn(self, change: Change) -> bool:
+        """Take a change of what has the invoice's label. "Paid" is final.
 
-        :raises LightningdError: it was deleted.
+        The invoice is its payment_hash: another one may have taken its label.
+
+        :returns: False when the invoice's state must be read.
         """
-        if change.invoice is not None:
-            self.issue = Issued(self.invoice.updated(change.invoice))
-        elif not self.invoice.is_paid:
-            self.read_state()
+        reported = change.invoice
+        if reported is not None and reported.payment_hash == self.invoice.payment_hash:
+            self.issue = Issued(self.invoice.updated(reported))
+            return True
+        return self.invoice.is_paid
 
     def read_state(self) -> None:
         """Ask lightningd for the invoice's state (``listinvoices``).
 
         :raises LightningdError: it was deleted.
         """
-        stored = invoices.find(self._client, self.request.label)
+        stored = invoices.find(self._client, payment_hash=self.invoice.payment_hash)
         if stored is not None:
             self.issue = Issued(self.invoice.updated(stored))
         elif not self.invoice.is_paid:

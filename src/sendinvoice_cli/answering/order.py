@@ -125,10 +125,8 @@ class _Answer:
         exchange, host = self.exchange, self.host
         for event in host.take_events():
             if isinstance(event, Change):
-                if event.invoice is None:
-                    await self._step(partial(exchange.learn, event))
-                else:
-                    exchange.learn(event)
+                if not exchange.learn(event):
+                    await self._step(exchange.read_state)
                 continue
             verdict = exchange.copies.reply(event.path_id, event.error)
             if verdict is None:

@@ -137,10 +137,15 @@ def label_taken(label: str, stored: Mapping[str, Any] | None) -> LabelTakenError
     )
 
 
-def find(client: Client, label: str) -> StoredInvoice | None:
-    """The invoice with this label, None when it does not exist (``listinvoices``)."""
-    answer = client.call("listinvoices", {"label": label})
-    found = answer.get("invoices") or [None]
+def find(
+    client: Client, label: str | None = None, *, payment_hash: str | None = None
+) -> StoredInvoice | None:
+    """The invoice with this label or payment_hash, None when there is none (``listinvoices``).
+
+    :param payment_hash: 32 bytes, in hex.
+    """
+    by = {"label": label} if payment_hash is None else {"payment_hash": payment_hash}
+    found = client.call("listinvoices", by).get("invoices") or [None]
     return StoredInvoice.read(found[0]) if found[0] is not None else None
 
 

@@ -449,7 +449,8 @@ def test_the_helper_in_lightningd(tmp_path: Path, script: str) -> None:
 
 def test_the_helper_loads_little() -> None:
     script = (
-        "import sys; from sendinvoice_cli.node import reply_plugin; reply_plugin._import_pyln()\n"
+        "import sys; from sendinvoice_cli.node.events import reply_plugin\n"
+        "reply_plugin._import_pyln()\n"
         "print([name for name in sys.modules if name.startswith(('pyln', 'sendinvoice'))])"
     )
     loaded = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60)

@@ -130,6 +130,7 @@ async def create_bolt11(context: Context, args: dict[str, Any]) -> Result:
 @call(
     "listinvoices",
     optional("label", parameters.label),
+    optional("payment_hash", parameters.string),
     optional("index", parameters.one_of(INDEXES, "unknown index")),
     optional("start", parameters.u64, 0),
     optional("limit", parameters.number),
@@ -143,6 +144,7 @@ async def list_invoices(context: Context, args: dict[str, Any]) -> Result:
         row.row()
         for row in context.node.invoices.in_order(args["index"], args["start"])
         if args["label"] in (None, row.label)
+        and args["payment_hash"] in (None, row.payment_hash.hex())
     ]
     return {"invoices": rows[: args["limit"]]}
 
