@@ -96,7 +96,19 @@ def test_any_text_is_an_amount_or_a_usage_error(text: str) -> None:
     assert 1 <= msat <= MAX_AMOUNT_MSAT
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("1", 1), ("90", 90), ("4294967295", 2**32 - 1)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1", 1),
+        ("90", 90),
+        ("4294967295", 2**32 - 1),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h", 3600),
+        ("2d", 172_800),
+        ("49710d", 49710 * 86400),
+    ],
+)
 def test_timeouts(text: str, seconds: int) -> None:
     assert request.parse_timeout(text) == seconds
 
@@ -112,15 +124,22 @@ def test_quantities(text: str, number: int) -> None:
     "text", ["", "0", "-1", "+1", "1.0", "1e3", " 1", "1 ", "\u0663", "9" * 5000]
 )
 def test_not_numbers(text: str) -> None:
-    with pytest.raises(UsageError, match="TIMEOUT must be a whole number from 1 to 4294967295"):
+    with pytest.raises(UsageError, match="TIMEOUT must be from 1 to 4294967295 seconds"):
         request.parse_timeout(text)
     with pytest.raises(UsageError, match="QUANTITY must be a whole number from 1 to 18446744"):
         request.parse_quantity(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["4294967296", "49711d", "0h", "1.5h", "1 h", "1H", "1w", "h", "1h30m", "9" * 5000 + "d"],
+)
+def test_not_timeouts(text: str) -> None:
+    with pytest.raises(UsageError, match="TIMEOUT must be"):
+        request.parse_timeout(text)
+
+
 def test_numbers_beyond_their_range() -> None:
-    with pytest.raises(UsageError):
-        request.parse_timeout("4294967296")
     with pytest.raises(UsageError):
         request.parse_quantity("18446744073709551616")
 
@@ -131,9 +150,17 @@ _AMOUNT, _OFFERED = fields.INVREQ_AMOUNT, fields.OFFER_AMOUNT
 _CURRENCY, _QUANTITY_MAX = fields.OFFER_CURRENCY, fields.OFFER_QUANTITY_MAX
 
 
-def _ask(changes: Changes, amount_msat: int | None = None, quantity: int | None = None) -> int:
+def _ask(
+    changes: Changes,
+    amount_msat: int | None = None,
+    quantity: int | None = None,
+    *,
+    must_match: bool = False,
+) -> int:
     return request.amount_to_ask(
-        Request("lnr1…", "label", amount_msat=amount_msat, quantity=quantity),
+        Request(
+            "lnr1…", "label", amount_msat=amount_msat, quantity=quantity, must_match=must_match
+        ),
         requests_builder.request(changes),
     )
 
@@ -194,3 +221,42 @@ def test_nothing_to_ask_for(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         _ask(changes, amount_msat, quantity)
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount_msat", "quantity"),
+    [
+        pytest.param({}, 100_000, None, id="the same"),
+        pytest.param({_AMOUNT: None, _OFFERED: b"\x05", _QUANTITY_MAX: b""}, 35, 7, id="times 7"),
+        pytest.param(
+            {_AMOUNT: None, _OFFERED: b"\x05", _CURRENCY: b"USD"}, 777, None, id="a currency"
+        ),
+    ],
+)
+def test_an_amount_that_must_match_and_does(
+    changes: Changes, amount_msat: int, quantity: int | None
+) -> None:
+    assert _ask(changes, amount_msat, quantity, must_match=True) == amount_msat
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount_msat", "offered"),
+    [
+        pytest.param({}, 3600, "100 sat", id="less"),
+        pytest.param({}, 100_001, "100 sat", id="more"),
+        pytest.param({_AMOUNT: None, _OFFERED: b"\x05"}, 3600, "0.005 sat", id="offer_amount"),
+    ],
+)
+def test_an_amount_that_must_match_and_does_not(
+    changes: Changes, amount_msat: int, offered: str
+) -> None:
+    with pytest.raises(UsageError, match=f"asks for .* sat, but the payer offers {offered}") as why:
+        _ask(changes, amount_msat, must_match=True)
+    assert f"--timeout {amount_msat}" in str(why.value.hint)
+    assert f"--amount-msat {amount_msat}" in str(why.value.hint)
+
+
+def test_what_is_too_long_for_a_timeout_was_not_meant_as_one() -> None:
+    with pytest.raises(UsageError) as why:
+        _ask({}, 2**32, must_match=True)
+    assert "--timeout" not in str(why.value.hint)

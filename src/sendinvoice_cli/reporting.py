@@ -20,6 +20,12 @@ class Progress(Notices, Protocol):
     def routed(self, names: list[str]) -> None:
         """A copy was sent over the nodes with these names, ours first."""
 
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
+        """Something is wrong, but the work goes on.
+
+        :param even_if_quiet: the user must see it, because money may be lost.
+        """
+
     def waiting(self, until: float) -> None:
         """The wait for the payment begins; it ends at ``until`` (UNIX seconds) at the latest."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from .amounts import format_sat
 from .bolt12.invoice_request import MAX_AMOUNT_MSAT, InvoiceRequest
 from .errors import UsageError
 
@@ -14,6 +15,8 @@ MAX_TIMEOUT = 2**32 - 1
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
 #: Digits after the decimal point of each unit, down to 1 msat.
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
+_TIMEOUT = re.compile("([0-9]{1,20})([smhd]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Request(NamedTuple):
@@ -28,6 +31,7 @@ class Request(NamedTuple):
     :param renew: replace an expired, unpaid invoice for this request under this label.
     :param no_connect: never open a connection to another node.
     :param no_replies: do not start the reply helper.
+    :param must_match: refuse an ``amount_msat`` that is not what the invoice_request offers.
     """
 
     invreq: str
@@ -39,6 +43,7 @@ class Request(NamedTuple):
     renew: bool = False
     no_connect: bool = False
     no_replies: bool = False
+    must_match: bool = False
 
 
 def parse_amount(text: str) -> int:
@@ -68,11 +73,19 @@ def parse_amount(text: str) -> int:
 
 
 def parse_timeout(text: str) -> int:
-    """Read a TIMEOUT: 1 … 2^32-1 seconds.
+    """Read a TIMEOUT: ``90``, ``90s``, ``10m``, ``1h`` or ``2d``.
 
-    :raises UsageError: not such a number.
+    :returns: 1 … 2^32-1 seconds.
+    :raises UsageError: not such a time.
     """
-    return _parse_int(text, "TIMEOUT", MAX_TIMEOUT)
+    match = _TIMEOUT.fullmatch(text)
+    seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
+    if not 1 <= seconds <= MAX_TIMEOUT:
+        raise UsageError(
+            f"TIMEOUT must be from 1 to {MAX_TIMEOUT} seconds, not {text!r}",
+            hint="times look like 90, 90s, 10m, 1h or 2d; a bare number is seconds",
+        )
+    return seconds
 
 
 def parse_quantity(text: str) -> int:
@@ -80,29 +93,56 @@ def parse_quantity(text: str) -> int:
 
     :raises UsageError: not such a number.
     """
-    return _parse_int(text, "QUANTITY", 2**64 - 1)
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
+    if not 1 <= value < 2**64:
+        raise UsageError(f"QUANTITY must be a whole number from 1 to {2**64 - 1}, not {text!r}")
+    return value
 
 
 def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
     """The amount of the invoice, in msat.
 
-    :raises UsageError: QUANTITY is missing, not allowed or too large, or neither the user nor the
-        invoice_request names an amount in bitcoin.
+    :raises UsageError: QUANTITY is missing, not allowed or too large; neither the user nor the
+        invoice_request names an amount in bitcoin; or they name two that must match.
     """
     _check_quantity(request.quantity, invreq.quantity_max)
+    offered_msat = offered_amount(request, invreq)
     if request.amount_msat is not None:
+        if request.must_match and offered_msat not in (None, request.amount_msat):
+            raise _mismatch_error(request.amount_msat, offered_msat)
         return request.amount_msat
-    if invreq.amount_msat is not None:
-        return invreq.amount_msat
-    if invreq.offer_amount is None or invreq.currency is not None:
+    if offered_msat is None:
         other = f", only {invreq.offer_amount} {invreq.currency}" * bool(invreq.currency)
         raise UsageError(f"the request names no amount in bitcoin{other}", hint="give AMOUNT_MSAT")
-    amount_msat = invreq.offer_amount * (request.quantity or 1)
-    if amount_msat > MAX_AMOUNT_MSAT:
+    if offered_msat > MAX_AMOUNT_MSAT:
         raise UsageError(
             "QUANTITY times the offered amount is more than all bitcoin there will ever be"
         )
-    return amount_msat
+    return offered_msat
+
+
+def offered_amount(request: Request, invreq: InvoiceRequest) -> int | None:
+    """What the payer offers, in msat: invreq_amount or, without one, offer_amount times QUANTITY.
+
+    :returns: None when the invoice_request has no amount, or one in another currency.
+    """
+    if invreq.amount_msat is not None:
+        return invreq.amount_msat
+    if invreq.offer_amount is None or invreq.currency is not None:
+        return None
+    return invreq.offer_amount * (request.quantity or 1)
+
+
+def _mismatch_error(amount_msat: int, offered_msat: int) -> UsageError:
+    """The error for an AMOUNT_MSAT that is not what is offered: the third word is not TIMEOUT."""
+    hint = f"leave AMOUNT_MSAT out to ask for what is offered, or give --amount-msat {amount_msat}"
+    if amount_msat <= MAX_TIMEOUT:
+        hint = f"to wait {amount_msat} seconds, give --timeout {amount_msat}; otherwise {hint}"
+    return UsageError(
+        f"AMOUNT_MSAT {amount_msat} asks for {format_sat(amount_msat)}, "
+        f"but the payer offers {format_sat(offered_msat)}",
+        hint=hint,
+    )
 
 
 def _check_quantity(quantity: int | None, quantity_max: int | None) -> None:
@@ -115,10 +155,3 @@ def _check_quantity(quantity: int | None, quantity_max: int | None) -> None:
         raise UsageError(f"this request needs a QUANTITY{limit}")
     if quantity_max and quantity > quantity_max:
         raise UsageError(f"QUANTITY {quantity} is more than this request allows{limit}")
-
-
-def _parse_int(text: str, name: str, maximum: int) -> int:
-    value = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
-    if not 1 <= value <= maximum:
-        raise UsageError(f"{name} must be a whole number from 1 to {maximum}, not {text!r}")
-    return value

@@ -957,3 +957,34 @@ def test_surprise_is_an_error_with_what_is_known() -> None:
 def test_blocking_host_that_suspends_is_found_out() -> None:
     with pytest.raises(RuntimeError, match="may not suspend"):
         run_blocking(asyncio.sleep(0))
+
+
+# --- another amount than the payer offers ---
+
+
+@pytest.mark.parametrize(
+    ("amount_msat", "told"),
+    [
+        (3_600, "asking for 3.6 sat, but the payer offers 100 sat: 96.4 sat are lost"),
+        (100_001, "asking for 100.001 sat, but the payer offers 100 sat: payers refuse"),
+    ],
+)
+def test_another_amount_is_warned_of_even_if_quiet(amount_msat: int, told: str) -> None:
+    world = World()
+    world.run(amount_msat=amount_msat)
+    (warning,) = world.told.must_see
+    assert warning.startswith(told)
+    assert "without --amount-msat" in warning
+
+
+def test_the_amount_that_is_offered_is_not_warned_of() -> None:
+    world = World()
+    world.run(amount_msat=100_000)
+    assert world.told.must_see == []
+
+
+def test_an_amount_that_must_match_creates_nothing() -> None:
+    world = World()
+    outcome = world.run(amount_msat=3_600, must_match=True)
+    assert outcome.exit_status is ExitStatus.USAGE
+    assert world.lightningd.log == []

@@ -23,12 +23,12 @@ from sendinvoice_cli.errors import (
 )
 from sendinvoice_cli.node.events.reply_plugin import EXPECT
 from sendinvoice_cli.outcome import Counts, Outcome, Result
-from sendinvoice_cli.render.progress import SilentProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import simulated, timed
+from tests.networks.runs import Told
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, BatchRun, TimedNetwork, wait_for
 from tests.support.batches import check_books, crowd, lose_messages, wishes
 from tests.support.schema import check_row
@@ -557,11 +557,11 @@ def test_repeated_labels_are_read_as_they_are_needed(still: TimedNetwork) -> Non
 def test_what_is_finished_is_let_go(fast: TimedNetwork) -> None:
     limits = Limits(unsent=20)
     # Whatever a row holds lives as long as this.
-    alive: WeakSet[SilentProgress] = WeakSet()
+    alive: WeakSet[Told] = WeakSet()
     most = 0
 
-    def progress(_number: int) -> SilentProgress:
-        made = SilentProgress()
+    def progress(_number: int) -> Told:
+        made = Told()
         alive.add(made)
         return made
 

@@ -51,10 +51,11 @@ def test_json_lines() -> None:
 
 def test_json_parameters_are_read_as_on_the_command_line() -> None:
     (row,) = read(
-        '{"invreq": "lnr1a", "label": "x", "amount_msat": "1sat", "timeout": 30, "quantity": 2}'
+        '{"invreq": "lnr1a", "label": "x", "amount_msat": "1sat", "timeout": "1h", "quantity": 2}'
     )
     request = request_of(row)
-    assert (request.amount_msat, request.timeout, request.quantity) == (1000, 30, 2)
+    assert (request.amount_msat, request.timeout, request.quantity) == (1000, 3600, 2)
+    assert not request.must_match
 
 
 def test_json_null_is_not_given() -> None:

@@ -84,12 +84,42 @@ def _request(sending: _Sending, *args: str) -> Request:
 
 def test_positionals_in_the_order_of_the_rpc(sending: _Sending) -> None:
     assert sending.run(["lnr1qq", "a label", "1sat", "60", "3"]) == 0
-    assert sending.requests == [Request("lnr1qq", "a label", 1000, 60, 3)]
+    assert sending.requests == [Request("lnr1qq", "a label", 1000, 60, 3, must_match=True)]
 
 
 def test_by_name(sending: _Sending) -> None:
     args = ["--amount-msat", "1sat", "--timeout", "60", "--quantity", "3"]
     assert _request(sending, *args) == Request("lnr1qq", "a label", 1000, 60, 3)
+
+
+def test_units_of_the_timeout(sending: _Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _request(sending, "1000", "10m").timeout == 600
+    assert _request(sending, "--timeout", "1h").timeout == 3600
+    monkeypatch.setenv("SENDINVOICE_TIMEOUT", "2d")
+    assert _request(sending).timeout == 172_800
+
+
+def test_only_an_amount_by_position_must_be_what_is_offered(
+    sending: _Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _request(sending, "1000").must_match
+    assert not _request(sending).must_match
+    assert not _request(sending, "--amount-msat", "1000").must_match
+    monkeypatch.setenv("SENDINVOICE_AMOUNT_MSAT", "1000")
+    assert not _request(sending).must_match
+    assert _request(sending, "2000").must_match
+
+
+def test_a_third_word_that_is_meant_as_a_timeout(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing listens on the socket: the amount is refused before lightningd is asked."""
+    args = [request_string(), "a label", "3600", "--rpc-file", "/nowhere"]
+    assert cli.run(args) == ExitStatus.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "asks for 3.6 sat, but the payer offers 100 sat" in captured.err
+    assert "--timeout 3600" in captured.err
 
 
 def test_defaults(sending: _Sending, home: Path) -> None:
@@ -343,6 +373,15 @@ def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str
     assert _PAID["bolt12"] in captured.out.splitlines()
     assert r"[red]\x1b[31m\u202e" in captured.out
     assert captured.err == ""
+
+
+@pytest.mark.parametrize("options", [[], ["-q"], ["--json", "-q"]])
+def test_quiet_hides_no_loss_of_money(
+    sending: _Sending, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    sending.do = lambda progress: progress.warn("money is lost", "do this", even_if_quiet=True)
+    assert sending.run(["lnr1qq", "a label", *options]) == 0
+    assert "warning: money is lost\n  hint: do this\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["-q", "--quiet"])

@@ -18,12 +18,11 @@ import pytest
 from sendinvoice_cli.answering import send
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.rpc.client import Client
-from sendinvoice_cli.render.progress import SilentProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.faults import CallFault, Hold
 from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import PROMPT_SECONDS, SENT, Network, finish, run, simulated, wait_for
-from tests.networks.runs import catches, paid_msat, read_until
+from tests.networks.runs import Told, catches, paid_msat, read_until
 from tests.networks.simulated import SimulatedNetwork
 from tests.support.schema import check_paid, check_result
 
@@ -138,9 +137,7 @@ def launch_live(in_batch: bool) -> Iterator[Callable[[Family], SimulatedNetwork]
 
 def resume(network: SimulatedNetwork, request: str) -> dict[str, object]:
     """Do what the same command does, in this process; it must end paid."""
-    outcome = send.send(
-        Request(request, LABEL), Client(network.receiver.rpc_file), SilentProgress()
-    )
+    outcome = send.send(Request(request, LABEL), Client(network.receiver.rpc_file), Told())
     assert outcome.exit_status == ExitStatus.PAID, outcome.error
     result = outcome.as_json()
     check_paid(result)

@@ -54,12 +54,14 @@ def catches(process: Popen[str], number: signal.Signals) -> bool:
     return bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
-@dataclass
+@dataclass(eq=False)
 class Told:
     """What a command told its user."""
 
     steps: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    #: The warnings that -q does not hide.
+    must_see: list[str] = field(default_factory=list)
     wants_route: bool = True
 
     def asked(self, ask: Ask, amount_msat: int) -> None:
@@ -76,6 +78,9 @@ class Told:
     def waiting(self, until: float) -> None:
         """Not of interest here."""
 
-    def warn(self, text: str, hint: str | None = None) -> None:
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
         """Something is not as it should be."""
-        self.warnings.append(f"{text} ({hint})" if hint else text)
+        warning = f"{text} ({hint})" if hint else text
+        self.warnings.append(warning)
+        if even_if_quiet:
+            self.must_see.append(warning)

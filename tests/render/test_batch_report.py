@@ -88,6 +88,18 @@ def test_hostile_rows_are_escaped_and_cut(streams: KeptStreams, quiet: bool) -> 
     assert len(harmless(captured.err)) < 20_000
 
 
+@pytest.mark.parametrize("options", [{}, {"quiet": True}, {"as_json": True}, {"verbose": True}])
+def test_a_row_whose_money_may_be_lost_is_named(
+    streams: KeptStreams, options: dict[str, Any]
+) -> None:
+    progress = BatchReport(streams, **options).for_row(3)
+    progress.warn("a loss", "a hint", even_if_quiet=True)
+    progress.warn("another thing")
+    shown = streams.read().err
+    assert shown.startswith("sendinvoice: warning: row 3: a loss\n  hint: a hint\n")
+    assert ("another thing" in shown) is ("verbose" in options)
+
+
 def test_hostile_warnings_of_a_row_are_escaped(streams: KeptStreams) -> None:
     BatchReport(streams, verbose=True).for_row(1).warn(HOSTILE, HOSTILE)
     assert harmless(streams.read().err).count(SHOWN) == 2

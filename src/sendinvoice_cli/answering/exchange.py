@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..amounts import format_sat
 from ..bolt12 import invoice, invoice_request
 from ..bolt12.tlv import Record
 from ..errors import (
@@ -25,7 +26,7 @@ from ..node.rpc.client import ConnectionLostError
 from ..node.ways import inbound, payment_paths
 from ..node.ways.inbound import Inbound
 from ..outcome import Ask, Outcome
-from ..request import Request, amount_to_ask
+from ..request import Request, amount_to_ask, offered_amount
 from . import endings, label
 from .copies import Copies
 from .drafts import Drafts, expected_size
@@ -86,13 +87,25 @@ class Exchange:
         self._ask = Ask.of(invreq)
         self._amount_msat = amount_to_ask(self.request, invreq)
         self._progress.asked(self._ask, self._amount_msat)
-        if invreq.amount_msat not in (None, self._amount_msat):
-            self._progress.warn(
-                f"asking for {self._amount_msat} msat, but the payer offers "
-                f"{invreq.amount_msat} msat",
-                "leave AMOUNT_MSAT out to ask for what the payer offers; Core Lightning refuses "
-                "to pay more, and LDK silently refuses any other amount",
-            )
+        self._warn_of_amount(offered_amount(self.request, invreq))
+
+    def _warn_of_amount(self, offered_msat: int | None) -> None:
+        """Warn that the payer offers another amount (msat), and say what that costs."""
+        if offered_msat in (None, self._amount_msat):
+            return
+        difference = self._amount_msat - offered_msat
+        loss = (
+            "payers refuse to pay more than they offer"
+            if difference > 0
+            else f"{format_sat(-difference)} are lost if the payer can pay only once"
+        )
+        self._progress.warn(
+            f"asking for {format_sat(self._amount_msat)}, but the payer offers "
+            f"{format_sat(offered_msat)}: {loss}",
+            "without --amount-msat you ask for what is offered; "
+            "some payers refuse any other amount, and do not say so",
+            even_if_quiet=True,
+        )
 
     def find_invoice(self) -> None:
         """Check the network, and find the invoice with the label (``listinvoices``).

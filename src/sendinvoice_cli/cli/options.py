@@ -79,7 +79,8 @@ _DECLARATIONS = (
         "timeout",
         callback=_timeout,
         group=Group.HOW,
-        about="How many seconds to wait, and for how long the invoice can be paid.  [default: 90]",
+        about="How long to wait, and how long the invoice can be paid: 90 (seconds), 10m, 1h or 2d."
+        "  [default: 90]",
     ),
     _argument(
         "quantity",
@@ -150,7 +151,9 @@ _DECLARATIONS = (
         help="Print one JSON object for each request.",
     ),
     _output("-v", "--verbose", is_flag=True, help="Show each step, and each call to lightningd."),
-    _output("-q", "--quiet", is_flag=True, help="Show errors only."),
+    _output(
+        "-q", "--quiet", is_flag=True, help="Show errors only, and warnings that money may be lost."
+    ),
     _output(
         "--color",
         type=click.Choice(["auto", "always", "never"]),

@@ -67,6 +67,8 @@ class Parameters(NamedTuple):
             renew=self.renew,
             no_connect=self.no_connect,
             no_replies=self.no_replies,
+            # The third word may be meant as a TIMEOUT.
+            must_match=self.amount_msat is not None,
         )
 
     def client(self, streams: Streams) -> Client:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from ..amounts import format_amount, format_duration, format_sat
 from ..errors import ExitStatus
 from . import lines
-from .amounts import format_amount, format_duration, format_sat
 from .console import draw, make_console
 from .json_lines import write_json
-from .progress import PlainProgress, SilentProgress
+from .progress import PlainProgress
 from .streams import Streams, silence
 from .text import printable
 
@@ -98,9 +98,11 @@ class BatchReport:
         if not self._quiet:
             lines.print_warning(self._streams, text, hint)
 
-    def for_row(self, _number: int) -> PlainProgress | SilentProgress:
-        """The progress of one row: silent, unless verbose."""
-        return PlainProgress(self._streams, verbose=True) if self._verbose else SilentProgress()
+    def for_row(self, number: int) -> PlainProgress:
+        """The progress of one row: unless verbose, only what the user must see."""
+        verbose = self._verbose
+        about = f"row {number}: "
+        return PlainProgress(self._streams, verbose=verbose, quiet=not verbose, about=about)
 
     def close(self, *, summary: bool) -> None:
         """Remove the numbers from the screen, print the summary, and close the output."""

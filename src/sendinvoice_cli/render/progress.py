@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..amounts import format_amount, format_duration, format_time
 from . import lines
-from .amounts import format_amount, format_duration, format_time
 from .console import draw, make_console
 from .streams import Streams
 from .table import print_rows
@@ -21,8 +21,9 @@ class PlainProgress:
     """Progress for a log file: warnings, and steps if asked for.
 
     :param verbose: print the steps, too.
-    :param quiet: print no warnings.
+    :param quiet: print only the warnings that the user must see.
     :param with_route: look up the names of the route's nodes for the result.
+    :param about: stands in front of each line, such as ``row 3: ``.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class PlainProgress:
         verbose: bool = False,
         quiet: bool = False,
         with_route: bool = False,
+        about: str = "",
     ) -> None:
         self._streams = streams
         self._verbose = verbose
         self._quiet = quiet
+        self._about = about
         self.wants_route = verbose or with_route
         #: Names of the nodes on the invoice's route, ours first; None if not looked up.
         self.route: list[str] | None = None
@@ -43,32 +46,35 @@ class PlainProgress:
     def asked(self, ask: Ask, amount_msat: int) -> None:
         """Print what the payer offers, and what we ask for."""
         if self._verbose:
-            lines.print_line(self._streams, f"the payer {ask.payer_id} offers an invoice_request")
-            lines.print_line(self._streams, f"asking for {format_amount(amount_msat)}")
+            self._print(f"the payer {ask.payer_id} offers an invoice_request")
+            self._print(f"asking for {format_amount(amount_msat)}")
 
     def step(self, text: str) -> None:
         """Print a step that was done."""
         if self._verbose:
-            lines.print_line(self._streams, text)
+            self._print(text)
 
     def routed(self, names: list[str]) -> None:
         """Print the route, and keep it for the result."""
         self.route = names
         if self._verbose:
-            lines.print_line(self._streams, "route: " + " → ".join(names))
+            self._print("route: " + " → ".join(names))
 
     def waiting(self, until: float) -> None:
         """Print until when (UNIX seconds) we wait."""
         if self._verbose:
-            lines.print_line(self._streams, f"waiting until {format_time(until)}")
+            self._print(f"waiting until {format_time(until)}")
 
-    def warn(self, text: str, hint: str | None = None) -> None:
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
         """Print a warning, and what to do."""
-        if not self._quiet:
-            lines.print_warning(self._streams, text, hint)
+        if even_if_quiet or not self._quiet:
+            lines.print_warning(self._streams, self._about + text, hint)
 
     def close(self) -> None:
         """Do nothing: no drawing is left on the screen."""
+
+    def _print(self, text: str) -> None:
+        lines.print_line(self._streams, self._about + text)
 
 
 class TerminalProgress:
@@ -123,7 +129,7 @@ class TerminalProgress:
 
         self._stop_drawing = draw(self._streams, self._console, render, per_second=8)
 
-    def warn(self, text: str, hint: str | None = None) -> None:
+    def warn(self, text: str, hint: str | None = None, **_: bool) -> None:
         """Show a warning, and what to do."""
         self._line("!", text, "yellow")
         if hint:
@@ -140,28 +146,6 @@ class TerminalProgress:
         from rich.text import Text
 
         self._console.print(Text(f"{mark} {printable(text)}", style=style))
-
-
-class SilentProgress:
-    """No progress, for a row of a batch: only its result is shown."""
-
-    wants_route = False
-    route: list[str] | None = None
-
-    def asked(self, ask: Ask, amount_msat: int) -> None:
-        """Show nothing."""
-
-    def step(self, text: str) -> None:
-        """Show nothing."""
-
-    def routed(self, names: list[str]) -> None:
-        """Show nothing."""
-
-    def waiting(self, until: float) -> None:
-        """Show nothing."""
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Show nothing."""
 
 
 def _format_expiry(at: int | None, now: float) -> str | None:

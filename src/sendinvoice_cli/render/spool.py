@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 from ..outcome import Counts, Result
 from .batch import BatchReport
-from .progress import PlainProgress, SilentProgress
+from .progress import PlainProgress
 
 
 class Spool:
@@ -40,7 +40,7 @@ class Spool:
         """Take the numbers that are shown from now on."""
         self._report.counts(counts)
 
-    def for_row(self, number: int) -> PlainProgress | SilentProgress:
+    def for_row(self, number: int) -> PlainProgress:
         """The progress of one row."""
         return self._report.for_row(number)
 

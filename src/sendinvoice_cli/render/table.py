@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .amounts import format_amount, format_time
+from ..amounts import format_amount, format_time
 from .console import make_console
 from .streams import Streams
 from .text import printable

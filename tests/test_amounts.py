@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sendinvoice_cli import amounts
 from sendinvoice_cli.bolt12.invoice_request import MAX_AMOUNT_MSAT
-from sendinvoice_cli.render import amounts
 from sendinvoice_cli.request import parse_amount
 
 
