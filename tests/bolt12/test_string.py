@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12 import string, tlv
+from sendinvoice_cli.bolt12.string import Kind
 from sendinvoice_cli.errors import MalformedError
 from tests.support import vectors
 
@@ -54,57 +57,72 @@ def test_continuations_anywhere(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "form",
+    ("text", "reason", "hint"),
     [
-        f"  {_TEXT}\n",
-        f"lightning:{_TEXT}",
-        f"LIGHTNING:{_TEXT.upper()}",
-        f"Lightning:{_TEXT}",
-        f"\tlightning:{_TEXT.upper()}\r\n",
-        f"{_TEXT[:4]}+\r\n {_TEXT[4:]}",
+        ("", "there is no lnr1 string: the text is empty", "was it copied"),
+        ("lnr", "does not begin with lnr1", "ask the payer for a string that begins with lnr1"),
+        ("lnr1", "nothing follows lnr1", "copied whole"),
+        (f"+{_TEXT}", "does not begin with lnr1", "begins at character 2"),
+        (f"QR-Code:{_TEXT}", "does not begin with lnr1", "begins at character 9"),
+        (f"qr-code:{_TEXT.upper()}", "does not begin with lnr1", "begins at character 9"),
+        (f"lightning:lightning:{_TEXT}", "does not begin with lnr1", "begins at character 21"),
+        ("refund-4711", "does not begin with lnr1", "ask the payer"),
+        # One case: the first letter of the rarer one is named.
+        (f"L{_TEXT[1:]}", r"mixes upper and lower case: 'L' \(U\+004C\) at character 1$", "lower"),
+        (f"LNR1{_TEXT[4:]}", r"'L' \(U\+004C\) at character 1$", "lower case"),
+        (f"{_TEXT[:8]}{_TEXT[8].upper()}{_TEXT[9:]}", "'Z' .* at character 9$", "lower case"),
+        (f"{_TEXT[:8].upper()}z{_TEXT[9:].upper()}", "'z' .* at character 9$", "lower case"),
+        # Characters that can be seen.
+        (f"{_TEXT[:9]} {_TEXT[9:]}", r"^U\+0020 SPACE at character 10 is not", "remove it"),
+        (f"{_TEXT[:9]}\n{_TEXT[9:]}", r"^U\+000A at character 10 is not", "remove it"),
+        (f"{_TEXT}+", rf"^'\+' \(U\+002B\) at character {len(_TEXT) + 1} is", "remove it"),
+        (f"{_TEXT[:9]}++{_TEXT[9:]}", r"'\+' .* at character 10 is", "remove it"),
+        (f"{_TEXT[:9]}+ +{_TEXT[9:]}", r"'\+' .* at character 10 is", "remove it"),
+        (f"{_TEXT}b", "'b' .* is not a character", "it has no 1, b, i or o"),
+        (f"{_TEXT}O", "'O' .* is not a character", "it has no 1, b, i or o"),
+        (f"{_TEXT}1", "'1' .* is not a character", "it has no 1, b, i or o"),
+        (f"{_TEXT}\n{_TEXT}", "U\\+000A at character", "several lnr1 strings: give one"),
+        (f"{_TEXT}{_TEXT.upper()}", "'1' .* is not a character", "several lnr1 strings"),
+        # Those that cannot be seen, or look like others.
+        (f"{_TEXT}\0", r"^U\+0000 at character", "remove it"),
+        (f"{_TEXT}\x1b[31m", r"^U\+001B at character", "remove it"),
+        (f"{_TEXT}\N{KELVIN SIGN}", r"^U\+212A KELVIN SIGN at", "remove it"),
+        (f"{_TEXT.upper()}\N{KELVIN SIGN}", r"^U\+212A KELVIN SIGN at", "remove it"),
+        (f"{_TEXT}\N{FULLWIDTH LATIN SMALL LETTER Q}", r"^U\+FF51 FULLWIDTH LATIN", "remove"),
+        (f"{_TEXT[:9]}\N{SOFT HYPHEN}{_TEXT[9:]}", r"^U\+00AD SOFT HYPHEN at character 10", "rem"),
+        (f"{_TEXT}\N{RIGHT DOUBLE QUOTATION MARK}", r"^U\+201D RIGHT DOUBLE QUO", "remove it"),
+        (f"{_TEXT[:9]}+\N{NO-BREAK SPACE}{_TEXT[9:]}", r"'\+' .* at character 10", "remove it"),
+        (f"{_TEXT}\udcff", r"^U\+DCFF at character", "remove it"),
+        # In front, or inside of the prefix.
+        (f"l\N{ZERO WIDTH SPACE}{_TEXT[1:]}", "not begin with", r"U\+200B ZERO WIDTH SPACE at"),
+        (f"\N{LEFT DOUBLE QUOTATION MARK}{_TEXT}", "not begin with", r"remove U\+201C .* 1$"),
+        (f"\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}{_TEXT}", "not begin", r"remove U\+0130 .* 1$"),
     ],
 )
-def test_accepted_forms(form: str) -> None:
-    assert string.decode(form, "lnr") == _DATA
+def test_what_is_refused_is_named_with_its_place(text: str, reason: str, hint: str) -> None:
+    with pytest.raises(MalformedError, match=reason) as refusal:
+        string.decode(text, "lnr")
+    assert refusal.value.hint is not None
+    assert re.search(hint, refusal.value.hint)
 
 
-@pytest.mark.parametrize(
-    ("form", "reason"),
-    [
-        ("", "does not begin with lnr1"),
-        ("lnr", "does not begin with lnr1"),
-        ("lnr1", "nothing follows lnr1"),
-        ("lightning:", "does not begin with lnr1"),
-        (_TEXT.replace("lnr", "lno"), "does not begin with lnr1"),
-        (_TEXT.replace("lnr", "lni"), "does not begin with lnr1"),
-        (f"bitcoin:{_TEXT}", "the bitcoin: URI has no lnr"),
-        (f"lightning:lightning:{_TEXT}", "does not begin with lnr1"),
-        (f"{_TEXT[:8]}{_TEXT[8:].upper()}", "mixes upper and lower case"),
-        (f"LNR1{_TEXT[4:]}", "mixes upper and lower case"),
-        (f"{_TEXT[:9]} {_TEXT[9:]}", "' ' is not a character"),
-        (f"{_TEXT[:9]}\n{_TEXT[9:]}", r"'\\n' is not a character"),
-        (f"{_TEXT}+", r"'\+' is not a character"),
-        (f"{_TEXT[:9]}++{_TEXT[9:]}", r"'\+' is not a character"),
-        (f"{_TEXT[:9]}+ +{_TEXT[9:]}", r"'\+' is not a character"),
-        (f"+{_TEXT}", "does not begin with lnr1"),
-        (f"{_TEXT}b", "'b' is not a character"),
-        (f"{_TEXT}i", "'i' is not a character"),
-        (f"{_TEXT}1", "'1' is not a character"),
-        (f"{_TEXT}\0", r"'\\x00' is not a character"),
-        (f"{_TEXT}\x1b[31m", r"'\\x1b' is not a character"),
-        # Lower-cased, these two would be k and i.
-        (f"{_TEXT}\N{KELVIN SIGN}", "not ASCII"),
-        (f"{_TEXT.upper()}\N{KELVIN SIGN}", "not ASCII"),
-        (f"\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}{_TEXT}", "not ASCII"),
-        (f"{_TEXT}\N{FULLWIDTH LATIN SMALL LETTER Q}", "not ASCII"),
-        (f"l\N{ZERO WIDTH SPACE}{_TEXT[1:]}", "not ASCII"),
-        (f"{_TEXT[:9]}+\N{NO-BREAK SPACE}{_TEXT[9:]}", "not ASCII"),
-        (f"{_TEXT}\udcff", "not ASCII"),
-    ],
+@given(
+    st.characters(codec=None).filter(lambda each: not (each.isascii() and each.isalnum())),
+    st.data(),
 )
-def test_refused_forms(form: str, reason: str) -> None:
-    with pytest.raises(MalformedError, match=reason):
-        string.decode(form, "lnr")
+def test_an_odd_character_anywhere_is_named_with_its_place(odd: str, data: st.DataObject) -> None:
+    """Continuations before it count: the place is that in the text as it was given."""
+    at = data.draw(st.integers(4, len(_TEXT)))
+    if odd == "+":
+        return
+    long = f"{_TEXT[:6]}+\r\n {_TEXT[6:]}"
+    for text, place in ((_TEXT, at), (long, at + 4 * (at > 6))):
+        with pytest.raises(MalformedError) as refusal:
+            string.decode(text[:place] + odd + text[place:], "lnr")
+        assert f"U+{ord(odd):04X}" in refusal.value.message
+        assert f" at character {place + 1} " in refusal.value.message
+        assert refusal.value.message.isascii()
+        assert refusal.value.message.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -133,149 +151,45 @@ def test_size_limit() -> None:
         string.decode(longest + "q" * 8, "lnr")
 
 
-# --- bitcoin: URIs (BIP 321) ---
-
-_OTHER = string.encode("lnr", b"\x00\x03xyz")
-_ADDRESS = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"
-
-
-def _percent(text: str) -> str:
-    return "".join(f"%{ord(each):02x}" for each in text)
-
-
 @pytest.mark.parametrize(
-    "uri",
+    ("text", "kind"),
     [
-        f"bitcoin:?lnr={_TEXT}",
-        f"BITCOIN:?LNR={_TEXT.upper()}",
-        f"  BitCoin:?lNr={_TEXT.upper()}\n",
-        f"bitcoin:{_ADDRESS}?lnr={_TEXT}",
-        f"bitcoin:{_ADDRESS}?amount=0.1&label=a%20b&lnr={_TEXT}&somethingnew=50&flag",
-        f"bitcoin:?lno=lno1qq&lnr={_TEXT}&lightning=lnbc1qq",
-        f"bitcoin:?lnr={_percent(_TEXT)}",
-        f"bitcoin:?lnr={_percent(_TEXT.upper()).upper()}",
-        f"bitcoin:?{_percent('lnr')}={_TEXT}",
-        f"bitcoin:?lnr={_TEXT[:9]}+{_TEXT[9:]}",
-        f"bitcoin:?lnr={_TEXT[:9]}%2B%0D%0A%20{_TEXT[9:]}",
-        f"bitcoin:?lnr={_TEXT}#fragment",
-        f"bitcoin:?lnr={_TEXT}#&req-new=1",
-        f"bitcoin:?&&lnr={_TEXT}&",
-        f"bitcoin:?req-lnr={_TEXT}",
-        # The same request twice is one request, however it is spelled.
-        f"bitcoin:?lnr={_TEXT}&LNR={_TEXT.upper()}&lnr={_percent(_TEXT)}",
+        (_TEXT, Kind.REQUEST),
+        (_TEXT.upper(), Kind.REQUEST),
+        (f"Lightning://{_TEXT}", Kind.REQUEST),
+        (f' \ufeff"{_TEXT}"', Kind.REQUEST),
+        ("lno1qqq", Kind.OFFER),
+        ("lni1qqq", Kind.INVOICE),
+        ("LNP1QQQ", Kind.PAYER_PROOF),
+        ("lnurl1dp68gurn8ghj7", Kind.LNURL),
+        ("lnurlw://service.com/withdraw", Kind.LNURL),
+        ("lnurlp:service.com", Kind.LNURL),
+        ("lnbc1pvjluez", Kind.BOLT_11),
+        ("LIGHTNING:LNBC1500N1PVJLUEZ", Kind.BOLT_11),
+        ("lntb20m1pvjluez", Kind.BOLT_11),
+        ("lntbs1pvjluez", Kind.BOLT_11),
+        ("lnbcrt500u1pvjluez", Kind.BOLT_11),
+        ("", None),
+        ("lnx1qq", None),
+        ("lnbcx1qq", None),
+        ("lnb1qq", None),
+        ("ln", None),
+        ("http://lno1qq", None),
+        ("lnurlx", None),
+        ("refund-lnr1", None),
     ],
 )
-def test_uris(uri: str) -> None:
-    assert string.decode(uri, "lnr") == _DATA
+def test_what_a_string_is(text: str, kind: Kind | None) -> None:
+    assert string.identify(text) is kind
 
 
-@pytest.mark.parametrize(
-    ("uri", "reason"),
-    [
-        ("bitcoin:", "has no lnr"),
-        ("bitcoin:?", "has no lnr"),
-        (f"bitcoin:{_ADDRESS}", "has no lnr"),
-        (f"bitcoin:{_ADDRESS}?amount=1", "has no lnr"),
-        (f"bitcoin:?xlnr={_TEXT}", "has no lnr"),
-        (f"bitcoin:lnr={_TEXT}", "has no lnr"),
-        (f"bitcoin:?lno={_TEXT}", "has no lnr"),
-        ("bitcoin:?lnr", "lnr1"),
-        ("bitcoin:?lnr=", "lnr1"),
-        ("bitcoin:?lnr=lnr1", "nothing follows"),
-        (f"bitcoin:?lnr={_TEXT}=", "'=' is not a character"),
-        (f"bitcoin:?lnr={_TEXT[:9]}%zz{_TEXT[9:]}", "'%' is not a character"),
-        (f"bitcoin:?lnr={_TEXT}%", "'%' is not a character"),
-        (f"bitcoin:?lnr={_TEXT}%0", "'%' is not a character"),
-        (f"bitcoin:?lnr={_TEXT}%00", r"'\\x00' is not a character"),
-        # Decoded once only.
-        (f"bitcoin:?lnr={_percent('%71')}", "lnr1"),
-        (f"bitcoin:?lnr={_TEXT}%C5%BF", "not ASCII"),
-        (f"bitcoin:?lnr={_TEXT}\N{KELVIN SIGN}", "not ASCII"),
-        (f"bitcoin:?lnr={_TEXT[:9]}%20{_TEXT[9:]}", "' ' is not a character"),
-        (f"bitcoin:?lnr={_TEXT[:9]}{_TEXT[9:].upper()}", "mixes upper and lower case"),
-        (f"bitcoin:?lnr=lightning:{_TEXT}", "does not begin with lnr1"),
-        (f"lightning:bitcoin:?lnr={_TEXT}", "does not begin with lnr1"),
-        # Which of them is meant?
-        (f"bitcoin:?lnr={_TEXT}&lnr={_OTHER}", "several different lnr keys"),
-        (f"bitcoin:?lnr={_TEXT}&req-lnr={_OTHER}", "several different lnr keys"),
-        (f"bitcoin:?lnr={_TEXT}&lnr=", "lnr1"),
-    ],
-)
-def test_refused_uris(uri: str, reason: str) -> None:
-    with pytest.raises(MalformedError, match=reason):
-        string.decode(uri, "lnr")
-
-
-@pytest.mark.parametrize("key", ["req-new", "REQ-NEW", "Req-pop", "req-", "r%65q-new", "req%2Dnew"])
-@pytest.mark.parametrize("value", ["", "=", "=1"])
-def test_a_key_that_must_be_understood_refuses_the_uri(key: str, value: str) -> None:
-    """BIP 321: a reader that does not know a req- key must take the URI for invalid."""
-    for uri in (f"bitcoin:?lnr={_TEXT}&{key}{value}", f"bitcoin:?{key}{value}&lnr={_TEXT}"):
-        with pytest.raises(MalformedError, match=r"does not know, and may not ignore") as refusal:
-            string.decode(uri, "lnr")
-        assert refusal.value.message.isascii()
-
-
-@given(st.text(max_size=40))
-def test_any_uri_is_decoded_or_refused(text: str) -> None:
-    for uri in (f"bitcoin:{text}", f"bitcoin:?{text}&lnr={_TEXT}", f"bitcoin:?lnr={_TEXT}&{text}"):
-        try:
-            assert string.decode(uri, "lnr") == _DATA
-        except MalformedError as refusal:
-            message = refusal.message
-        else:
-            continue
-        assert message.isascii()
-        assert message.isprintable()
-
-
-@pytest.mark.parametrize("unit", ["&", "%", "%2", "+ ", "lnr=", "&lnr=lnr1q", "&lnr=lnr1qq", "="])
-def test_a_long_uri_of_anything_is_read_at_once(unit: str) -> None:
-    """Were the time quadratic in the size, the second one would take minutes."""
-    for size in (100, string.MAX_LENGTH):
-        uri = ("bitcoin:?lnr=lnr1qq" + unit * size)[: size - 8]
-        with pytest.raises(MalformedError):
-            string.decode(uri + "&req-new", "lnr")
-
-
-# --- what it is instead ---
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("lno1qqq", "it is an offer"),
-        ("LNO1QQQ", "it is an offer"),
-        ("lni1qqq", "it is an invoice"),
-        ("lnp1qqq", "it is a payer proof"),
-        ("lnurl1dp68gurn8ghj7", "it is an LNURL"),
-        ("LIGHTNING:LNURL1DP68GURN8GHJ7", "it is an LNURL"),
-        ("lnurlw://service.com/withdraw", "it is an LNURL"),
-        ("lnurlp:service.com", "it is an LNURL"),
-        ("lnbc1pvjluez", "it is a BOLT 11 invoice"),
-        ("lnbc2500u1pvjluez", "it is a BOLT 11 invoice"),
-        ("LIGHTNING:LNBC1500N1PVJLUEZ", "it is a BOLT 11 invoice"),
-        ("lntb20m1pvjluez", "it is a BOLT 11 invoice"),
-        ("lntbs1pvjluez", "it is a BOLT 11 invoice"),
-        ("lnbcrt500u1pvjluez", "it is a BOLT 11 invoice"),
-        ("bitcoin:?lno=lno1qq", "it holds an offer"),
-        (f"BITCOIN:{_ADDRESS.upper()}?LNO=LNO1QQ", "it holds an offer"),
-        ("bitcoin:?lightning=lnbc1qq", "it asks to be paid"),
-        (f"bitcoin:{_ADDRESS}?amount=1", "it asks to be paid"),
-        ("bitcoin:?lnr=lno1qq", "it is an offer"),
-    ],
-)
-def test_what_it_is_instead(text: str, hint: str) -> None:
+@pytest.mark.parametrize("text", ["lno1qqq", "LNBC2500U1PVJLUEZ", "lnurlp:service.com"])
+def test_another_kind_of_string_is_told_with_the_next_step(text: str) -> None:
     with pytest.raises(MalformedError) as refusal:
         string.decode(text, "lnr")
-    assert refusal.value.hint is not None
-    assert refusal.value.hint.startswith(hint)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "lnx1qq", "lnbcx1qq", "lnb1qq", "ln", "http://lno1qq", "lnurlx"]
-)
-def test_no_guess_about_what_is_not_known(text: str) -> None:
-    with pytest.raises(MalformedError) as refusal:
-        string.decode(text, "lnr")
-    assert refusal.value.hint is None
+    kind = string.identify(text)
+    assert kind is not None
+    assert (
+        refusal.value.hint
+        == f"it is {kind.value}; ask the payer for a string that begins with lnr1"
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..errors import MalformedError, RequestExpiredError, UnanswerableRequestError
-from . import fields, signature, string, tlv
+from . import fields, signature, string, tlv, wrapping
 from .blinded_path import BlindedPath
 from .tlv import Record
 
@@ -65,11 +65,11 @@ class InvoiceRequest(NamedTuple):
 def decode(text: str) -> InvoiceRequest:
     """Read an ``lnr1…`` string, and check all that needs no node and no clock.
 
-    :param text: any form that ``string.decode`` takes.
+    :param text: any form that ``wrapping.unwrap`` takes.
     :raises MalformedError: the string, the TLV stream or a field breaks its rules.
     :raises UnanswerableRequestError: BOLT 12 has readers reject it.
     """
-    data = string.decode(text, "lnr")
+    data = string.decode(wrapping.unwrap(text, "lnr"), "lnr")
     try:
         records = tlv.decode_stream(data)
         values = {

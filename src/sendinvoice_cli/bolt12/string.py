@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import re
+from enum import Enum
 
 from ..errors import MalformedError
+from .characters import describe
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 #: The digits of Python's base 32, and those of RFC 4648.
@@ -17,27 +19,10 @@ _RFC_4648 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _TO_DIGITS = str.maketrans(_ALPHABET, _DIGITS)
 _FROM_RFC_4648 = str.maketrans(_RFC_4648, _ALPHABET)
 
-_CHARACTERS = frozenset(_ALPHABET)
+_CHARACTERS = frozenset(_ALPHABET + _ALPHABET.upper())
 _CONTINUATION = re.compile(r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])")
-
-#: What else a string may be, by how it begins in lower case.
-_OTHERS = (
-    (re.compile("lno1"), "an offer, which asks to be paid"),
-    (re.compile("lnr1"), "an invoice_request"),
-    (re.compile("lni1"), "an invoice, which asks to be paid"),
-    (re.compile("lnp1"), "a payer proof, which shows that something was paid"),
-    (re.compile("lnurl[a-z]?(?:1|:)"), "an LNURL, which is no part of BOLT 12"),
-    (
-        re.compile("ln(?:bcrt|bc|tbs|tb)(?:[0-9]+[munp]?)?1"),
-        "a BOLT 11 invoice, which asks to be paid",
-    ),
-)
-
-_LIGHTNING_URI = "lightning:"
-_BITCOIN_URI = "bitcoin:"
-_PERCENT = re.compile("%([0-9A-Fa-f]{2})")
-#: Readers must understand a key with this prefix (BIP 321, "Forward compatibility").
-_REQUIRED = "req-"
+#: What nobody sees, or takes for something else.
+_UNSEEN = re.compile(r"[^\x21-\x7e]+")
 
 #: Hint for a string that ends too early.
 CUT_SHORT = "was it copied whole?"
@@ -47,26 +32,69 @@ CUT_SHORT = "was it copied whole?"
 MAX_LENGTH = 64 * 1024
 
 
-def decode(text: str, prefix: str) -> bytes:
-    """Decode a BOLT 12 string.
+class Kind(Enum):
+    """What a string is, in words for people."""
 
-    Upper case, ``+`` continuations, white space around it and ``lightning:`` in
-    front are accepted, and so is a ``bitcoin:`` URI (BIP 321) with the prefix as
-    a key, such as ``bitcoin:?lnr=lnr1...``.
+    OFFER = "an offer, which asks to be paid"
+    REQUEST = "an invoice_request"
+    INVOICE = "an invoice, which asks to be paid"
+    PAYER_PROOF = "a payer proof, which shows that something was paid"
+    LNURL = "an LNURL, which is no part of BOLT 12"
+    BOLT_11 = "a BOLT 11 invoice, which asks to be paid"
+
+
+#: How each kind begins, in lower case.
+_BEGINNINGS = (
+    (Kind.OFFER, re.compile("lno1")),
+    (Kind.REQUEST, re.compile("lnr1")),
+    (Kind.INVOICE, re.compile("lni1")),
+    (Kind.PAYER_PROOF, re.compile("lnp1")),
+    (Kind.LNURL, re.compile("lnurl[a-z]?(?:1|:)")),
+    (Kind.BOLT_11, re.compile("ln(?:bcrt|bc|tbs|tb)(?:[0-9]+[munp]?)?1")),
+)
+_BEFORE = re.compile(r"[\s\ufeff\"'`]*(?:lightning:(?://)?)?")
+#: More characters than what tells the kind, and is in front of it.
+_BEGINNING_SIZE = 200
+
+
+def identify(text: str) -> Kind | None:
+    """What a string is by its beginning, whatever its case; None when that is nothing known.
+
+    White space, quotes and ``lightning:`` in front of it are skipped.
+    """
+    beginning = text[:_BEGINNING_SIZE].lower()
+    before = _BEFORE.match(beginning)
+    at = before.end() if before is not None else 0
+    return next((kind for kind, pattern in _BEGINNINGS if pattern.match(beginning, at)), None)
+
+
+def decode(text: str, prefix: str) -> bytes:
+    """Decode a BOLT 12 string of one case, with or without ``+`` continuations.
 
     :param text: any text; more than MAX_LENGTH characters are refused.
     :param prefix: the human-readable part wanted, such as ``lnr``.
     :returns: the TLV stream, at least one byte.
     :raises MalformedError: not such a string; the hint says what it may be instead.
     """
-    if len(text) > MAX_LENGTH:
-        raise MalformedError(f"the {prefix}1 string is longer than {MAX_LENGTH} characters")
-    text = text.strip()
-    if text[: len(_BITCOIN_URI)].lower() == _BITCOIN_URI:
-        return _decode_uri(text, prefix)
-    if text[: len(_LIGHTNING_URI)].lower() == _LIGHTNING_URI:
-        text = text[len(_LIGHTNING_URI) :]
-    return _decode_plain(text, prefix)
+    check_length(text, prefix)
+    # BOLT 12, "Encoding": a + between two characters goes, with the white space after it.
+    joined = _CONTINUATION.sub("", text)
+    start = len(prefix) + 1
+    if joined[:start].lower() != f"{prefix}1":
+        raise _beginning_error(joined, prefix)
+    data = joined[start:]
+    if not _CHARACTERS.issuperset(data):
+        raise _stray_error(text, joined, prefix)
+    if joined not in (joined.lower(), joined.upper()):
+        raise _case_error(text, joined, prefix)
+    if not data:
+        raise MalformedError(f"nothing follows {prefix}1", hint=CUT_SHORT)
+    size, rest = divmod(len(data) * 5, 8)
+    value = int(data.lower().translate(_TO_DIGITS), 32)
+    # Bits that do not fill a byte are padding: fewer than 5, and all zero.
+    if rest > 4 or value & ((1 << rest) - 1):
+        raise MalformedError(f"the {prefix}1 string ends inside a byte", hint=CUT_SHORT)
+    return (value >> rest).to_bytes(size, "big")
 
 
 def encode(prefix: str, data: bytes) -> str:
@@ -74,77 +102,74 @@ def encode(prefix: str, data: bytes) -> str:
     return f"{prefix}1{_base32(data)}"
 
 
-def _decode_uri(uri: str, prefix: str) -> bytes:
-    """Decode the value of one key of a ``bitcoin:`` URI (BIP 321)."""
-    query = uri.partition("#")[0].partition("?")[2]
-    values = []
-    keys = set()
-    for parameter in query.split("&"):
-        key, _, value = parameter.partition("=")
-        key = _unquote(key).lower()
-        keys.add(key)
-        if key.removeprefix(_REQUIRED) == prefix:
-            values.append(_unquote(value))
-        elif key.startswith(_REQUIRED):
-            raise MalformedError(
-                f"the bitcoin: URI has the key {_shorten(key)}, which this version does not know, "
-                "and may not ignore"
-            )
-    if not values:
-        instead = "holds an offer, which asks to be paid" if "lno" in keys else "asks to be paid"
-        raise MalformedError(f"the bitcoin: URI has no {prefix}", hint=f"it {instead}")
-    decoded = {_decode_plain(value, prefix) for value in values}
-    if len(decoded) > 1:
-        # We do not guess which of them to answer: it is about money.
-        raise MalformedError(
-            f"the bitcoin: URI has several different {prefix} keys",
-            hint=f"give the {prefix}1 string of one of them",
+def check_length(text: str, prefix: str) -> None:
+    """Refuse a text of more than MAX_LENGTH characters.
+
+    :raises MalformedError: it is longer.
+    """
+    if len(text) > MAX_LENGTH:
+        raise MalformedError(f"the {prefix}1 string is longer than {MAX_LENGTH} characters")
+
+
+def _beginning_error(joined: str, prefix: str) -> MalformedError:
+    """The error for a text that does not begin with the prefix."""
+    wanted = f"{prefix}1"
+    if not joined:
+        return MalformedError(
+            f"there is no {wanted} string: the text is empty",
+            hint="was it copied, or written to standard input?",
         )
-    return decoded.pop()
+    at = joined.lower().find(wanted)
+    unseen = _UNSEEN.search(joined)
+    kind = identify(joined)
+    hint = f"ask the payer for a string that begins with {wanted}"
+    if unseen and _UNSEEN.sub("", joined)[: len(wanted)].lower() == wanted:
+        at = unseen.start()
+        hint = f"remove {describe(joined[at])} at character {at + 1}"
+    elif at > 0:
+        hint = f"an {wanted} string begins at character {at + 1}: give it from there on"
+    elif kind is not None:
+        hint = f"it is {kind.value}; {hint}"
+    return MalformedError(f"the string does not begin with {wanted}", hint=hint)
 
 
-def _unquote(text: str) -> str:
-    """Undo percent-encoding, once. Anything else stays as it is."""
-    # Bytes above 7F become characters that are not ASCII, which are refused later.
-    return _PERCENT.sub(lambda code: chr(int(code[1], 16)), text)
+def _stray_error(text: str, joined: str, prefix: str) -> MalformedError:
+    """The error for the first character that no BOLT 12 string has."""
+    start = len(prefix) + 1
+    at = next(at for at in range(start, len(joined)) if joined[at] not in _CHARACTERS)
+    stray = joined[at]
+    if f"{prefix}1" in joined[start:].lower():
+        hint = f"there are several {prefix}1 strings: give one of them"
+    elif stray.isascii() and stray.isalnum():
+        hint = f"copy the string again: after {prefix}1 it has no 1, b, i or o"
+    else:
+        hint = "remove it, or copy the string again"
+    return MalformedError(
+        f"{describe(stray)} at character {_place(text, at)} is not a character of an "
+        f"{prefix}1 string",
+        hint=hint,
+    )
 
 
-def _shorten(key: str) -> str:
-    """A stranger's words for a message: printable ASCII, 40 characters at most."""
-    return ascii(key if len(key) <= 40 else f"{key[:40]}...")
+def _case_error(text: str, joined: str, prefix: str) -> MalformedError:
+    """The error for a string of both cases, which names the first letter of the rarer one."""
+    upper = sum(map(str.isupper, joined))
+    is_odd = str.isupper if upper <= sum(map(str.islower, joined)) else str.islower
+    at = next(at for at, each in enumerate(joined) if is_odd(each))
+    return MalformedError(
+        f"the {prefix}1 string mixes upper and lower case: {describe(joined[at])} at "
+        f"character {_place(text, at)}",
+        hint="write all of it in lower case",
+    )
 
 
-def _decode_plain(text: str, prefix: str) -> bytes:
-    """Decode a BOLT 12 string without a URI scheme."""
-    text = _CONTINUATION.sub("", text)
-    if not text.isascii():
-        raise MalformedError(f"the {prefix}1 string holds a character that is not ASCII")
-    if text != text.lower():
-        if text != text.upper():
-            raise MalformedError(f"the {prefix}1 string mixes upper and lower case")
-        text = text.lower()
-    found, separator, data = text.partition("1")
-    if not separator or found != prefix:
-        raise MalformedError(f"the string does not begin with {prefix}1", hint=_instead(text))
-    if not _CHARACTERS.issuperset(data):
-        stray = next(character for character in data if character not in _CHARACTERS)
-        raise MalformedError(f"{stray!a} is not a character of a BOLT 12 string")
-    if not data:
-        raise MalformedError(f"nothing follows {prefix}1")
-    size, rest = divmod(len(data) * 5, 8)
-    value = int(data.translate(_TO_DIGITS), 32)
-    # Bits that do not fill a byte are padding: fewer than 5, and all zero.
-    if rest > 4 or value & ((1 << rest) - 1):
-        raise MalformedError(f"the {prefix}1 string ends inside a byte", hint=CUT_SHORT)
-    return (value >> rest).to_bytes(size, "big")
-
-
-def _instead(text: str) -> str | None:
-    """A hint at what a lower-case text is instead; None when it is nothing known."""
-    for beginning, name in _OTHERS:
-        if beginning.match(text):
-            return f"it is {name}"
-    return None
+def _place(text: str, index: int) -> int:
+    """The place, 1 for the first, of a character of the joined text in the text as it was given."""
+    for continuation in _CONTINUATION.finditer(text):
+        if continuation.start() > index:
+            break
+        index += continuation.end() - continuation.start()
+    return index + 1
 
 
 def _base32(data: bytes) -> str:

@@ -32,11 +32,12 @@ _SIGNERS = {"lnr": fields.INVREQ_PAYER_ID, "lni": fields.INVOICE_NODE_ID}
 async def decode(context: Context, args: dict[str, Any]) -> Result:
     """Decode a BOLT 12 string, and say whether it is valid."""
     text = args["string"]
-    prefix = text.lower().removeprefix("lightning:")[:3]
+    bare = text[len("lightning:") :] if text.lower().startswith("lightning:") else text
+    prefix = bare[:3].lower()
     if prefix not in _NAMES:
         raise parameters.bad_token("string", "Unparsable string", text)
     try:
-        data = string.decode(text, prefix)
+        data = string.decode(bare, prefix)
     except errors.MalformedError:
         raise parameters.bad_token("string", "invalid bech32 string", text) from None
     try:
