@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,17 @@ def test_first_signal_interrupts_and_a_second_one_ends_the_process(
     number: signal.Signals, kind: type[InterruptedBySignalError]
 ) -> None:
     signals.interrupt()
-    with pytest.raises(InterruptedBySignalError) as raised:
+    with pytest.raises(signals.Interruption) as raised:
         signal.raise_signal(number)
-    assert type(raised.value) is kind
+    assert type(raised.value.error) is kind
     assert handlers() == {signal.SIG_DFL}
+
+
+def test_no_handler_of_failures_takes_a_signal_for_one() -> None:
+    """Whatever was suppressed while the signal came suppressed the signal."""
+    signals.interrupt()
+    with pytest.raises(signals.Interruption), suppress(Exception):
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,7 @@ def test_outcome_of_an_interruption_does_not_take_back_that_a_second_signal_ends
     number: signal.Signals,
 ) -> None:
     signals.interrupt()
-    with pytest.raises(InterruptedBySignalError):
+    with pytest.raises(signals.Interruption):
         signal.raise_signal(number)
     signals.finish()
     assert handlers() == {signal.SIG_DFL}

@@ -19,8 +19,19 @@ if TYPE_CHECKING:
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Interruption(BaseException):
+    """The first signal, in the main thread. No handler of failures takes it for one.
+
+    :param error: what the outcome says of it.
+    """
+
+    def __init__(self, error: InterruptedBySignalError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 def interrupt() -> None:
-    """Let the first signal raise InterruptedBySignalError in the main thread."""
+    """Let the first signal raise :class:`Interruption` in the main thread."""
     _handle(_raise)
 
 
@@ -70,7 +81,7 @@ def _handle(handler: signal._HANDLER) -> None:
 
 def _raise(number: int, _frame: FrameType | None) -> None:
     end_process()
-    raise _error(number)
+    raise Interruption(_error(number))
 
 
 def _error(number: int) -> InterruptedBySignalError:

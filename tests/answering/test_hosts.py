@@ -274,6 +274,33 @@ def test_interrupted_batch_ends_its_session_in_the_helper(
     assert before <= last["until"] <= time.time()
 
 
+def test_signal_after_the_last_row_has_ended_does_not_change_the_status(
+    lightningd: Lightningd,
+) -> None:
+    """A batch that was paid whole exited with 130 and told of rows without a result."""
+    report = Report()
+    batch = Batch(lightningd, report, pacer=Pacer(interval=0))
+    batch.link.open()
+    ended: list[float] = []
+
+    async def run() -> ExitStatus:
+        loop = asyncio.get_running_loop()
+
+        def expect(params: Params) -> dict[str, Any]:
+            if params["until"] <= time.time():
+                ended.append(params["until"])
+                loop.call_soon_threadsafe(batch.interrupt, InterruptedBySignalError("interrupted"))
+            return {}
+
+        lightningd.answers["sendinvoice-expect"] = expect
+        lightningd.after["injectonionmessage", 1] = lambda: lightningd.happen(lightningd.be_paid)
+        return await batch.run(iter([Row(1, 1, LONG, label=LABEL)]))
+
+    assert asyncio.run(run()) is ExitStatus.PAID
+    assert len(ended) == 1
+    assert report.warnings == []
+
+
 def test_interrupted_batch_does_not_wait_for_calls_that_hang(lightningd: Lightningd) -> None:
     batch = Batch(lightningd, Report(), pacer=Pacer(interval=0), limits=Limits(threads=1))
     batch.link.open()

@@ -25,6 +25,7 @@ from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.rpc.client import NoAnswerError
 from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.signals import Interruption
 from tests.node import fake_client
 from tests.support.requests_builder import node_id, path, request_string
 from tests.support.scripted import (
@@ -880,7 +881,7 @@ def test_answer_to_a_copy_whose_call_was_lost_counts() -> None:
 
 def signal_(kind: type[InterruptedBySignalError]) -> Callable[[], None]:
     def raise_() -> None:
-        raise kind("interrupted")
+        raise Interruption(kind("interrupted"))
 
     return raise_
 
@@ -921,9 +922,10 @@ def test_interruption_before_the_invoice_says_that_nothing_was_sent(
 
 def test_interruption_while_names_are_looked_up_is_not_swallowed() -> None:
     world = World()
+    interruption = Interruption(InterruptedBySignalError("interrupted"))
 
     def spoil() -> None:
-        world.lightningd.answers["listnodes"] = InterruptedBySignalError("interrupted")
+        world.lightningd.answers["listnodes"] = interruption
 
     world.lightningd.after["injectonionmessage", 1] = spoil
     assert_ends(world, world.run(), ExitStatus.INTERRUPTED, 0)
@@ -934,7 +936,7 @@ def test_interruption_after_the_payment_is_a_payment() -> None:
 
     def pay_and_interrupt() -> None:
         world.exchange.learn(world.lightningd.pay())
-        raise InterruptedBySignalError("interrupted")
+        raise Interruption(InterruptedBySignalError("interrupted"))
 
     world.at(3, pay_and_interrupt)
     assert_ends(world, world.run(), ExitStatus.PAID, 3)

@@ -26,6 +26,7 @@ from sendinvoice_cli.render.spool import Spool
 from sendinvoice_cli.render.streams import Streams
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
+from sendinvoice_cli.signals import Interruption
 from tests.networks.runs import Told
 from tests.support.scripted import INVREQ, LABEL, NOT_YET, PAYING, START, FakeLightningd, World
 
@@ -92,7 +93,7 @@ def test_signal_right_after_the_payment_is_known_does_not_hide_it(
     kind: type[InterruptedBySignalError],
 ) -> None:
     """It exited with 143 and printed no object, though the invoice was paid."""
-    signals = [kind("interrupted")]
+    signals = [Interruption(kind("interrupted"))]
 
     def settle() -> None:
         if signals:
@@ -119,7 +120,7 @@ def test_interrupted_send_tells_of_its_invoice_and_ends_its_session(
     def interrupt(events: Events, seconds: float) -> Any:
         if not sending.lightningd.log.count("injectonionmessage"):
             return events.get(timeout=_LONG)
-        raise kind("interrupted")
+        raise Interruption(kind("interrupted"))
 
     outcome = sending.run(wait=interrupt, timeout=5000, settled=lambda: settled.append(True))
     assert outcome.exit_status is status

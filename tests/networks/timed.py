@@ -16,8 +16,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from sendinvoice_cli.answering.order import answer
-from sendinvoice_cli.answering.send import BlockingHost, Events, run_blocking
+from sendinvoice_cli.answering.send import BlockingHost, Events, answer_blocking
 from sendinvoice_cli.batch.batch import Batch
 from sendinvoice_cli.batch.rows import Row
 from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
@@ -28,6 +27,7 @@ from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.sandbox.sandbox import Sandbox
+from sendinvoice_cli.signals import Interruption
 from tests.support.manual_clock import ManualClock
 
 from . import simulated
@@ -136,7 +136,7 @@ class _SingleSend:
         )
 
     def run(self) -> None:
-        self.outcome = run_blocking(answer(self._host.exchange, self._host))
+        self.outcome = answer_blocking(self._host.exchange, self._host)
         self._host.close()
 
     def _wait(self, events: Events, seconds: float) -> Any:
@@ -151,7 +151,7 @@ class _SingleSend:
                     self._until = None
                     return event
                 if self._is_abandoned:
-                    raise InterruptedBySignalError("the test is over")
+                    raise Interruption(InterruptedBySignalError("the test is over"))
                 if self._clocks.now() >= until:
                     return None
                 time.sleep(_LOOK_SECONDS)

@@ -18,7 +18,7 @@ MESSAGES_BY_CHANNEL = (1 << 67).to_bytes(9, "big").hex()
 NO_MESSAGES = "82"
 
 Params = Mapping[str, Any]
-Answer = Mapping[str, Any] | Exception | Callable[[Params], Mapping[str, Any]]
+Answer = Mapping[str, Any] | BaseException | Callable[[Params], Mapping[str, Any]]
 
 US = node_id(1)
 #: The number of each node that a network may have.
@@ -45,7 +45,7 @@ class FakeClient(Client):
         answer = self.answers.get(method)
         if answer is None:
             raise LightningdError(f"{method}: Unknown command '{method}'", rpc_code=-32601)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return dict(answer(params or {}) if callable(answer) else answer)
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sendinvoice_cli.answering.exchange import Exchange
-from sendinvoice_cli.answering.order import answer
-from sendinvoice_cli.answering.send import run_blocking
+from sendinvoice_cli.answering.send import answer_blocking
 from sendinvoice_cli.bolt12 import fields, invoice, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
@@ -343,7 +342,7 @@ class World:
         """Answer a request."""
         request = Request(invreq, LABEL, timeout=timeout, **more)
         self.exchange = Exchange(request, self.link, self.progress or self.told)
-        return run_blocking(answer(self.exchange, ScriptedHost(self)))
+        return answer_blocking(self.exchange, ScriptedHost(self))
 
     def wake(self) -> None:
         """Something was heard: whoever waits, or waits next, looks at what has changed."""

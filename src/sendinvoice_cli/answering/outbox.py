@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..bolt12 import string
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
-from ..errors import InterruptedBySignalError, LightningdError, NoRouteError, UnreachableError
+from ..errors import LightningdError, NoRouteError, UnreachableError
 from ..node import messages
 from ..node.events.link import REPLY_GRACE, Link
 from ..node.info import OnionApi
@@ -138,8 +138,6 @@ class Outbox:
         def name(node: bytes) -> str:
             try:
                 return graph.alias(node) or node.hex()[:16]
-            except InterruptedBySignalError:
-                raise
             except Exception:
                 # A name is not worth failing for, whatever lightningd answers.
                 return node.hex()[:16]

@@ -10,14 +10,13 @@ Other threads make calls meanwhile: ``sendinvoice-expect`` asks whether the repl
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..errors import InterruptedBySignalError, UsageError
+from ..errors import UsageError
 from ..node import invoices
 from ..node.events.link import Event, Link, LinkNews
 from ..node.events.replies import Reply
@@ -27,11 +26,14 @@ from ..node.rpc.queues import take
 from ..node.ways.routes import Route
 from ..outcome import Outcome
 from ..request import Request
+from ..signals import Interruption
+from ..threads import spawn
 from .exchange import Exchange
 from .order import answer
 
 if TYPE_CHECKING:
     from ..reporting import Progress
+    from .host import Host
 
 _T = TypeVar("_T")
 
@@ -73,15 +75,26 @@ def send(
     :raises UsageError: the request does not fit the arguments.
     """
     host = BlockingHost(client, request, progress, clock=clock, sleep=sleep, wait=wait)
-    try:
-        outcome = run_blocking(answer(host.exchange, host))
-        settled()
-    except InterruptedBySignalError as signal:
-        settled()
-        outcome = host.exchange.outcome(signal)
+    outcome = answer_blocking(host.exchange, host, settled)
     if isinstance(outcome.error, UsageError):
         raise outcome.error
     host.close()
+    return outcome
+
+
+def answer_blocking(
+    exchange: Exchange, host: Host, settled: Callable[[], None] = lambda: None
+) -> Outcome:
+    """Answer one request with a host that blocks. Only here, a signal becomes an outcome.
+
+    :param settled: as for :func:`send`.
+    """
+    try:
+        outcome = run_blocking(answer(exchange, host))
+        settled()
+    except Interruption as interruption:
+        settled()
+        outcome = exchange.outcome(interruption.error)
     return outcome
 
 
@@ -183,8 +196,7 @@ class _Job(Generic[_T]):
                 self._end = None, failure
             ended()
 
-        self.thread = threading.Thread(target=run, daemon=True)
-        self.thread.start()
+        self.thread = spawn(run)
 
     def done(self) -> bool:
         """Whether it has ended."""

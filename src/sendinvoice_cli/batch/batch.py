@@ -152,8 +152,9 @@ class Batch:
 
     def interrupt(self, interruption: InterruptedBySignalError) -> None:
         """Stop sending, and report the rows whose invoice exists."""
-        self.interruption = interruption
-        self.reading.cancel()
+        if sum(self.ended.values()) != self.total:
+            self.interruption = interruption
+            self.reading.cancel()
 
     # --- rows ---
 

@@ -224,8 +224,10 @@ def run(
     except SendInvoiceError as error:
         lines.print_error(streams, error.message, error.hint)
         return error.exit_status
-    except click.Abort:
-        return ExitStatus.INTERRUPTED
+    except signals.Interruption as interruption:
+        # Nothing was created yet.
+        lines.print_error(streams, interruption.error.message)
+        return interruption.error.exit_status
     return ExitStatus(status or 0)
 
 

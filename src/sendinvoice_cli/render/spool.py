@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
 from ..outcome import Counts, Result
+from ..threads import spawn
 from .batch import BatchReport
 from .progress import PlainProgress
 
@@ -21,8 +21,7 @@ class Spool:
     def __init__(self, report: BatchReport) -> None:
         self._report = report
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
+        self._thread = spawn(self._write)
 
     def result(self, result: Result) -> None:
         """Queue a result."""

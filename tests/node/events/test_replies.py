@@ -160,7 +160,7 @@ def _answering(*answers: Answer) -> Callable[[Params], dict[str, Any]]:
 
     def answer(params: Params) -> dict[str, Any]:
         each = left.pop(0)
-        if isinstance(each, Exception):
+        if isinstance(each, BaseException):
             raise each
         return dict(each(params) if callable(each) else each)
 

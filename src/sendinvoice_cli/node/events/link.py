@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Protocol
 
 from ...errors import LightningdError, SendInvoiceError, UnreachableError
+from ...threads import spawn
 from .. import info
 from ..info import NodeInfo
 from ..invoices import Change
@@ -180,7 +181,7 @@ class Link:
         if is_new:
             self._notices.warn(lost.message, "trying to reach it again")
         self.tell(LinkNews.LOST)
-        self._spawn(self._regain)
+        spawn(self._regain)
 
     def _regain(self) -> None:
         while not self.is_closed:
@@ -261,7 +262,7 @@ class Link:
                     # It may be this call that fails, and no other: let the others be made.
                     self._sleep(RECONNECT_INTERVALS[min(failures, len(RECONNECT_INTERVALS)) - 1])
 
-        self._spawn(run)
+        spawn(run)
 
     # --- replies ---
 
@@ -273,7 +274,7 @@ class Link:
         if self._hearing is None:
             self.is_hearing_settled = False
             self._hearing = Hearing(self, self._notices, until, self._settle_hearing)
-            self._spawn(self._hearing.run)
+            spawn(self._hearing.run)
 
     def _settle_hearing(self, is_settled: bool) -> None:
         self.is_hearing_settled = is_settled
@@ -301,6 +302,3 @@ class Link:
         self.wake()
         if self._hearing is not None and self.is_up:
             self._hearing.close()
-
-    def _spawn(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, daemon=True).start()
