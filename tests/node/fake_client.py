@@ -12,9 +12,11 @@ from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.node.ways.graph import Graph
 from tests.support.requests_builder import node_id
 
-#: option_onion_messages offered (bit 39), only over channels (bit 67), and neither.
+#: option_onion_messages offered (bit 39), only over channels (bit 67 beside it, or alone as
+#: eclair has it), and neither.
 MESSAGES = (1 << 39).to_bytes(5, "big").hex()
-MESSAGES_BY_CHANNEL = (1 << 67).to_bytes(9, "big").hex()
+MESSAGES_BY_CHANNEL = (1 << 67 | 1 << 39).to_bytes(9, "big").hex()
+MESSAGES_BY_CHANNEL_ALONE = (1 << 67).to_bytes(9, "big").hex()
 NO_MESSAGES = "82"
 
 Params = Mapping[str, Any]
@@ -32,6 +34,8 @@ class FakeClient(Client):
         self.rpc_file = Path("/nowhere")
         self.answers = dict(answers)
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        #: The patience of the latest call of each method.
+        self.patience: dict[str, float | None] = {}
 
     def call(
         self,
@@ -42,6 +46,7 @@ class FakeClient(Client):
         patience: float | None = None,
     ) -> dict[str, Any]:
         self.calls.append((method, dict(params or {})))
+        self.patience[method] = patience
         answer = self.answers.get(method)
         if answer is None:
             raise LightningdError(f"{method}: Unknown command '{method}'", rpc_code=-32601)
@@ -111,10 +116,16 @@ class Network:
                     {
                         "id": node_id(peer).hex(),
                         "connected": True,
-                        "num_channels": int(peer not in self.channelless),
                         "features": self.features(peer),
                     }
                     for peer in self.peers
+                ]
+            },
+            "listpeerchannels": {
+                "channels": [
+                    {"peer_id": node_id(peer).hex(), "state": "CHANNELD_NORMAL"}
+                    for peer in self.peers
+                    if peer not in self.channelless
                 ]
             },
             "listnodes": self._listnodes,

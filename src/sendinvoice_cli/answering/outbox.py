@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..bolt12 import string
@@ -26,6 +27,7 @@ class Outbox:
 
     :param copies: gets each copy that is sent.
     :param allow_connect: False never opens a connection.
+    :param seconds_left: how long a search may still take.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Outbox:
         progress: Progress,
         *,
         allow_connect: bool,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._invreq = invreq
         self._copies = copies
@@ -43,6 +46,8 @@ class Outbox:
         self._client = link.client
         self._progress = progress
         self._allow_connect = allow_connect
+        self._seconds_left = seconds_left
+        self._contacts: set[bytes] = set()
         self._router: Router | None = None
         self._dead_ends_shown = 0
 
@@ -67,6 +72,8 @@ class Outbox:
             link.graph(0) if is_fresh else link.graph(),
             self._invreq,
             allow_connect=self._allow_connect,
+            seconds_left=self._seconds_left,
+            contacts=self._contacts,
         )
         used = {node for route in self._copies.routes for node in route.nodes[1:-1]}
         return self._router.routes(avoid=used, first=len(self._copies), connect=connect)

@@ -12,8 +12,8 @@ from .rpc.client import Client
 
 #: Feature bit of option_onion_messages (BOLT 9): 38 requires it, 39 offers it.
 ONION_MESSAGES = 38
-#: The same for nodes that take onion messages only from peers with a channel
-#: (proposed in lightning/bolts PR 1343).
+#: With this, a node takes onion messages only from peers that have a channel with it
+#: (BOLT 9, lightning/bolts PR 1343). It stands beside 38/39; eclair leaves those out.
 ONION_MESSAGES_BY_CHANNEL = 66
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.

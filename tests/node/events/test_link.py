@@ -327,6 +327,17 @@ def test_network_is_looked_at_anew_after_5_seconds_after_a_return_and_when_asked
     assert linked.link.graph() is not third
 
 
+def test_a_connection_that_failed_is_tried_again_after_a_return() -> None:
+    linked = Linked(connect=LightningdError("connect: no address"))
+    linked.link.open()
+    for _ in range(2):
+        for _ in range(2):
+            with pytest.raises(LightningdError):
+                linked.link.graph(0).connect(node_id(9))
+        linked.lose_and_regain()
+    assert linked.client.methods().count("connect") == 2
+
+
 # --- invoices ---
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
-from sendinvoice_cli.errors import LightningdError, SendInvoiceError
+from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.rpc.client import ConnectionLostError, NoAnswerError
-from sendinvoice_cli.node.ways.graph import Graph
+from sendinvoice_cli.node.ways.graph import FAILED_SECONDS, Graph
 from sendinvoice_cli.node.ways.search import find_path
 from tests.node.fake_client import MESSAGES, NO_MESSAGES, US, Answer, FakeClient, Network, graph_of
 from tests.support.requests_builder import node_id
@@ -25,23 +25,106 @@ def test_aliases_and_features() -> None:
     assert len(asked) == len(set(asked))
 
 
-@pytest.mark.parametrize(("features", "expected"), [(MESSAGES, True), (NO_MESSAGES, False)])
-def test_a_peer_just_connected(features: str, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("bits", "takes", "takes_only_channel_peers"),
+    [
+        ((), False, False),
+        ((38,), True, False),
+        ((39,), True, False),
+        ((66,), True, True),
+        ((67,), True, True),
+        ((38, 66), True, True),
+        ((39, 67), True, True),
+    ],
+)
+def test_whose_messages_a_node_takes(
+    bits: tuple[int, ...], takes: bool, takes_only_channel_peers: bool
+) -> None:
+    """BOLT 9: 66/67 narrow 38/39 down to channel peers, or stand alone (eclair)."""
+    features = f"{sum(1 << bit for bit in bits):020x}"
+    for has_channel in (True, False):
+        network = Network([2], channelless=[] if has_channel else [2])
+        peer = {"id": node_id(2).hex(), "connected": True, "features": features}
+        graph = Graph(FakeClient({**network.answers(), "listpeers": {"peers": [peer]}}), US)
+        assert graph.takes_messages(node_id(2)) is takes
+        assert graph.wants_channel(node_id(2)) is (takes_only_channel_peers and not has_channel)
+        takes_ours = takes and (has_channel or not takes_only_channel_peers)
+        assert graph.takes_ours(node_id(2)) is takes_ours
+        assert graph.message_peers() == [node_id(2)] * takes_ours
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open"),
+    [
+        ("CHANNELD_NORMAL", True),
+        ("CHANNELD_AWAITING_SPLICE", True),
+        ("CHANNELD_AWAITING_LOCKIN", False),
+        ("CHANNELD_SHUTTING_DOWN", False),
+        ("CLOSINGD_COMPLETE", False),
+        ("AWAITING_UNILATERAL", False),
+        ("ONCHAIN", False),
+    ],
+)
+def test_a_channel_counts_while_it_is_open(state: str, is_open: bool) -> None:
+    graph, client = graph_of(Network([2], choosy=[2]))
+    client.answers["listpeerchannels"] = {
+        "channels": [{"peer_id": node_id(2).hex(), "state": state}]
+    }
+    assert graph.has_channel(node_id(2)) is is_open
+    assert (find_path(graph, node_id(2)) is not None) is is_open
+
+
+def test_a_peer_just_connected() -> None:
     graph, client = graph_of(Network())
-    client.answers["connect"] = {"features": features}
+    client.answers["connect"] = {"features": MESSAGES}
     graph.connect(node_id(9))
-    assert graph.takes_messages(node_id(9)) is expected
-    assert (find_path(graph, node_id(9)) is not None) is expected
+    assert find_path(graph, node_id(9)) == (US, node_id(9))
 
 
-@pytest.mark.parametrize("failure", [LightningdError("no address"), NoAnswerError("too long")])
-def test_a_connection_that_failed_is_not_tried_again(failure: SendInvoiceError) -> None:
-    graph, client = graph_of(Network())
-    client.answers["connect"] = failure
-    for _ in range(2):
-        with pytest.raises(type(failure)):
+@pytest.mark.parametrize(
+    "failure",
+    [
+        LightningdError("no address"),
+        NoAnswerError("too long"),
+        {"features": NO_MESSAGES},
+        {"features": "absurd"},
+        {"features": 7},
+    ],
+)
+@pytest.mark.parametrize("is_renewed", [False, True], ids=["same graph", "renewed"])
+def test_a_connection_that_failed_is_tried_again_after_a_minute(
+    failure: Answer, is_renewed: bool
+) -> None:
+    now = [1000.0]
+    client = FakeClient({**Network().answers(), "connect": failure, "disconnect": {}})
+    graph = Graph(client, US, lambda: now[0])
+    for seconds, count in ((0, 1), (FAILED_SECONDS - 1, 1), (FAILED_SECONDS + 1, 2)):
+        now[0] = 1000.0 + seconds
+        with pytest.raises((LightningdError, NoAnswerError)):
             graph.connect(node_id(9))
-    assert client.methods() == ["connect"]
+        assert client.methods().count("connect") == count
+        graph = graph.renewed() if is_renewed else graph
+
+
+def test_a_clock_set_back_does_not_prolong_the_memory() -> None:
+    now = [10_000.0]
+    client = FakeClient({"connect": LightningdError("no address")})
+    graph = Graph(client, US, lambda: now[0])
+    for _ in range(2):
+        with pytest.raises(LightningdError):
+            graph.connect(node_id(9))
+        now[0] = 5_000.0
+    assert client.methods() == ["connect", "connect"]
+
+
+def test_a_connection_that_took_too_long_is_tried_again_with_more_time() -> None:
+    client = FakeClient({"connect": NoAnswerError("too long")})
+    graph = Graph(client, US)
+    for patience in (5, 4, 5, 6, 6):
+        with pytest.raises(NoAnswerError):
+            graph.connect(node_id(9), patience)
+    assert client.methods() == ["connect", "connect"]
+    assert client.patience["connect"] == 6
 
 
 def test_a_connection_is_tried_again_once_lightningd_is_back() -> None:

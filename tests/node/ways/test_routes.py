@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -17,13 +18,19 @@ from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from sendinvoice_cli.node.rpc.client import NoAnswerError
-from sendinvoice_cli.node.ways.graph import Graph
-from sendinvoice_cli.node.ways.routes import DeadEnd, Route, Router
+from sendinvoice_cli.node.ways.graph import (
+    CONNECT_SECONDS,
+    TAKES_NO_MESSAGES,
+    WANTS_CHANNEL,
+    Graph,
+)
+from sendinvoice_cli.node.ways.routes import MAX_CONTACTS, DeadEnd, Route, Router
 from sendinvoice_cli.onion import blinding
 from sendinvoice_cli.sandbox.model import onion_layers
 from tests.node.fake_client import (
     MESSAGES,
     MESSAGES_BY_CHANNEL,
+    MESSAGES_BY_CHANNEL_ALONE,
     NO_MESSAGES,
     US,
     Answer,
@@ -42,19 +49,25 @@ def _router(
     *introduction_nodes: IntroductionNode,
     info: NodeInfo | None = None,
     allow_connect: bool = True,
+    seconds_left: float | Callable[[], float] = math.inf,
+    contacts: set[bytes] | None = None,
+    client: FakeClient | None = None,
+    graph: Graph | None = None,
     **answers: Answer,
 ) -> tuple[Router, FakeClient]:
     """A router for a request of node 9's, with paths that begin at these nodes."""
-    client = FakeClient({**network.answers(), **answers})
+    client = client or FakeClient({**network.answers(), "disconnect": {}, **answers})
     paths = b"".join(path(node).encode() for node in introduction_nodes)
     changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: paths or None}
     info = info or node_info()
     router = Router(
         client,
         info,
-        Graph(client, US),
+        graph or Graph(client, US),
         request(changes, sign=False),
         allow_connect=allow_connect,
+        seconds_left=seconds_left if callable(seconds_left) else lambda: seconds_left,
+        contacts=contacts,
     )
     return router, client
 
@@ -122,7 +135,7 @@ def test_each_target_is_looked_for_only_when_asked_for() -> None:
     router, client = _router(Network([2], unknown=[3]), node_id(2), node_id(3))
     routes = router.routes()
     assert next(routes).nodes == _nodes(1, 2)
-    assert client.methods() == ["listpeers"]
+    assert "listnodes" not in client.methods()
 
 
 def test_introduction_node_by_channel() -> None:
@@ -139,7 +152,8 @@ def test_introduction_node_by_channel() -> None:
 def test_a_new_connection() -> None:
     router, client = _router(Network([2], unknown=[9]), connect={"features": MESSAGES})
     assert list(router.routes()) == [Route((US, _PAYER), has_channel=False)]
-    assert client.calls[-1] == ("connect", {"id": _PAYER.hex()})
+    assert client.calls.count(("connect", {"id": _PAYER.hex()})) == 1
+    assert "disconnect" not in client.methods()
 
 
 def test_a_new_connection_to_a_node_without_messages() -> None:
@@ -238,10 +252,9 @@ def test_a_new_connection_comes_after_a_path_without_a_channel() -> None:
 
 
 def test_a_peer_that_went_away_still_has_a_channel_once_it_is_back() -> None:
-    away = {"id": _PAYER.hex(), "connected": False, "num_channels": 1}
     router, _ = _router(
-        Network(choosy=[9]),
-        listpeers={"peers": [away]},
+        Network([9], choosy=[9]),
+        listpeers={"peers": [{"id": _PAYER.hex(), "connected": False}]},
         connect={"features": MESSAGES_BY_CHANNEL},
     )
     assert list(router.routes()) == [Route((US, _PAYER), has_channel=True)]
@@ -252,14 +265,93 @@ def test_no_connection_to_a_node_that_wants_a_channel(connect: bool) -> None:
     """By its announcement it would drop what we send."""
     router, client = _router(Network([2], choosy=[9]), connect={"features": MESSAGES_BY_CHANNEL})
     assert list(router.routes(connect=connect)) == []
-    assert "only from nodes with a channel" in router.dead_ends[0].reason
+    assert router.dead_ends[0].reason == WANTS_CHANNEL
     assert "connect" not in client.methods()
 
 
-def test_a_new_connection_to_a_node_that_turns_out_to_want_a_channel() -> None:
-    router, _ = _router(Network([2], unknown=[9]), connect={"features": MESSAGES_BY_CHANNEL})
+@pytest.mark.parametrize("connect", [True, False], ids=["send", "look"])
+def test_no_connection_to_a_node_that_announces_no_messages(connect: bool) -> None:
+    router, client = _router(Network([2], silent=[9]), connect={"features": NO_MESSAGES})
+    assert list(router.routes(connect=connect)) == []
+    assert router.dead_ends[0].reason == TAKES_NO_MESSAGES
+    assert "connect" not in client.methods()
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        (NO_MESSAGES, TAKES_NO_MESSAGES),
+        (MESSAGES_BY_CHANNEL, WANTS_CHANNEL),
+        (MESSAGES_BY_CHANNEL_ALONE, WANTS_CHANNEL),
+    ],
+    ids=["takes none", "wants a channel", "wants a channel, in eclair's form"],
+)
+@pytest.mark.parametrize("closed", [{}, LightningdError("disconnect: Unknown peer")])
+def test_a_connection_opened_for_nothing_is_closed(
+    features: str, reason: str, closed: Answer
+) -> None:
+    """lightningd knows no announcement of the payer, so only the connection tells."""
+    router, client = _router(
+        Network([2], unknown=[9]), connect={"features": features}, disconnect=closed
+    )
     assert list(router.routes()) == []
-    assert "only from nodes with a channel" in router.dead_ends[0].reason
+    assert router.dead_ends == [DeadEnd(_PAYER.hex(), reason)]
+    assert client.calls[-1] == ("disconnect", {"id": _PAYER.hex()})
+
+
+def test_a_handful_of_connections_for_one_request() -> None:
+    """The next search may use them again, but opens no other."""
+    strangers = range(3, 3 + 2 * MAX_CONTACTS)
+    network = Network([2], unknown=strangers)
+    contacts: set[bytes] = set()
+    no = LightningdError("connect: no")
+    router, client = _router(network, *_nodes(*strangers), contacts=contacts, connect=no)
+    assert list(router.routes()) == []
+    assert client.methods().count("connect") == MAX_CONTACTS
+    assert len(router.dead_ends) == len(strangers)
+    assert f"{MAX_CONTACTS} connections were tried" in router.dead_ends[-1].reason
+
+    connects: Answer = {"features": MESSAGES}
+    again, client = _router(network, *_nodes(*strangers), contacts=contacts, connect=connects)
+    assert [route.nodes[-1] for route in again.routes()] == list(_nodes(*strangers[:MAX_CONTACTS]))
+
+
+def test_connections_that_failed_for_another_request_do_not_count() -> None:
+    strangers = range(3, 3 + MAX_CONTACTS)
+    network = Network([2], unknown=[*strangers, 9])
+
+    def connect(params: Params) -> dict[str, Any]:
+        if params["id"] == _PAYER.hex():
+            return {"features": MESSAGES}
+        raise LightningdError("connect: no")
+
+    router, client = _router(network, *_nodes(*strangers), connect=connect)
+    assert list(router.routes()) == []
+    other, _ = _router(network, *_nodes(*strangers, 9), client=client, graph=router._graph)
+    assert [route.nodes for route in other.routes()] == [_nodes(1, 9)]
+
+
+def test_a_connection_gets_no_more_than_the_seconds_that_are_left() -> None:
+    for left, patience in ((7.0, 7.0), (CONNECT_SECONDS + 1.0, CONNECT_SECONDS)):
+        no_answer = NoAnswerError("too long")
+        router, client = _router(Network([2], unknown=[9]), seconds_left=left, connect=no_answer)
+        assert list(router.routes()) == []
+        assert client.patience["connect"] == patience
+        assert f"did not answer within {patience:.0f} s" in router.dead_ends[0].reason
+
+
+def test_the_search_ends_with_the_time() -> None:
+    """What was tried so far is told."""
+    left = [20.0, 10.0, 0.0]
+    router, client = _router(
+        Network([2], unknown=[3, 4, 5, 6]),
+        *_nodes(3, 4, 5, 6),
+        seconds_left=lambda: left[client.methods().count("connect")],
+        connect=LightningdError("connect: no"),
+    )
+    assert list(router.routes()) == []
+    assert [end.target for end in router.dead_ends] == [node.hex() for node in _nodes(3, 4, 5)]
+    assert "TIMEOUT" in router.dead_ends[-1].reason
 
 
 # --- our own node at the beginning of their path ---

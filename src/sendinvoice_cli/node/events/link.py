@@ -152,7 +152,7 @@ class Link:
         now = self.clock()
         graph = self._graph
         if graph is None:
-            graph = Graph(self.client, self.node.id)
+            graph = Graph(self.client, self.node.id, self.clock)
         elif now < self._graph_made_at + max_age:
             return graph
         else:
@@ -197,7 +197,8 @@ class Link:
             self.generation += 1
             generation = self.generation
             self._back_at = self.clock()
-            self._graph_made_at = 0.0
+            # Connections that failed before may be possible now.
+            self._graph = None
             self.is_up = True
             self._changed.notify_all()
         self._notices.step("lightningd is back")

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ...bolt12.blinded_path import ShortChannelIdDirection, format_scid
 from ...errors import LightningdError
 from ..info import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
+from ..rpc import answers
+from ..rpc.answers import reading
 from ..rpc.client import Client, NoAnswerError
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
 CONNECT_SECONDS = 180
+#: Seconds for which we remember that a connection failed.
+FAILED_SECONDS = 60
 
-_PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True, "num_channels": True}]}
+_PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True}]}
 _NODE_FIELDS = {
     "nodes": [{"nodeid": True, "alias": True, "features": True, "addresses": [{"type": True}]}]
 }
 _CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": True}]}
 
 
-class _Peer(NamedTuple):
-    """A node that is connected to us, or has a channel with us, or both.
+class UnwillingNodeError(LightningdError):
+    """A node that lightningd can connect to takes no onion messages from us."""
 
-    :param features: feature bits of its ``init`` (bitmap in hex), None when not connected.
+
+class _Failure(NamedTuple):
+    """A connection that failed.
+
+    :param at: when, in seconds of the graph's clock.
+    :param patience: seconds that it was given; math.inf when lightningd gave up by itself.
     """
 
-    features: str | None
-    has_channel: bool
+    error: LightningdError | NoAnswerError
+    at: float
+    patience: float = math.inf
 
-    @property
-    def takes_ours(self) -> bool:
-        """Whether it takes onion messages from us, now."""
-        return self.features is not None and (
-            offers_feature(self.features, ONION_MESSAGES)
-            or (self.has_channel and offers_feature(self.features, ONION_MESSAGES_BY_CHANNEL))
-        )
 
+#: Why we do not send to a node, or connect to it.
+TAKES_NO_MESSAGES = "it does not take onion messages"
+WANTS_CHANNEL = "it takes onion messages only from nodes that have a channel with it"
 
 #: States of a channel in which lightningd takes payments over it.
 _OPEN_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
@@ -82,34 +91,41 @@ def is_connected(channel: Mapping[str, Any]) -> bool:
 class Graph:
     """What lightningd knows of the network. It remembers every answer.
 
+    Every method that asks lightningd raises LightningdError for an answer that is malformed, and
+    UnreachableError when lightningd is gone.
+
     :param own_id: 33-byte id of our node; all node ids here are 33 bytes.
+    :param clock: tells the time in seconds.
     """
 
-    def __init__(self, client: Client, own_id: bytes) -> None:
+    def __init__(
+        self, client: Client, own_id: bytes, clock: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
+        self._clock = clock
         self.own_id = own_id
-        #: How connections failed.
-        self._failed: dict[bytes, LightningdError | NoAnswerError] = {}
+        self._failures: dict[bytes, _Failure] = {}
         self._nodes: dict[bytes, dict[str, Any]] = {}
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
     def renewed(self) -> Graph:
         """A graph that asks everything anew, but remembers which connections failed."""
-        graph = Graph(self._client, self.own_id)
-        graph._failed = self._failed
+        graph = Graph(self._client, self.own_id, self._clock)
+        graph._failures = self._failures
         return graph
 
+    # --- our peers and channels ---
+
     @cached_property
-    def _peers(self) -> dict[bytes, _Peer]:
-        """Our peers (``listpeers``)."""
+    def _peers(self) -> dict[bytes, str]:
+        """Feature bits that each connected peer sent in ``init``, in hex (``listpeers``)."""
         answer = self._client.call("listpeers", reply_filter=_PEER_FIELDS)
-        return {
-            bytes.fromhex(peer["id"]): _Peer(
-                features=peer.get("features", "") if peer["connected"] else None,
-                has_channel=peer["num_channels"] > 0,
-            )
-            for peer in answer["peers"]
-        }
+        with reading("listpeers"):
+            return {
+                answers.node_id(peer["id"]): answers.features(peer.get("features", ""))
+                for peer in answer["peers"]
+                if peer["connected"]
+            }
 
     @cached_property
     def _our_channels(self) -> list[dict[str, Any]]:
@@ -117,89 +133,23 @@ class Graph:
         channels: list[dict[str, Any]] = answer["channels"]
         return channels
 
+    @cached_property
+    def _channel_peers(self) -> frozenset[bytes]:
+        """The nodes that have an open channel with us."""
+        with reading("listpeerchannels"):
+            return frozenset(
+                answers.node_id(channel["peer_id"])
+                for channel in self._our_channels
+                if is_open(channel)
+            )
+
     def usable_channels(self) -> list[dict[str, Any]]:
         """Our channels that can carry payments now, as ``listpeerchannels`` shows them."""
         return [each for each in self._our_channels if is_open(each) and is_connected(each)]
 
-    def message_peers(self) -> list[bytes]:
-        """Connected peers that take onion messages from us, those with a channel first."""
-        found = [node for node, peer in self._peers.items() if peer.takes_ours]
-        return sorted(found, key=lambda node: not self.has_channel(node))
-
     def has_channel(self, node: bytes) -> bool:
-        """Whether a node has a channel with us, connected or not."""
-        return node in self._peers and self._peers[node].has_channel
-
-    def takes_ours(self, node: bytes) -> bool:
-        """Whether a node is a connected peer that takes onion messages from us."""
-        return node in self._peers and self._peers[node].takes_ours
-
-    def wants_channel(self, node: bytes) -> bool:
-        """Whether a node takes onion messages from channel peers only, and we have no channel."""
-        features = self._features(node)
-        return (
-            features is not None
-            and not offers_feature(features, ONION_MESSAGES)
-            and offers_feature(features, ONION_MESSAGES_BY_CHANNEL)
-            and not self.has_channel(node)
-        )
-
-    def peer_features(self, node: bytes) -> str | None:
-        """Feature bits of a connected peer (bitmap in hex), None for any other node."""
-        peer = self._peers.get(node)
-        return None if peer is None else peer.features
-
-    def connect(self, node: bytes) -> None:
-        """Connect to a node (``connect``), unless an earlier attempt has failed.
-
-        :raises LightningdError: it cannot be reached.
-        :raises NoAnswerError: lightningd is still trying after CONNECT_SECONDS.
-        :raises UnreachableError: lightningd is gone.
-        """
-        if node in self._failed:
-            raise self._failed[node]
-        try:
-            answer = self._client.call("connect", {"id": node.hex()}, patience=CONNECT_SECONDS)
-        except (LightningdError, NoAnswerError) as failure:
-            self._failed[node] = failure
-            raise
-        self._peers[node] = _Peer(answer.get("features", ""), self.has_channel(node))
-
-    def is_public(self, node: bytes) -> bool:
-        """Whether a node has a public channel (``listnodes``)."""
-        return bool(self._node(node))
-
-    def alias(self, node: bytes) -> str | None:
-        """The name a node gives itself (``listnodes``), None when there is none."""
-        return self._node(node).get("alias")
-
-    def has_address(self, node: bytes) -> bool:
-        """Whether a node announces an address (``listnodes``)."""
-        return bool(self._node(node).get("addresses"))
-
-    def takes_messages(self, node: bytes, with_unknown: bool = False) -> bool:
-        """Whether a node takes onion messages from peers that it has a channel with.
-
-        :param with_unknown: what to return for a node with public channels whose
-            announcement lightningd has not seen.
-        """
-        features = self._features(node)
-        if features is None:
-            return with_unknown and self.is_public(node)
-        return offers_feature(features, ONION_MESSAGES) or offers_feature(
-            features, ONION_MESSAGES_BY_CHANNEL
-        )
-
-    def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
-        """The node at one end of a channel, public or ours; None for an unknown channel."""
-        scid = format_scid(end.scid)
-        answer = self._client.call("listchannels", {"short_channel_id": scid})
-        for half in answer["channels"]:
-            # One direction is enough: node 0 is the source of direction 0.
-            at_source = half["direction"] == end.direction
-            return bytes.fromhex(half["source" if at_source else "destination"])
-        peer = self.peer_by_channel(end.scid)
-        return None if peer is None else sorted((self.own_id, peer))[end.direction]
+        """Whether a node has an open channel with us, connected or not."""
+        return node in self._channel_peers
 
     def peer_by_channel(self, scid: int) -> bytes | None:
         """The other end of a channel of ours, None for an unknown channel.
@@ -216,6 +166,124 @@ class Graph:
                 return bytes.fromhex(channel["peer_id"])
         return None
 
+    def message_peers(self) -> list[bytes]:
+        """Connected peers that take onion messages from us, those with a channel first."""
+        found = [node for node in self._peers if self.takes_ours(node)]
+        return sorted(found, key=lambda node: not self.has_channel(node))
+
+    def takes_ours(self, node: bytes) -> bool:
+        """Whether a node is a connected peer that takes onion messages from us."""
+        return node in self._peers and self.takes_messages(node) and not self.wants_channel(node)
+
+    def peer_features(self, node: bytes) -> str | None:
+        """Feature bits of a connected peer (bitmap in hex), None for any other node."""
+        return self._peers.get(node)
+
+    def failure(self, node: bytes, patience: float) -> LightningdError | NoAnswerError | None:
+        """How a connection to a node has failed a short while ago; None if it is worth a try.
+
+        :param patience: seconds that it would get; it is worth another try with more than before.
+        """
+        failure = self._failures.get(node)
+        if failure is None or patience > failure.patience:
+            return None
+        return failure.error if 0 <= self._clock() - failure.at < FAILED_SECONDS else None
+
+    def connect(self, node: bytes, patience: float = CONNECT_SECONDS) -> None:
+        """Connect to a node (``connect``), unless an attempt has failed a short while ago.
+
+        :param patience: seconds that lightningd may take.
+        :raises LightningdError: it cannot be reached.
+        :raises UnwillingNodeError: it takes no onion messages from us; lightningd has closed the
+            connection again (``disconnect``).
+        :raises NoAnswerError: lightningd is still trying after that time.
+        :raises UnreachableError: lightningd is gone.
+        """
+        failure = self.failure(node, patience)
+        if failure is not None:
+            raise failure
+        try:
+            answer = self._client.call("connect", {"id": node.hex()}, patience=patience)
+            with reading("connect"):
+                self._peers[node] = answers.features(answer.get("features", ""))
+            if not self.takes_ours(node):
+                self._close(node)
+        except NoAnswerError as error:
+            self._failures[node] = _Failure(error, self._clock(), patience)
+            raise
+        except LightningdError as error:
+            self._failures[node] = _Failure(error, self._clock())
+            raise
+
+    def _close(self, node: bytes) -> None:
+        """Close a connection that was opened for nothing."""
+        wants_channel = self.wants_channel(node)
+        del self._peers[node]
+        with suppress(LightningdError, NoAnswerError):
+            self._client.call("disconnect", {"id": node.hex()})
+        raise UnwillingNodeError(WANTS_CHANNEL if wants_channel else TAKES_NO_MESSAGES)
+
+    # --- other nodes ---
+
+    def is_public(self, node: bytes) -> bool:
+        """Whether a node has a public channel (``listnodes``)."""
+        return bool(self._node(node))
+
+    def alias(self, node: bytes) -> str | None:
+        """The name a node gives itself (``listnodes``), None when there is none."""
+        return self._node(node).get("alias")
+
+    def has_address(self, node: bytes) -> bool:
+        """Whether a node announces an address (``listnodes``)."""
+        return bool(self._node(node).get("addresses"))
+
+    def takes_messages(self, node: bytes, with_unknown: bool = False) -> bool:
+        """Whether a node takes onion messages from peers that it has a channel with.
+
+        BOLT 9: bits 38/39, or 66/67 alone, as some nodes set them.
+
+        :param with_unknown: what to return for a node with public channels whose
+            announcement lightningd has not seen.
+        """
+        features = self.features(node)
+        if features is None:
+            return with_unknown and self.is_public(node)
+        return offers_feature(features, ONION_MESSAGES) or offers_feature(
+            features, ONION_MESSAGES_BY_CHANNEL
+        )
+
+    def wants_channel(self, node: bytes) -> bool:
+        """Whether a node takes onion messages from channel peers only, and we have no channel.
+
+        BOLT 9: that is what bits 66/67 say, whether 38/39 stand beside them or not.
+        """
+        features = self.features(node)
+        return (
+            features is not None
+            and offers_feature(features, ONION_MESSAGES_BY_CHANNEL)
+            and not self.has_channel(node)
+        )
+
+    def features(self, node: bytes) -> str | None:
+        """Feature bits (bitmap in hex) that a connected peer sent, or else that a node announces.
+
+        None when lightningd has seen neither.
+        """
+        features = self.peer_features(node)
+        return self._node(node).get("features") if features is None else features
+
+    def end_of_channel(self, end: ShortChannelIdDirection) -> bytes | None:
+        """The node at one end of a channel, public or ours; None for an unknown channel."""
+        scid = format_scid(end.scid)
+        answer = self._client.call("listchannels", {"short_channel_id": scid})
+        with reading("listchannels"):
+            for half in answer["channels"]:
+                # One direction is enough: node 0 is the source of direction 0.
+                at_source = half["direction"] == end.direction
+                return answers.node_id(half["source" if at_source else "destination"])
+        peer = self.peer_by_channel(end.scid)
+        return None if peer is None else sorted((self.own_id, peer))[end.direction]
+
     def senders_to(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:
         """Nodes with a channel towards ``node``."""
         return self._around(node, False, with_disabled)
@@ -231,24 +299,20 @@ class Graph:
             answer = self._client.call(
                 "listchannels", {near: node.hex()}, reply_filter=_CHANNEL_FIELDS
             )
+            with reading("listchannels"):
+                ends = [(answers.node_id(half[far]), half["active"]) for half in answer["channels"]]
             for any_state in (False, True):
                 self._neighbours[node, outwards, any_state] = frozenset(
-                    bytes.fromhex(half[far])
-                    for half in answer["channels"]
-                    if any_state or half["active"]
+                    end for end, is_active in ends if any_state or is_active
                 )
         return self._neighbours[key]
-
-    def _features(self, node: bytes) -> str | None:
-        """Feature bits (bitmap in hex) that a connected peer sent, or else that a node announces.
-
-        None when lightningd has seen neither.
-        """
-        features = self.peer_features(node)
-        return self._node(node).get("features") if features is None else features
 
     def _node(self, node: bytes) -> dict[str, Any]:
         if node not in self._nodes:
             answer = self._client.call("listnodes", {"id": node.hex()}, reply_filter=_NODE_FIELDS)
-            self._nodes[node] = answer["nodes"][0] if answer["nodes"] else {}
+            with reading("listnodes"):
+                found: dict[str, Any] = dict(answer["nodes"][0]) if answer["nodes"] else {}
+                if "features" in found:
+                    answers.features(found["features"])
+                self._nodes[node] = found
         return self._nodes[node]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from ...bolt12 import tlv
@@ -12,10 +13,13 @@ from ...errors import LightningdError, MalformedError, UnreachableError
 from ...onion import blinding
 from ..info import NodeInfo, OnionApi
 from ..rpc.client import Client, NoAnswerError
-from .graph import CONNECT_SECONDS, Graph
+from .graph import CONNECT_SECONDS, TAKES_NO_MESSAGES, WANTS_CHANNEL, Graph, UnwillingNodeError
 from .search import find_path
 
 _NO_PATH = "no known path carries onion messages to it"
+
+#: To how many nodes we try to connect for one request.
+MAX_CONTACTS = 3
 
 #: lightningd's error for a node that does not answer at any address it announced.
 _ALL_ADDRESSES_FAILED = 401
@@ -79,6 +83,9 @@ class Router:
 
     :param allow_connect: False never opens a connection; lightningd's option
         ``fetchinvoice-noconnect`` forbids it as well.
+    :param seconds_left: how long the search may still take; when nothing is left, it ends.
+    :param contacts: the nodes to which a connection was tried for this request, at most
+        MAX_CONTACTS; grows with each.
     """
 
     def __init__(
@@ -89,6 +96,8 @@ class Router:
         invreq: InvoiceRequest,
         *,
         allow_connect: bool = True,
+        seconds_left: Callable[[], float] = lambda: math.inf,
+        contacts: set[bytes] | None = None,
     ) -> None:
         #: The targets that we could not reach so far.
         self.dead_ends: list[DeadEnd] = []
@@ -96,6 +105,8 @@ class Router:
         self._info = info
         self._graph = graph
         self._allow_connect = allow_connect
+        self._seconds_left = seconds_left
+        self._contacts = set() if contacts is None else contacts
         # BOLT 12: an invoice MUST go by invreq_paths if there are any.
         self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
             (path.introduction_node, path) for path in invreq.paths
@@ -117,6 +128,9 @@ class Router:
         """
         start = first % len(self._targets)
         for introduction_node, their_path in self._targets[start:] + self._targets[:start]:
+            if self._seconds_left() <= 0:
+                self.gave_up(introduction_node, "TIMEOUT was over before it was looked for")
+                return
             try:
                 route = self._route_to(introduction_node, their_path, avoid, connect)
             except UnreachableError:
@@ -243,30 +257,37 @@ class Router:
         if not connect:
             known = self._graph.has_address(target)
             return None if known else _NoConnection(f"{_NO_PATH}, and its address is not known")
+        patience = min(CONNECT_SECONDS, self._seconds_left())
+        if self._graph.failure(target, patience) is None:
+            self._contacts.add(target)
         try:
-            self._graph.connect(target)
+            self._graph.connect(target, patience)
         except NoAnswerError:
             # lightningd is still trying its addresses.
-            reason = f"{_NO_PATH}, and it did not answer within {CONNECT_SECONDS} s"
+            reason = f"{_NO_PATH}, and it did not answer within {patience:.0f} s"
             return _NoConnection(reason, is_away=True)
+        except UnwillingNodeError as failure:
+            return _NoConnection(failure.message)
         except LightningdError as failure:
             return _NoConnection(
                 f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
             )
-        return None if self._graph.takes_ours(target) else self._refuse_connection(target)
+        return None
 
     def _refuse_connection(self, target: bytes) -> _NoConnection | None:
         """Why a connection to a node would not help, or is not allowed."""
         if self._graph.wants_channel(target):
-            return _NoConnection(
-                f"{_NO_PATH}, and it takes onion messages only from nodes with a channel to it"
-            )
-        if self._graph.peer_features(target) is not None:
-            return _NoConnection("it does not take onion messages")
+            return _NoConnection(WANTS_CHANNEL)
+        if self._graph.features(target) is not None and not self._graph.takes_messages(target):
+            return _NoConnection(TAKES_NO_MESSAGES)
         if not self._allow_connect:
             return _NoConnection(f"{_NO_PATH}, and --no-connect forbids a connection")
         if self._info.no_connect:
             return _NoConnection(
                 f"{_NO_PATH}, and lightningd's fetchinvoice-noconnect forbids a connection"
+            )
+        if len(self._contacts | {target}) > MAX_CONTACTS:
+            return _NoConnection(
+                f"{_NO_PATH}, and {MAX_CONTACTS} connections were tried for this request already"
             )
         return None

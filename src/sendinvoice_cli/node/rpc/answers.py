@@ -1,0 +1,42 @@
+"""Reading lightningd's answers: whatever they hold, only errors of ours come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...errors import LightningdError
+
+#: Bytes of a node id.
+_NODE_ID_SIZE = 33
+
+
+@contextmanager
+def reading(method: str) -> Iterator[None]:
+    """Read the answer to a call inside this context.
+
+    :raises LightningdError: a field is missing, or is not of its kind.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise LightningdError(f"{method}: lightningd's answer is malformed") from None
+
+
+def node_id(text: str) -> bytes:
+    """A node id, 33 bytes.
+
+    :raises ValueError: it is not one.
+    """
+    node = bytes.fromhex(text)
+    if len(node) != _NODE_ID_SIZE:
+        raise ValueError("a node id has 33 bytes")
+    return node
+
+
+def features(bitmap: str) -> str:
+    """Feature bits, a bitmap in hex.
+
+    :raises ValueError: it is not one.
+    """
+    return bytes.fromhex(bitmap).hex()
