@@ -14,13 +14,13 @@ from sendinvoice_cli.request import parse_amount
 @pytest.mark.parametrize(
     ("amount_msat", "shown"),
     [
-        (0, "0 sat (0 msat)"),
+        (0, "0 sat"),
         (1, "0.001 sat (1 msat)"),
         (10, "0.01 sat (10 msat)"),
         (999, "0.999 sat (999 msat)"),
-        (1000, "1 sat (1,000 msat)"),
+        (1000, "1 sat"),
         (1500, "1.5 sat (1,500 msat)"),
-        (1_500_000, "1,500 sat (1,500,000 msat)"),
+        (1_500_000, "1,500 sat"),
         (123_456_789, "123,456.789 sat (123,456,789 msat)"),
         # No float holds this one.
         (
@@ -29,7 +29,7 @@ from sendinvoice_cli.request import parse_amount
         ),
     ],
 )
-def test_amounts_are_shown_in_sat_and_msat(amount_msat: int, shown: str) -> None:
+def test_amounts_are_shown_in_sat_first(amount_msat: int, shown: str) -> None:
     assert amounts.format_amount(amount_msat) == shown
 
 

@@ -13,8 +13,9 @@ def format_sat(amount_msat: int) -> str:
 
 
 def format_amount(amount_msat: int) -> str:
-    """An amount in sat and msat: ``1,500 sat (1,500,000 msat)``."""
-    return f"{format_sat(amount_msat)} ({amount_msat:,} msat)"
+    """An amount in sat, and in msat if it is not whole: ``1,500 sat``, ``1.5 sat (1,500 msat)``."""
+    in_msat = f" ({amount_msat:,} msat)" if amount_msat % 1000 else ""
+    return format_sat(amount_msat) + in_msat
 
 
 def format_time(at: float) -> str:

@@ -1,4 +1,4 @@
-"""What users are told: what the payer asks for, the outcome, a batch's results and counts."""
+"""What users are told: what the payer offers, the outcome, a batch's results and counts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .bolt12.invoice_request import InvoiceRequest
 
 
-class Ask(NamedTuple):
-    """What the payer asks for, as the JSON object ``request``.
+class Offered(NamedTuple):
+    """What the payer offers, as the JSON object ``request``.
 
     :param amount_msat: invreq_amount, None when the request leaves it open.
     :param payer_id: 33-byte point, in hex.
@@ -38,8 +38,8 @@ class Ask(NamedTuple):
     paths: int
 
     @classmethod
-    def of(cls, invreq: InvoiceRequest) -> Ask:
-        """What an invoice_request asks for."""
+    def of(cls, invreq: InvoiceRequest) -> Offered:
+        """What the payer offers with an invoice_request."""
         return cls(
             amount_msat=invreq.amount_msat,
             description=invreq.description,

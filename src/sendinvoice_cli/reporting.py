@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .node.events.link import Notices
-from .outcome import Ask, Counts, Result
+from .outcome import Counts, Offered, Result
+
+
+class Notices(Protocol):
+    """Shows messages to the user. May be called from any thread."""
+
+    def step(self, text: str) -> None:
+        """Something was done."""
+
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
+        """Something is wrong, but the work goes on.
+
+        :param hint: what to do about it.
+        :param even_if_quiet: the user must see it, because money may be lost.
+        """
 
 
 class Progress(Notices, Protocol):
@@ -14,19 +27,13 @@ class Progress(Notices, Protocol):
     #: Whether to look up the names of the nodes on the route, which costs calls.
     wants_route: bool
 
-    def asked(self, ask: Ask, amount_msat: int) -> None:
+    def offered(self, offered: Offered, amount_msat: int) -> None:
         """The request was read; ``amount_msat`` is what the invoice will ask for."""
 
     def routed(self, names: list[str]) -> None:
         """A copy was sent over the nodes with these names, ours first."""
 
-    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
-        """Something is wrong, but the work goes on.
-
-        :param even_if_quiet: the user must see it, because money may be lost.
-        """
-
-    def waiting(self, until: float) -> None:
+    def awaiting_payment(self, until: float) -> None:
         """The wait for the payment begins; it ends at ``until`` (UNIX seconds) at the latest."""
 
 

@@ -21,6 +21,7 @@ from sendinvoice_cli.errors import (
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.render.batch import BatchReport
+from sendinvoice_cli.render.lines import Log
 from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.render.spool import Spool
 from sendinvoice_cli.render.streams import Streams
@@ -181,17 +182,16 @@ def test_row_of_a_batch_says_with_verbose_what_a_single_send_says(
     report = Spool(BatchReport(Streams.of_process(), verbose=True))
     eventful(report.for_row(1))
     report.close(summary=False)
-    said = capsys.readouterr().err.splitlines()
-    assert [line.replace("row 1: ", "") for line in said] == single
-    assert all("row 1: " in line for line in said)
-    for words in ("sending the invoice again", "could not pay yet", "waiting until", "route: us"):
+    row = capsys.readouterr().err.splitlines()
+    assert [each.replace("sendinvoice: row 1: ", "sendinvoice: ") for each in row] == single
+    for words in ("sending the invoice again", "could not pay yet", "Waiting until", "Route: us"):
         assert any(words in each for each in single), words
 
 
 def test_batch_says_with_verbose_what_a_single_send_says_of_lightningd(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    PlainProgress(Streams.of_process(), verbose=True).step("lightningd is back")
+    PlainProgress(Log(Streams.of_process(), verbose=True)).step("lightningd is back")
     single = capsys.readouterr()
     report = Spool(BatchReport(Streams.of_process(), verbose=True))
     report.step("lightningd is back")

@@ -23,6 +23,7 @@ from sendinvoice_cli.errors import (
 )
 from sendinvoice_cli.node.events.reply_plugin import EXPECT
 from sendinvoice_cli.outcome import Counts, Outcome, Result
+from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
@@ -557,11 +558,11 @@ def test_repeated_labels_are_read_as_they_are_needed(still: TimedNetwork) -> Non
 def test_what_is_finished_is_let_go(fast: TimedNetwork) -> None:
     limits = Limits(unsent=20)
     # Whatever a row holds lives as long as this.
-    alive: WeakSet[Told] = WeakSet()
+    alive: WeakSet[PlainProgress] = WeakSet()
     most = 0
 
-    def progress(_number: int) -> Told:
-        made = Told()
+    def progress(_number: int) -> PlainProgress:
+        made = PlainProgress(Told())
         alive.add(made)
         return made
 

@@ -118,8 +118,8 @@ def test_csv_for_people(network: Network, label: str, tmp_path: Path) -> None:
     assert result.exit == 3
     lines = result.stdout.splitlines()
     assert sorted(lines[:2]) == [
-        f"row 1  {label}, one  paid  1 sat (1,000 msat)",
-        f"row 2  {label}, two  paid  2 sat (2,000 msat)",
+        f"row 1  {label}, one  paid  1 sat",
+        f"row 2  {label}, two  paid  2 sat",
     ]
     # Number and sum by outcome.
     assert [line.split() for line in lines[2:]] == [

@@ -225,7 +225,7 @@ def test_killed_at_a_call(
     [
         pytest.param(re.compile("call listinvoices "), id="nothing created"),
         pytest.param(re.compile("call createinvoice "), id="created"),
-        pytest.param(re.compile("waiting until"), id="waiting"),
+        pytest.param(re.compile("Waiting until"), id="waiting"),
         pytest.param(SENT, id="sent"),
     ],
 )

@@ -64,7 +64,7 @@ def test_payer_that_tried_while_lightningd_was_away_is_paid_later(
     with ExitStack() as absence:
         with network.frozen(network.payer):
             first = start("--json", "-v", request, label)
-            read_until(first, re.compile("route: "))
+            read_until(first, re.compile("Route: "))
             payment_hash = network.receiver.rpc("listinvoices", label=label)["invoices"][0][
                 "payment_hash"
             ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 
-from sendinvoice_cli.outcome import Ask
+from sendinvoice_cli.outcome import Offered
 
 from . import Network
 
@@ -64,7 +64,7 @@ class Told:
     must_see: list[str] = field(default_factory=list)
     wants_route: bool = True
 
-    def asked(self, ask: Ask, amount_msat: int) -> None:
+    def offered(self, offered: Offered, amount_msat: int) -> None:
         """Not of interest here."""
 
     def step(self, text: str) -> None:
@@ -75,7 +75,7 @@ class Told:
         """A copy was sent."""
         self.steps.append(" → ".join(names))
 
-    def waiting(self, until: float) -> None:
+    def awaiting_payment(self, until: float) -> None:
         """Not of interest here."""
 
     def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:

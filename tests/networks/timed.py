@@ -254,8 +254,8 @@ class _Rows:
     def step(self, text: str) -> None:
         self._told.step(text)
 
-    def warn(self, text: str, hint: str | None = None) -> None:
-        self._told.warn(text, hint)
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
+        self._told.warn(text, hint, even_if_quiet=even_if_quiet)
 
 
 class _Running:

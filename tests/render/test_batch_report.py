@@ -13,6 +13,7 @@ import pytest
 from sendinvoice_cli.errors import ExitStatus, PayerError, SendInvoiceError
 from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.render.batch import BatchReport, open_output
+from sendinvoice_cli.render.spool import Spool
 from sendinvoice_cli.render.streams import Streams
 
 from .hostile import HOSTILE, SHOWN, harmless
@@ -40,7 +41,7 @@ def test_each_row_gets_a_line(streams: KeptStreams) -> None:
     captured = streams.read()
     assert captured.out.splitlines() == [
         "row 3  one  paid  2.001 sat (2,001 msat)",
-        "row 3  two  could be sent  1 sat (1,000 msat)",
+        "row 3  two  could be sent  1 sat",
     ]
     assert captured.err == "sendinvoice: row 3 (line 4)  too much: too much\n"
 
@@ -52,7 +53,7 @@ def test_summary_counts_and_sums_each_outcome(streams: KeptStreams) -> None:
     streams.read()
     report.close(summary=True)
     assert streams.read().out.splitlines() == [
-        "paid                                2  4.002 sat",
+        "paid                                2  4.002 sat (4,002 msat)",
         "refused by the payer (exit 14)      1  9 sat",
     ]
 
@@ -79,7 +80,7 @@ def test_hostile_rows_are_escaped_and_cut(streams: KeptStreams, quiet: bool) -> 
     report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
     report.result(_refused("x" * 1_000_000))
-    report.warn(HOSTILE, HOSTILE)
+    report.log.warn(HOSTILE, HOSTILE)
     report.close(summary=True)
     captured = streams.read()
     assert (SHOWN in captured.out) is not quiet
@@ -92,16 +93,20 @@ def test_hostile_rows_are_escaped_and_cut(streams: KeptStreams, quiet: bool) -> 
 def test_a_row_whose_money_may_be_lost_is_named(
     streams: KeptStreams, options: dict[str, Any]
 ) -> None:
-    progress = BatchReport(streams, **options).for_row(3)
+    spool = Spool(BatchReport(streams, **options))
+    progress = spool.for_row(3)
     progress.warn("a loss", "a hint", even_if_quiet=True)
     progress.warn("another thing")
+    spool.close(summary=False)
     shown = streams.read().err
     assert shown.startswith("sendinvoice: warning: row 3: a loss\n  hint: a hint\n")
     assert ("another thing" in shown) is ("verbose" in options)
 
 
 def test_hostile_warnings_of_a_row_are_escaped(streams: KeptStreams) -> None:
-    BatchReport(streams, verbose=True).for_row(1).warn(HOSTILE, HOSTILE)
+    spool = Spool(BatchReport(streams, verbose=True))
+    spool.for_row(1).warn(HOSTILE, HOSTILE)
+    spool.close(summary=False)
     assert harmless(streams.read().err).count(SHOWN) == 2
 
 

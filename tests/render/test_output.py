@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from sendinvoice_cli.outcome import Ask
+from sendinvoice_cli.outcome import Offered
 from sendinvoice_cli.render import json_lines, lines, table
 from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
+from sendinvoice_cli.render.streams import Streams
 from tests.support.requests_builder import PAYER_ID
 
 from .hostile import HOSTILE, harmless, without_colour
@@ -72,7 +73,7 @@ def test_table_shows_a_payment(streams: KeptStreams) -> None:
     assert shown.splitlines()[0] == "Paid"
     assert found["label"] == "a label"
     assert found["description"] == "A refund"
-    assert found["amount"] == "1,500 sat (1,500,000 msat)"
+    assert found["amount"] == "1,500 sat"
     assert found["received"] == "1,500.001 sat (1,500,001 msat)"
     assert found["preimage"] == "01" * 32
     assert found["route"] == "us → Bob → the payer"
@@ -155,7 +156,7 @@ def test_a_long_description_is_cut_and_says_so(streams: KeptStreams) -> None:
 
 def test_errors_and_warnings_go_to_stderr_with_hints(streams: KeptStreams) -> None:
     lines.print_error(streams, "what happened", "what to do")
-    lines.print_warning(streams, "something")
+    lines.Log(streams).warn("something")
     captured = streams.read()
     assert captured.out == ""
     assert captured.err == (
@@ -165,7 +166,7 @@ def test_errors_and_warnings_go_to_stderr_with_hints(streams: KeptStreams) -> No
 
 def test_hostile_lines_are_escaped_and_cut(streams: KeptStreams) -> None:
     lines.print_error(streams, HOSTILE, HOSTILE)
-    lines.print_warning(streams, "x" * 1_000_000, "x" * 1_000_000)
+    lines.Log(streams).warn("x" * 1_000_000, "x" * 1_000_000)
     shown = harmless(streams.read().err)
     assert shown.count("\n") == 4
     assert len(shown) < 20_000
@@ -174,8 +175,8 @@ def test_hostile_lines_are_escaped_and_cut(streams: KeptStreams) -> None:
 # --- progress ---
 
 
-def _ask(text: str | None, absolute_expiry: int | None = 2**64 - 1) -> Ask:
-    return Ask(
+def _offered(text: str | None, absolute_expiry: int | None = 2**64 - 1) -> Offered:
+    return Offered(
         amount_msat=1_500_000,
         description=text,
         issuer=text,
@@ -193,18 +194,23 @@ def _ask(text: str | None, absolute_expiry: int | None = 2**64 - 1) -> Ask:
 
 
 def _report(progress: PlainProgress | TerminalProgress, text: str) -> None:
-    progress.asked(_ask(text), 1_500_000)
+    progress.offered(_offered(text), 1_500_000)
     progress.step(text)
     progress.routed(["us", text])
     progress.warn(text, text)
-    progress.waiting(0)
+    progress.awaiting_payment(0)
     progress.close()
+
+
+def _plain(**options: bool) -> Callable[[Streams], PlainProgress]:
+    """A progress for log files."""
+    return lambda streams: PlainProgress(lines.Log(streams, **options))
 
 
 @pytest.mark.parametrize(
     ("make", "color"),
     [
-        (partial(PlainProgress, verbose=True), None),
+        (_plain(verbose=True), None),
         (TerminalProgress, None),
         (TerminalProgress, True),
         (TerminalProgress, False),
@@ -221,14 +227,14 @@ def test_hostile_progress_is_escaped_and_cut(
     assert captured.out == ""
     shown = harmless(captured.err)
     assert len(shown) < 30_000
-    assert "1,500 sat (1,500,000 msat)" in shown
+    assert "1,500 sat" in shown
     assert PAYER_ID.hex() in shown
 
 
 def test_terminal_shows_what_the_payer_says(streams: KeptStreams) -> None:
     progress = TerminalProgress(streams)
-    progress.asked(_ask("[b]for[/b] me"), 1_500_000)
-    progress.asked(_ask(None, None), 1)
+    progress.offered(_offered("[b]for[/b] me"), 1_500_000)
+    progress.offered(_offered(None, None), 1)
     shown = streams.read().err
     first, second = shown.split(PAYER_ID.hex())[:2]
     assert first.count("[b]for[/b] me") == 3
@@ -241,32 +247,28 @@ def test_terminal_shows_what_the_payer_says(streams: KeptStreams) -> None:
 )
 def test_expiry_is_shown_relative_to_now(streams: KeptStreams, seconds: int, shown: str) -> None:
     progress = TerminalProgress(streams, clock=lambda: 1_800_000_000)
-    progress.asked(_ask("text", 1_800_000_000 + seconds), 1)
+    progress.offered(_offered("text", 1_800_000_000 + seconds), 1)
     (line,) = [each for each in streams.read().err.splitlines() if "expires" in each]
     assert line.endswith(shown)
 
 
-def test_quiet_progress_prints_nothing(streams: KeptStreams) -> None:
-    _report(PlainProgress(streams, quiet=True), "text")
+def test_quiet_progress_prints_nothing_but_what_must_be_seen(streams: KeptStreams) -> None:
+    progress = _plain(quiet=True)(streams)
+    _report(progress, "text")
     assert streams.read() == ("", "")
+    progress.warn("it costs money", "stop", even_if_quiet=True)
+    assert streams.read().err == "sendinvoice: warning: it costs money\n  hint: stop\n"
 
 
 def test_plain_progress_prints_only_warnings(streams: KeptStreams) -> None:
-    progress = PlainProgress(streams)
+    progress = _plain()(streams)
     _report(progress, "text")
     assert streams.read().err == "sendinvoice: warning: text\n  hint: text\n"
     # And no node has to be asked for its alias.
     assert not progress.wants_route
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        partial(PlainProgress, with_route=True),
-        partial(PlainProgress, verbose=True),
-        TerminalProgress,
-    ],
-)
+@pytest.mark.parametrize("make", [_plain(), TerminalProgress])
 def test_the_route_is_kept_for_the_result(streams: KeptStreams, make: Any) -> None:
     progress = make(streams)
     progress.routed(["us", "the payer"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from ..amounts import format_time
 from ..bolt12 import fields
 from ..bolt12.invoice_error import InvoiceError
 from ..bolt12.verdict import Verdict
@@ -53,7 +53,7 @@ def interrupted(
     resume = "run the same command again to continue"
     if invoice is None:
         return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
-    until = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(invoice.expires_at))
+    until = format_time(invoice.expires_at)
     return type(signal)(
         f"interrupted; invoice {label!r} may still be paid until {until}: {invoice.bolt12}",
         hint=resume,

@@ -25,7 +25,7 @@ from ..node.invoices import Change, StoredInvoice
 from ..node.rpc.client import ConnectionLostError
 from ..node.ways import inbound, payment_paths
 from ..node.ways.inbound import Inbound
-from ..outcome import Ask, Outcome
+from ..outcome import Offered, Outcome
 from ..request import Request, amount_to_ask, offered_amount
 from . import endings, label
 from .copies import Copies
@@ -61,7 +61,7 @@ class Exchange:
         self._link = link
         self._client = link.client
         self._progress = progress
-        self._ask: Ask | None = None
+        self._offered: Offered | None = None
         self._label: Label = Free()
         self._inbound = Inbound()
         self._drafts = Drafts()
@@ -84,9 +84,9 @@ class Exchange:
         self.outbox = Outbox(
             invreq, self.copies, self._link, self._progress, allow_connect=may_connect
         )
-        self._ask = Ask.of(invreq)
+        self._offered = Offered.of(invreq)
         self._amount_msat = amount_to_ask(self.request, invreq)
-        self._progress.asked(self._ask, self._amount_msat)
+        self._progress.offered(self._offered, self._amount_msat)
         self._warn_of_amount(offered_amount(self.request, invreq))
 
     def _warn_of_amount(self, offered_msat: int | None) -> None:
@@ -341,6 +341,6 @@ class Exchange:
             known.update(found.fields)
             if found.is_paid:
                 error = None
-        if self._ask is not None:
-            known["request"] = self._ask.as_json()
+        if self._offered is not None:
+            known["request"] = self._offered.as_json()
         return Outcome(known, error)

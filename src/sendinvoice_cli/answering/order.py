@@ -106,7 +106,7 @@ class _Answer:
         """Send copies until the invoice is paid or refused, or its time is over."""
         exchange, host = self.exchange, self.host
         self.waiting = waiting = Waiting(host.now(), sent_before=exchange.is_resumed)
-        host.progress.waiting(exchange.invoice.expires_at)
+        host.progress.awaiting_payment(exchange.invoice.expires_at)
         while True:
             await self._take_events()
             step = waiting.next(exchange.invoice, exchange.copies, host.now())

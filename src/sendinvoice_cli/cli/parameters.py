@@ -103,7 +103,8 @@ class Parameters(NamedTuple):
         for_people = not (self.as_json or self.quiet)
         if for_people and streams.stderr.isatty():
             return TerminalProgress(streams)
-        return PlainProgress(streams, verbose=self.verbose, quiet=self.quiet, with_route=for_people)
+        log = lines.Log(streams, verbose=self.verbose, quiet=self.quiet)
+        return PlainProgress(log, wants_route=self.verbose or for_people)
 
 
 def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from ..amounts import format_amount, format_duration, format_sat
+from ..amounts import format_amount, format_duration
 from ..errors import ExitStatus
 from . import lines
 from .console import draw, make_console
 from .json_lines import write_json
-from .progress import PlainProgress
 from .streams import Streams, silence
 from .text import printable
 
@@ -54,9 +53,11 @@ class BatchReport:
         quiet: bool = False,
         output: IO[str] | None = None,
     ) -> None:
+        #: Shows steps and warnings.
+        self.log = lines.Log(streams, verbose=verbose, quiet=quiet)
+        self.is_verbose = verbose
         self._streams = streams
         self._as_json = as_json
-        self._verbose = verbose
         self._quiet = quiet
         self._output = output
         #: Where writing has failed; each is reported once.
@@ -87,22 +88,6 @@ class BatchReport:
     def counts(self, counts: Counts) -> None:
         """Take the numbers that are shown from now on."""
         self._counts = counts
-
-    def step(self, text: str) -> None:
-        """Print a step that concerns all rows, if verbose."""
-        if self._verbose:
-            lines.print_line(self._streams, text)
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Print a warning, and what to do."""
-        if not self._quiet:
-            lines.print_warning(self._streams, text, hint)
-
-    def for_row(self, number: int) -> PlainProgress:
-        """The progress of one row: unless verbose, only what the user must see."""
-        verbose = self._verbose
-        about = f"row {number}: "
-        return PlainProgress(self._streams, verbose=verbose, quiet=not verbose, about=about)
 
     def close(self, *, summary: bool) -> None:
         """Remove the numbers from the screen, print the summary, and close the output."""
@@ -170,7 +155,7 @@ class BatchReport:
     def _print_summary(self) -> None:
         width = max(map(len, self._sums), default=0)
         for outcome, (number, amount_msat) in sorted(self._sums.items()):
-            self._print(f"{outcome:<{width}}{number:>7}  {format_sat(amount_msat)}")
+            self._print(f"{outcome:<{width}}{number:>7}  {format_amount(amount_msat)}")
 
     def _print(self, line: str) -> None:
         self._streams.write_line(self._streams.stdout, line)

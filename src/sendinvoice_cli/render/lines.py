@@ -25,7 +25,24 @@ def print_error(streams: Streams, message: str, hint: str | None = None) -> None
     print_hint(streams, hint)
 
 
-def print_warning(streams: Streams, message: str, hint: str | None = None) -> None:
-    """Print a warning, and what to do."""
-    print_line(streams, f"warning: {message}")
-    print_hint(streams, hint)
+class Log:
+    """Steps and warnings, as lines.
+
+    :param verbose: print the steps, too.
+    :param quiet: print only the warnings that the user must see.
+    """
+
+    def __init__(self, streams: Streams, *, verbose: bool = False, quiet: bool = False) -> None:
+        self._streams = streams
+        self._verbose = verbose
+        self._quiet = quiet
+
+    def step(self, text: str) -> None:
+        """Print a step that was done, if verbose."""
+        if self._verbose:
+            print_line(self._streams, text)
+
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
+        """Print a warning, and what to do."""
+        if even_if_quiet or not self._quiet:
+            print_error(self._streams, f"warning: {text}", hint)

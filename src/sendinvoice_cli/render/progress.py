@@ -7,74 +7,65 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..amounts import format_amount, format_duration, format_time
-from . import lines
 from .console import draw, make_console
 from .streams import Streams
 from .table import print_rows
 from .text import printable
 
 if TYPE_CHECKING:
-    from ..outcome import Ask
+    from ..outcome import Offered
+    from ..reporting import Notices
 
 
 class PlainProgress:
-    """Progress for a log file: warnings, and steps if asked for.
+    """Progress of one request as steps and warnings, for a log file or in a batch.
 
-    :param verbose: print the steps, too.
-    :param quiet: print only the warnings that the user must see.
-    :param with_route: look up the names of the route's nodes for the result.
-    :param about: stands in front of each line, such as ``row 3: ``.
+    :param notices: shows them.
+    :param wants_route: look up the names of the route's nodes.
+    :param prefix: what each text begins with.
+    :param must_see_only: pass on only the warnings that the user must see.
     """
 
     def __init__(
         self,
-        streams: Streams,
+        notices: Notices,
         *,
-        verbose: bool = False,
-        quiet: bool = False,
-        with_route: bool = False,
-        about: str = "",
+        wants_route: bool = False,
+        prefix: str = "",
+        must_see_only: bool = False,
     ) -> None:
-        self._streams = streams
-        self._verbose = verbose
-        self._quiet = quiet
-        self._about = about
-        self.wants_route = verbose or with_route
+        self._notices = notices
+        self.wants_route = wants_route
+        self._prefix = prefix
+        self._must_see_only = must_see_only
         #: Names of the nodes on the invoice's route, ours first; None if not looked up.
         self.route: list[str] | None = None
 
-    def asked(self, ask: Ask, amount_msat: int) -> None:
-        """Print what the payer offers, and what we ask for."""
-        if self._verbose:
-            self._print(f"the payer {ask.payer_id} offers an invoice_request")
-            self._print(f"asking for {format_amount(amount_msat)}")
+    def offered(self, offered: Offered, amount_msat: int) -> None:
+        """Tell what the payer offers, and what we ask for."""
+        self.step(f"The payer {offered.payer_id} offers an invoice_request")
+        self.step(f"Asking for {format_amount(amount_msat)}")
 
     def step(self, text: str) -> None:
-        """Print a step that was done."""
-        if self._verbose:
-            self._print(text)
+        """Tell a step that was done."""
+        self._notices.step(self._prefix + text)
 
     def routed(self, names: list[str]) -> None:
-        """Print the route, and keep it for the result."""
+        """Tell the route, and keep it for the result."""
         self.route = names
-        if self._verbose:
-            self._print("route: " + " → ".join(names))
+        self.step("Route: " + " → ".join(names))
 
-    def waiting(self, until: float) -> None:
-        """Print until when (UNIX seconds) we wait."""
-        if self._verbose:
-            self._print(f"waiting until {format_time(until)}")
+    def awaiting_payment(self, until: float) -> None:
+        """Tell until when (UNIX seconds) we wait."""
+        self.step(f"Waiting until {format_time(until)}")
 
     def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
-        """Print a warning, and what to do."""
-        if even_if_quiet or not self._quiet:
-            lines.print_warning(self._streams, self._about + text, hint)
+        """Tell a warning, and what to do."""
+        if even_if_quiet or not self._must_see_only:
+            self._notices.warn(self._prefix + text, hint, even_if_quiet=even_if_quiet)
 
     def close(self) -> None:
         """Do nothing: no drawing is left on the screen."""
-
-    def _print(self, text: str) -> None:
-        lines.print_line(self._streams, self._about + text)
 
 
 class TerminalProgress:
@@ -92,15 +83,15 @@ class TerminalProgress:
         #: Names of the nodes on the invoice's route, ours first; None until it is known.
         self.route: list[str] | None = None
 
-    def asked(self, ask: Ask, amount_msat: int) -> None:
+    def offered(self, offered: Offered, amount_msat: int) -> None:
         """Show the amount that we ask for, and what the payer says."""
         optional = (
-            ("for", ask.description),
-            ("issuer", ask.issuer),
-            ("note", ask.payer_note),
-            ("payer", ask.payer_id),
-            ("name", ask.bip_353_name),
-            ("expires", _format_expiry(ask.absolute_expiry, self._clock())),
+            ("for", offered.description),
+            ("issuer", offered.issuer),
+            ("note", offered.payer_note),
+            ("payer", offered.payer_id),
+            ("name", offered.bip_353_name),
+            ("expires", _format_expiry(offered.absolute_expiry, self._clock())),
         )
         rows = [("asking for", format_amount(amount_msat))]
         rows += [(name, printable(value)) for name, value in optional if value]
@@ -115,7 +106,7 @@ class TerminalProgress:
         self.route = names
         self._line("•", "Route: " + " → ".join(printable(name, 64) for name in names))
 
-    def waiting(self, until: float) -> None:
+    def awaiting_payment(self, until: float) -> None:
         """Start a countdown to ``until`` (UNIX seconds)."""
         from rich.spinner import Spinner
         from rich.text import Text
@@ -129,9 +120,9 @@ class TerminalProgress:
 
         self._stop_drawing = draw(self._streams, self._console, render, per_second=8)
 
-    def warn(self, text: str, hint: str | None = None, **_: bool) -> None:
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
         """Show a warning, and what to do."""
-        self._line("!", text, "yellow")
+        self._line("!", text, "bold yellow" if even_if_quiet else "yellow")
         if hint:
             self._line(" ", hint, "dim")
 

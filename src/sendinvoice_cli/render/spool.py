@@ -29,19 +29,22 @@ class Spool:
 
     def step(self, text: str) -> None:
         """Queue a step."""
-        self._work.put(partial(self._report.step, text))
+        self._work.put(partial(self._report.log.step, text))
 
-    def warn(self, text: str, hint: str | None = None) -> None:
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
         """Queue a warning, and what to do."""
-        self._work.put(partial(self._report.warn, text, hint))
+        self._work.put(partial(self._report.log.warn, text, hint, even_if_quiet=even_if_quiet))
 
     def counts(self, counts: Counts) -> None:
         """Take the numbers that are shown from now on."""
         self._report.counts(counts)
 
     def for_row(self, number: int) -> PlainProgress:
-        """The progress of one row."""
-        return self._report.for_row(number)
+        """The progress of one row: its steps if verbose, and warnings that must be seen."""
+        verbose = self._report.is_verbose
+        return PlainProgress(
+            self, wants_route=verbose, prefix=f"row {number}: ", must_see_only=not verbose
+        )
 
     def close(self, *, summary: bool) -> None:
         """Wait until everything is printed, and close the report."""

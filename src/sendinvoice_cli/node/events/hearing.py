@@ -10,7 +10,8 @@ from ...errors import UnreachableError
 from .replies import HelperUnavailableError, ReplySession
 
 if TYPE_CHECKING:
-    from .link import Link, Notices
+    from ...reporting import Notices
+    from .link import Link
 
 #: How often we start a helper again that has ended, as long as lightningd does not restart.
 HELPER_RESTARTS = 1

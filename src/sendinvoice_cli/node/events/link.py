@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ...errors import LightningdError, SendInvoiceError, UnreachableError
 from ...threads import spawn
@@ -22,6 +22,9 @@ from ..rpc.client import Client
 from ..ways.graph import OUR_CHANNEL_FIELDS, Graph, is_connected, is_open
 from .hearing import Hearing
 from .replies import Reply
+
+if TYPE_CHECKING:
+    from ...reporting import Notices
 
 #: Seconds between attempts to reach a lightningd that is gone; the last one repeats.
 RECONNECT_INTERVALS = (0.1, 0.2, 0.5, 1, 2, 5)
@@ -50,16 +53,6 @@ class LinkNews(Enum):
 
 
 Event = Change | Reply | LinkNews
-
-
-class Notices(Protocol):
-    """Shows messages to the user. May be called from any thread."""
-
-    def step(self, text: str) -> None:
-        """Something was done."""
-
-    def warn(self, text: str, hint: str | None = None) -> None:
-        """Something is wrong, but the work goes on."""
 
 
 class Link:
