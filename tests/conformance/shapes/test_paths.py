@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -342,7 +343,37 @@ def test_path_from_our_own_node_through_an_unannounced_channel(
         return
     result = town.run("private", "--json", "--no-replies", request, label)
     assert result.exit == 13
-    assert "unknown next scid" in result.json["error"]["message"]
+    # Before, only lightningd itself can read our hop, when the invoice exists already.
+    refused = "does not know its channel" if town.version >= UNWRAPS else "unknown next scid"
+    assert refused in result.json["error"]["message"]
+
+
+@pytest.mark.parametrize("start", ["introduction node", "our own hop"])
+def test_no_request_can_ask_which_unannounced_channels_we_have(
+    town_with_paths: Shape, label: str, start: str
+) -> None:
+    """A guess at one that exists ends as a guess at one that does not: by the next path."""
+    town = town_with_paths
+    real = scid(town, "private", "real")
+    seen = []
+    for guess in (real, Record(blinding.SHORT_CHANNEL_ID, NOWHERE.scid.to_bytes(8, "big"))):
+
+        def paths(path_id: bytes, guess: Record = guess) -> list[BlindedPath]:
+            if start == "our own hop":
+                us = PathNode(town.id("private"), (guess,))
+                router = PathNode(town.id("router"), (Record(blinding.PATH_ID, path_id),))
+                return [blinding.blind_path([us, router]), good(town, path_id)]
+            end = ShortChannelIdDirection(int.from_bytes(guess.value, "big"), 0)
+            return [
+                town.path(("router", "payer"), path_id)._replace(introduction_node=end),
+                good(town, path_id),
+            ]
+
+        result = pay(town, "private", town.refund(36_000, paths=paths), f"{label}-{len(seen)}")
+        calls = re.findall(r"call (\S+)", result.stderr)
+        refused = re.findall(r"call (\S+) .*failed", result.stderr)
+        seen.append((calls[: calls.index("createinvoice")], refused))
+    assert seen[0] == seen[1]
 
 
 def test_payer_is_our_own_node(town: Shape, label: str) -> None:

@@ -161,26 +161,41 @@ def test_ends_of_a_public_channel(known: int, direction: int) -> None:
     def listchannels(params: object) -> dict[str, object]:
         assert params == {"short_channel_id": _NAME}
         source, destination = (ends[known].hex(), ends[1 - known].hex())
-        half = {"source": source, "destination": destination, "direction": known}
+        half = {"source": source, "destination": destination, "direction": known, "public": True}
         return {"channels": [half]}
 
     assert _end(direction, listchannels=listchannels) == ends[direction]
 
 
 @pytest.mark.parametrize(
-    "names",
+    "channel",
     [
-        {"short_channel_id": _NAME},
-        {"short_channel_id": "1x1x1", "alias": {"local": _NAME}},
-        {"alias": {"local": "1x1x1", "remote": _NAME}},
+        {"short_channel_id": _NAME, "private": False},
+        {"short_channel_id": "1x1x1", "alias": {"local": _NAME}, "private": False},
+        {"alias": {"local": "1x1x1", "remote": _NAME}, "private": False},
+        {"short_channel_id": "1x1x1", "alias": {"local": _NAME}, "private": True},
     ],
 )
 @pytest.mark.parametrize("direction", [0, 1])
 @pytest.mark.parametrize("peer", [2, 3, 4, 5])
-def test_ends_of_our_own_channel(names: dict[str, object], direction: int, peer: int) -> None:
-    channels = [{"peer_id": node_id(9).hex()}, {"peer_id": node_id(peer).hex(), **names}]
+def test_ends_of_our_own_channel(channel: dict[str, object], direction: int, peer: int) -> None:
+    channels = [{"peer_id": node_id(9).hex()}, {"peer_id": node_id(peer).hex(), **channel}]
     ends = sorted((US, node_id(peer)))
     assert _end(direction, listpeerchannels={"channels": channels}) == ends[direction]
+
+
+@pytest.mark.parametrize(
+    "names", [{"short_channel_id": _NAME}, {"alias": {"local": "1x1x1", "remote": _NAME}}]
+)
+def test_an_unannounced_channel_is_known_by_our_alias_only(names: dict[str, object]) -> None:
+    """Before v24.11, ``listchannels`` has it as well."""
+    peer = node_id(5)
+    own: Answer = {"channels": [{"peer_id": peer.hex(), "private": True, **names}]}
+    half = {"source": US.hex(), "destination": peer.hex(), "direction": 0, "public": False}
+    for listed in ([], [half]):
+        assert _end(0, listpeerchannels=own, listchannels={"channels": listed}) is None
+    graph = Graph(FakeClient({"listpeerchannels": own}), US)
+    assert graph.peer_by_channel(_SCID, by_any_name=True) == peer
 
 
 def test_a_channel_nobody_knows() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -140,7 +141,7 @@ def test_each_target_is_looked_for_only_when_asked_for() -> None:
 
 def test_introduction_node_by_channel() -> None:
     ends = sorted(_nodes(2, 3))
-    half = {"source": ends[0].hex(), "destination": ends[1].hex(), "direction": 0}
+    half = {"source": ends[0].hex(), "destination": ends[1].hex(), "direction": 0, "public": True}
     named = ShortChannelIdDirection(7, 1)
     router, _ = _router(Network([2, 3]), named, listchannels={"channels": [half]})
     assert list(router.routes()) == [Route((US, ends[1]), _path(named))]
@@ -384,6 +385,7 @@ _OUR_KEY = PrivateKey((1).to_bytes(32, "big"))
 _REAL, _OURS, _THEIRS = 103 << 40 | 1 << 16, 7, 8
 _CHANNEL = {
     "peer_id": node_id(3).hex(),
+    "private": True,
     "short_channel_id": format_scid(_REAL),
     "alias": {"local": format_scid(_OURS), "remote": format_scid(_THEIRS)},
 }
@@ -444,11 +446,61 @@ def test_our_hop_names_the_next_node_by_a_channel(scid: int) -> None:
     assert client.methods().count("decryptencrypteddata") == 1
 
 
-def test_channel_of_ours_is_not_confirmed_to_somebody_behind_it() -> None:
-    """lightningd decides: it knows unannounced channels by our alias only."""
-    whole = _path_from_us(_scid(_REAL), then=[3, 9])
-    router, _ = _router_from_us(Network([2, 3]), whole)
-    assert list(router.routes()) == [Route((US,), whole)]
+#: A name of the unannounced channel that only its peer may use, and one of no channel.
+_GUESSES = pytest.mark.parametrize("guess", [_REAL, _THEIRS], ids=["real", "their alias"])
+_MADE_UP = 99
+
+
+def _watch(*paths: BlindedPath, take: int | None = None) -> tuple[list[Route], list[str]]:
+    """The first routes for a request with these paths, and the calls made until then."""
+    client = FakeClient(
+        {
+            **Network([2, 3], [(2, 9)]).answers(),
+            "listpeerchannels": {"channels": [{**_CHANNEL, "state": "CHANNELD_NORMAL"}]},
+            "decryptencrypteddata": _decrypt,
+        }
+    )
+    encoded = b"".join(each.encode() for each in paths)
+    changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: encoded}
+    router = Router(client, node_info(), Graph(client, US), request(changes, sign=False))
+    found = list(islice(router.routes(), take))
+    return found, client.methods()
+
+
+@_GUESSES
+@pytest.mark.parametrize("then", [[3], [3, 9]], ids=["to its peer", "beyond its peer"])
+def test_the_payer_sees_no_difference_to_a_channel_that_does_not_exist(
+    guess: int, then: list[int]
+) -> None:
+    """It gets the invoice by the same route, after the same calls."""
+    good = _path(node_id(2))
+    ends = [
+        ShortChannelIdDirection(scid, direction)
+        for direction in (0, 1)
+        for scid in (guess, _MADE_UP)
+    ]
+    by_introduction = [_watch(_path(end), good, take=1) for end in ends]
+    by_our_hop = [
+        _watch(_path_from_us(_scid(scid), then=then), good, take=1) for scid in (guess, _MADE_UP)
+    ]
+    for seen in (by_introduction, by_our_hop):
+        assert all(each == seen[0] for each in seen)
+        routes, _ = seen[0]
+        assert routes == [Route(_nodes(1, 2), good, has_channel=False)]
+
+
+@_GUESSES
+def test_nobody_beyond_its_peer_learns_of_the_channel(guess: int) -> None:
+    for scid in (guess, _MADE_UP):
+        assert _watch(_path_from_us(_scid(scid), then=[3, 9]))[0] == []
+
+
+@_GUESSES
+def test_its_peer_gets_the_invoice_when_no_other_path_resolves(guess: int) -> None:
+    """LDK 0.1 names the channel by its real short_channel_id."""
+    nowhere = _path(ShortChannelIdDirection(_MADE_UP, 0))
+    routes, _ = _watch(_path_from_us(_scid(guess), then=[3]), nowhere)
+    assert [route.nodes for route in routes] == [_nodes(1, 3)]
 
 
 def test_our_hop_names_the_next_node_by_its_id() -> None:
@@ -497,11 +549,9 @@ def _answered(**changes: object) -> Answer:
 @pytest.mark.parametrize(
     ("data", "answers"),
     [
-        ([_scid(99)], {}),
         ([Record(blinding.PADDING, b"")], {}),
         ([Record(blinding.NEXT_NODE_ID, b"short")], {}),
         ([_TO_PAYER, Record(blinding.NEXT_PATH_KEY_OVERRIDE, b"")], {}),
-        ([_scid(_REAL)], {"listpeerchannels": LightningdError("listpeerchannels: no")}),
         ([_TO_PAYER], {"decryptencrypteddata": LightningdError("Decryption failed!")}),
         ([_TO_PAYER], {"decryptencrypteddata": {}}),
         ([_TO_PAYER], {"decryptencrypteddata": {"decryptencrypteddata": None}}),
@@ -512,10 +562,18 @@ def _answered(**changes: object) -> Answer:
     ],
 )
 def test_our_hop_is_left_to_lightningd(data: list[Record], answers: dict[str, Any]) -> None:
-    """It does not tell the next node, or we do not know that one."""
+    """We cannot read it, or it does not tell the next node."""
     whole = _path_from_us(*data)
     router, _ = _router_from_us(Network([9]), whole, **answers)
     assert list(router.routes()) == [Route((US,), whole)]
+
+
+def test_our_hop_names_a_channel_that_does_not_exist() -> None:
+    router, _ = _router_from_us(Network([9]), _path_from_us(_scid(_MADE_UP)))
+    assert list(router.routes()) == []
+    assert router.dead_ends == [
+        DeadEnd(US.hex(), f"lightningd does not know its channel {format_scid(_MADE_UP)}")
+    ]
 
 
 def test_our_hop_where_the_call_that_sends_takes_hops() -> None:

@@ -151,19 +151,25 @@ class Graph:
         """Whether a node has an open channel with us, connected or not."""
         return node in self._channel_peers
 
-    def peer_by_channel(self, scid: int) -> bytes | None:
+    def peer_by_channel(self, scid: int, *, by_any_name: bool = False) -> bytes | None:
         """The other end of a channel of ours, None for an unknown channel.
 
-        :param scid: its short_channel_id, or the alias of either end, as one 64-bit number.
+        An unannounced channel is known by the alias that we gave it, as for lightningd itself.
+        Whoever guesses its short_channel_id must not learn from our answer that it exists (BOLT 2
+        on option_scid_alias).
+
+        :param scid: the channel's name as one 64-bit number.
+        :param by_any_name: know every channel by its short_channel_id and by both aliases.
         """
         name = format_scid(scid)
-        for channel in self._our_channels:
-            if name in (
-                channel.get("short_channel_id"),
-                channel.get("alias", {}).get("local"),
-                channel.get("alias", {}).get("remote"),
-            ):
-                return bytes.fromhex(channel["peer_id"])
+        with reading("listpeerchannels"):
+            for channel in self._our_channels:
+                aliases = channel.get("alias", {})
+                names = [aliases.get("local")]
+                if by_any_name or not channel.get("private", True):
+                    names += [channel.get("short_channel_id"), aliases.get("remote")]
+                if name in names:
+                    return answers.node_id(channel["peer_id"])
         return None
 
     def message_peers(self) -> list[bytes]:
@@ -278,9 +284,11 @@ class Graph:
         answer = self._client.call("listchannels", {"short_channel_id": scid})
         with reading("listchannels"):
             for half in answer["channels"]:
-                # One direction is enough: node 0 is the source of direction 0.
-                at_source = half["direction"] == end.direction
-                return answers.node_id(half["source" if at_source else "destination"])
+                # Before v24.11, lightningd lists our unannounced channels as well.
+                if half["public"]:
+                    # One direction is enough: node 0 is the source of direction 0.
+                    at_source = half["direction"] == end.direction
+                    return answers.node_id(half["source" if at_source else "destination"])
         peer = self.peer_by_channel(end.scid)
         return None if peer is None else sorted((self.own_id, peer))[end.direction]
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from ...bolt12 import tlv
-from ...bolt12.blinded_path import BlindedPath, IntroductionNode, check_point
+from ...bolt12.blinded_path import (
+    BlindedHop,
+    BlindedPath,
+    IntroductionNode,
+    check_point,
+    format_scid,
+)
 from ...bolt12.invoice_request import InvoiceRequest
-from ...errors import LightningdError, MalformedError, UnreachableError
+from ...errors import LightningdError, MalformedError
 from ...onion import blinding
 from ..info import NodeInfo, OnionApi
 from ..rpc.client import Client, NoAnswerError
@@ -74,6 +81,25 @@ class _NoConnection(NamedTuple):
     is_away: bool = False
 
 
+class _OurHop(NamedTuple):
+    """What a path that begins at our own node tells us.
+
+    :param next_node: 33-byte id of the node that comes next; None when ``scid`` names it.
+    :param scid: the channel that leads there, by whichever name.
+    :param path_key: the path key for that node, 33 bytes.
+    :param others: the hops after ours.
+    """
+
+    next_node: bytes | None
+    scid: int
+    path_key: bytes
+    others: tuple[BlindedHop, ...]
+
+    def rest(self, next_node: bytes) -> BlindedPath:
+        """The path from the next node on."""
+        return BlindedPath(next_node, self.path_key, self.others)
+
+
 class Router:
     """Looks for routes to the payer of one request, one for each entry of invreq_paths.
 
@@ -107,6 +133,8 @@ class Router:
         self._allow_connect = allow_connect
         self._seconds_left = seconds_left
         self._contacts = set() if contacts is None else contacts
+        #: Hops of ours that lead on by a channel which lightningd does not know by that name.
+        self._unresolved: list[_OurHop] = []
         # BOLT 12: an invoice MUST go by invreq_paths if there are any.
         self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
             (path.introduction_node, path) for path in invreq.paths
@@ -127,19 +155,29 @@ class Router:
         :raises UnreachableError: lightningd is gone.
         """
         start = first % len(self._targets)
+        self._unresolved.clear()
         for introduction_node, their_path in self._targets[start:] + self._targets[:start]:
             if self._seconds_left() <= 0:
                 self.gave_up(introduction_node, "TIMEOUT was over before it was looked for")
                 return
-            try:
-                route = self._route_to(introduction_node, their_path, avoid, connect)
-            except UnreachableError:
-                raise
-            except LightningdError as failure:
-                self.gave_up(introduction_node, failure.message)
-            else:
-                if route is not None:
-                    yield route
+            search = partial(self._route_to, introduction_node, their_path, avoid, connect)
+            yield from self._attempt(search, introduction_node)
+        while self._unresolved:
+            hop = self._unresolved.pop(0)
+            search = partial(self._route_by_any_name, hop, avoid, connect)
+            yield from self._attempt(search, self._info.id)
+
+    def _attempt(
+        self, search: Callable[[], Route | None], target: IntroductionNode
+    ) -> Iterator[Route]:
+        """Yield the route that a search finds, if any; what lightningd refuses ends it alone."""
+        try:
+            route = search()
+        except LightningdError as failure:
+            self.gave_up(target, failure.message)
+        else:
+            if route is not None:
+                yield route
 
     def gave_up(self, target: IntroductionNode, reason: str) -> None:
         """Remember why we cannot reach a target."""
@@ -198,10 +236,14 @@ class Router:
         self, their_path: BlindedPath | None, avoid: Collection[bytes], connect: bool
     ) -> Route | None:
         """The route when we are the introduction node, or the payer itself."""
-        rest = self._without_our_hop(their_path)
-        if rest is not None:
-            return self._route_to(rest.introduction_node, rest, avoid, connect)
         own_id = self._info.id
+        hop = None if their_path is None else self._read_our_hop(their_path)
+        if hop is not None:
+            node = hop.next_node or self._graph.peer_by_channel(hop.scid)
+            if node is not None:
+                return self._route_to(node, hop.rest(node), avoid, connect)
+            self._unresolved.append(hop)
+            return None
         if self._info.onion_api is not OnionApi.SEND_HOPS:
             return Route((own_id,), their_path)
         # That call sends to peers only. A peer can send the message back.
@@ -210,22 +252,35 @@ class Router:
         self.gave_up(own_id, "it is our own node, and no peer can send the message back to it")
         return None
 
-    def _without_our_hop(self, their_path: BlindedPath | None) -> BlindedPath | None:
-        """The rest of a path that begins at our own node (``decryptencrypteddata``).
+    def _route_by_any_name(
+        self, hop: _OurHop, avoid: Collection[bytes], connect: bool
+    ) -> Route | None:
+        """The route behind a hop of ours whose channel lightningd does not know by this name.
 
-        lightningd would take our hop off as well, but it finds an unannounced
-        channel only by our alias, where LDK 0.1 writes the real short_channel_id.
-        We take that only if it leads to the payer itself, who has the channel:
-        for anybody else, our answer would confirm that the channel exists.
+        LDK 0.1 names an unannounced channel by its real short_channel_id. We take that only if
+        it leads to the payer itself, who has the channel, and when no other path resolves: a
+        payer who only guesses must see no difference to a channel that does not exist.
+        """
+        node = None
+        if len(hop.others) == 1:
+            node = self._graph.peer_by_channel(hop.scid, by_any_name=True)
+        if node is None:
+            self.gave_up(
+                self._info.id, f"lightningd does not know its channel {format_scid(hop.scid)}"
+            )
+            return None
+        return self._route_to(node, hop.rest(node), avoid, connect)
+
+    def _read_our_hop(self, their_path: BlindedPath) -> _OurHop | None:
+        """The hop of a path that begins at our own node (``decryptencrypteddata``).
+
+        lightningd would take it off as well, but tell us nothing of the node that comes next.
 
         Source: BOLT 4, "Route Blinding".
 
-        :returns: the path from the next node on. None when nothing comes after
-            us, or when the next node is unknown.
+        :returns: None when nothing comes after us, or when we cannot read it.
         """
-        if their_path is None or len(their_path.hops) == 1:
-            return None
-        if self._info.onion_api is not OnionApi.INJECT_ONION:
+        if len(their_path.hops) == 1 or self._info.onion_api is not OnionApi.INJECT_ONION:
             return None
         ours, *others = their_path.hops
         params = {
@@ -236,18 +291,16 @@ class Router:
             answer = self._client.call("decryptencrypteddata", params)["decryptencrypteddata"]
             data = dict(tlv.decode_stream(bytes.fromhex(answer["decrypted"])))
             next_path_key = bytes.fromhex(answer["next_path_key"])
+            # BOLT 4: next_path_key_override replaces the one that follows from ours.
             path_key = data.get(blinding.NEXT_PATH_KEY_OVERRIDE, next_path_key)
             node = data.get(blinding.NEXT_NODE_ID)
-            if node is None and len(others) == 1:
-                scid = int.from_bytes(data[blinding.SHORT_CHANNEL_ID], "big")
-                node = self._graph.peer_by_channel(scid)
-            return BlindedPath(
-                check_point(node or b"", "next_node_id"),
-                check_point(path_key, "next_path_key"),
-                tuple(others),
-            )
+            if node is not None:
+                check_point(node, "next_node_id")
+            scid = data[blinding.SHORT_CHANNEL_ID] if node is None else b""
+            check_point(path_key, "next_path_key")
         except (LightningdError, MalformedError, KeyError, TypeError, ValueError):
             return None
+        return _OurHop(node, int.from_bytes(scid, "big"), path_key, tuple(others))
 
     def _connect(self, target: bytes, connect: bool) -> _NoConnection | None:
         """Connect to a node, or only check whether we may. None for success."""
