@@ -73,7 +73,7 @@ def test_order_of_steps() -> None:
     world.at(2, world.pay)
     outcome = world.run()
     assert_ends(world, outcome, ExitStatus.PAID, 2)
-    assert world.lightningd.log == [*PREPARING, "createinvoice", "wait", *SENDING, "listnodes"]
+    assert world.lightningd.log == [*PREPARING, "listnodes", "createinvoice", "wait", *SENDING]
     assert outcome.known["payment_preimage"]
     assert world.told.steps[1:] == ["Invoice created", "us → node 2"]
 
@@ -628,7 +628,7 @@ def test_names_that_cannot_be_looked_up_do_not_end_what_was_sent(failure: Any) -
     def spoil() -> None:
         world.lightningd.answers["listnodes"] = failure
 
-    world.lightningd.after["injectonionmessage", 1] = spoil
+    world.lightningd.after["listnodes", 1] = spoil
     world.at(1, world.pay)
     assert_ends(world, world.run(), ExitStatus.PAID, 1)
     assert world.told.steps[-1] == f"us → {node_id(PAYER).hex()[:16]}"
@@ -927,7 +927,7 @@ def test_interruption_while_names_are_looked_up_is_not_swallowed() -> None:
     def spoil() -> None:
         world.lightningd.answers["listnodes"] = interruption
 
-    world.lightningd.after["injectonionmessage", 1] = spoil
+    world.lightningd.after["listnodes", 1] = spoil
     assert_ends(world, world.run(), ExitStatus.INTERRUPTED, 0)
 
 

@@ -24,10 +24,11 @@ from ..node.events.link import Link
 from ..node.invoices import Change, StoredInvoice
 from ..node.rpc.client import ConnectionLostError
 from ..node.ways import inbound, payment_paths
+from ..node.ways.graph import short_id
 from ..node.ways.inbound import Inbound
 from ..outcome import Offered, Outcome
 from ..request import Request, amount_to_ask, offered_amount
-from . import endings, label
+from . import endings, label, receiving
 from .copies import Copies
 from .drafts import Drafts, expected_size
 from .label import Expired, Free, Label, Paid, Resumed
@@ -173,34 +174,14 @@ class Exchange:
 
         :raises LightningdError: no node of ``payment-fronting-node`` can carry the amount.
         """
-        link = self._link
-        graph, node = link.graph(), link.current_node()
+        graph, node = self._link.graph(), self._link.current_node()
         self._inbound = found = inbound.choose(self._client, node, graph, self._amount_msat)
-        if found.channels:
-            way = "this node's public channels with " if found.public else ""
-            channels = ", ".join(str(each) for each in found.channels)
-            spare = ", and a blinded path as a spare" if found.public and found.blinded else ""
-            self._progress.step(f"To be paid through {way}{channels}{spare}")
-        if found.at_once_msat >= self._amount_msat:
-            return
-        if found.total_msat >= self._amount_msat:
-            self._progress.warn(
-                f"no channel of this node can receive {self._amount_msat} msat now, "
-                "only several together",
-                "some payers cannot pay in parts, among them Core Lightning when the request may "
-                "be paid once only; open a channel with more inbound capacity",
-            )
-        elif found.channels or graph.is_public(node.id):
-            self._progress.warn(
-                f"asking for {self._amount_msat} msat, but this node's channels can receive only "
-                f"{found.total_msat} msat now",
-                "the payer will probably find no route; open a channel with inbound capacity",
-            )
-        else:
-            self._progress.warn(
-                "this node has no channel through which it can be paid",
-                "the payer will probably find no route; open a channel with inbound capacity",
-            )
+        name = graph.name if self._progress.wants_route else short_id
+        for text in receiving.steps(found, self._amount_msat, name):
+            self._progress.step(text)
+        warning = receiving.warning(found, self._amount_msat, name)
+        if warning is not None:
+            self._progress.warn(*warning)
 
     def plan(self) -> None:
         """Find out what would be sent, for a dry run; changes nothing.
@@ -218,7 +199,7 @@ class Exchange:
             "network": self._link.node.network,
             "path": [node.hex() for node in route.nodes],
             "would_connect": route.would_connect,
-            "payment_paths": [each.channel.as_json() for each in self._inbound.blinded],
+            "payment_paths": [each.as_json() for each in self._inbound.blinded],
             "inbound": [each.as_json() for each in self._inbound.channels],
         }
         if self._invreq.description is not None:

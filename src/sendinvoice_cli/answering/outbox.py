@@ -141,12 +141,4 @@ class Outbox:
         if not self._progress.wants_route:
             return
         graph = self._link.graph(float("inf"))
-
-        def name(node: bytes) -> str:
-            try:
-                return graph.alias(node) or node.hex()[:16]
-            except Exception:
-                # A name is not worth failing for, whatever lightningd answers.
-                return node.hex()[:16]
-
-        self._progress.routed(["us", *(name(node) for node in route.nodes[1:])])
+        self._progress.routed(["us", *(graph.name(node) for node in route.nodes[1:])])

@@ -89,7 +89,7 @@ def test_cheaper_payment_route_and_a_peer_without_channel(town: Shape, label: st
 
 def test_refusal_comes_back_over_such_a_path(town: Shape, label: str) -> None:
     for name in ("receiver", "linked"):
-        arguments = (without_paths(town, 1_000), f"{label}-{name}", "2000", "20")
+        arguments = (without_paths(town, 1_000), f"{label}-{name}", "--amount-msat", "2000")
         result = town.run(name, "--json", *arguments)
         assert result.exit == 14, result
         assert "invoice amount is too large" in result.json["error"]["data"]["error"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sendinvoice_cli.amounts import format_sat
 from sendinvoice_cli.bolt12.blinded_path import format_scid
 from sendinvoice_cli.onion import blinding
 from sendinvoice_cli.sandbox.model.family import Family
@@ -51,9 +52,8 @@ def test_one_private_channel(town: Shape, label: str) -> None:
     assert result.json["amount_msat"] == result.json["amount_received_msat"] == 50_000_123
     (after,) = channels(town.nodes["private"])
     assert after["to_us_msat"] - before["to_us_msat"] == 50_000_123
-    router = town.nodes["router"].id
-    most = f"{before['receivable_msat'] // 1000:,} sat"
-    assert f"To be paid through {router[:16]} (up to {most})" in result.stderr
+    most = format_sat(before["receivable_msat"])
+    assert f"To be paid through the channel with router (up to {most})" in result.stderr
     # Inside of the invoice: from the router, who says what it takes.
     ((path, payinfo),) = payment_paths(result.json["bolt12"])
     assert path.introduction_node == town.id("router")
@@ -186,7 +186,7 @@ def test_dry_run_shows_the_payment_paths(town: Shape, label: str) -> None:
     assert result.json["payment_paths"] == [
         {"peer": router, "htlc_maximum_msat": channel["receivable_msat"]}
     ]
-    assert f"To be paid through {router[:16]}" in result.stderr
+    assert "To be paid through the channel with router" in result.stderr
     assert "call makesecret" not in result.stderr
     assert town.nodes["private"].invoice(label) is None
 
@@ -203,11 +203,11 @@ def test_more_than_all_channels_carry(town: Shape, label: str) -> None:
 
     assert (enough.exit, too_much.exit) == (0, 0)
     warning, hint = enough.stderr.splitlines()
-    assert f"can receive {most} msat now, only several together" in warning
+    assert f"can receive {format_sat(most)} now, only several together" in warning
     assert "cannot pay in parts" in hint
     warning, hint = too_much.stderr.splitlines()
-    assert f"{most + 1} msat" in warning
-    assert f"{most} msat now" in warning
+    assert format_sat(most + 1) in warning
+    assert f"{format_sat(most)} now" in warning
     assert "open a channel with inbound capacity" in hint
 
 
@@ -219,7 +219,7 @@ def test_public_receiver_keeps_the_path_of_its_node(town: Shape, label: str) -> 
 
     assert result.exit == 0
     check_paid(result.json)
-    assert "To be paid through this node's public channels" in result.stderr
+    assert "To be paid through the public channel with mute" in result.stderr
     assert "call listincoming" not in result.stderr
     ((path, _),) = payment_paths(result.json["bolt12"])
     assert path.introduction_node == town.id("linked")
@@ -228,7 +228,9 @@ def test_public_receiver_keeps_the_path_of_its_node(town: Shape, label: str) -> 
 
 def test_refusal_reaches_a_private_receiver(town: Shape, label: str) -> None:
     """The reply path begins at a node that the payer reaches."""
-    result = town.run("private", "--json", town.request(1_000), label, "2000", "20")
+    result = town.run(
+        "private", "--json", town.request(1_000), label, "--amount-msat", 2000, "--timeout", 20
+    )
 
     assert result.exit == 14
     check_result(result.json, 14)
@@ -306,7 +308,7 @@ def test_fronting_node_of_a_public_receiver(real_town: Shape, label: str) -> Non
     assert result.json["amount_received_msat"] == 3_000_000
     ((path, _),) = payment_paths(result.json["bolt12"])
     assert path.introduction_node == town.id(front)
-    assert f"To be paid through {town.nodes[front].id[:16]}" in result.stderr
+    assert f"To be paid through the channel with {front}" in result.stderr
 
 
 def test_fronting_nodes_in_the_sandbox(sandbox_town: SimulatedShape, label: str) -> None:

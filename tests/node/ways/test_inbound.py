@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12.blinded_path import parse_scid
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.info import NodeInfo
 from sendinvoice_cli.node.ways import inbound as inbound_channels
+from sendinvoice_cli.node.ways import payment_paths
+from sendinvoice_cli.node.ways.channels import Channel, Terms
 from sendinvoice_cli.node.ways.graph import Graph
-from sendinvoice_cli.node.ways.inbound import Channel, Inbound, IncomingChannel
+from sendinvoice_cli.node.ways.inbound import Inbound
 from tests.node.fake_client import NUMBERS, US, FakeClient, Network, node_info
 from tests.support.requests_builder import node_id
 
@@ -60,24 +65,34 @@ def _client(*details: dict[str, Any], network: Network | None = None) -> FakeCli
 def _choose(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> list[int]:
     """The peers that blinded paths begin at."""
     inbound = _inbound(client, amount_msat, info)
-    return [NUMBERS[each.channel.peer] for each in inbound.blinded]
+    return [NUMBERS[each.peer] for each in inbound.blinded]
 
 
 def _inbound(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None = None) -> Inbound:
     return inbound_channels.choose(client, info or node_info(), Graph(client, US), amount_msat)
 
 
+def _received(found: Iterable[Channel]) -> list[tuple[int, int]]:
+    """Each peer, and what can be received from it."""
+    return [(NUMBERS[each.peer], each.receivable_msat) for each in found]
+
+
 def test_a_channel() -> None:
     client = _client(_detail(2))
     assert _inbound(client) == Inbound(
         blinded=(
-            IncomingChannel(
-                Channel("100x2x0", node_id(2), 10**8),
+            Channel(
+                "100x2x0",
+                node_id(2),
+                receivable_msat=10**8,
                 scid=parse_scid("92x1x1"),
-                fee_base_msat=1000,
-                fee_proportional_millionths=10,
-                cltv_expiry_delta=34,
-                htlc_minimum_msat=0,
+                terms=Terms(
+                    fee_base_msat=1000,
+                    fee_proportional_millionths=10,
+                    cltv_expiry_delta=34,
+                    htlc_minimum_msat=0,
+                    htlc_maximum_msat=10**9,
+                ),
             ),
         )
     )
@@ -90,6 +105,8 @@ def test_a_channel() -> None:
         ({}, "92x1x1"),
         ({"alias": {"local": "1x1x1"}}, "100x2x0"),
         ({"alias": {}}, "100x2x0"),
+        # Announced later; until then, the peer knows it by its own alias only.
+        ({"private": False, "short_channel_id": None}, "92x1x1"),
     ],
 )
 def test_the_name_by_which_the_peer_forwards(detail: dict[str, Any], scid: str) -> None:
@@ -102,7 +119,7 @@ def test_a_channel_without_confirmation() -> None:
     detail = _detail(2)
     del detail["short_channel_id"]
     (channel,) = _inbound(_client(detail)).blinded
-    assert (channel.channel.name, channel.scid) == ("1x1x1", parse_scid("92x1x1"))
+    assert (channel.name, channel.scid) == ("1x1x1", parse_scid("92x1x1"))
 
 
 def _listed(number: int, **changes: Any) -> dict[str, Any]:
@@ -131,17 +148,19 @@ def test_what_a_peer_asks_is_in_listincoming_when_its_channel_does_not_tell(
     client = _client(_detail(2, updates=updates), unconfirmed, _detail(4))
     listed = [_listed(2), _listed(3, short_channel_id="1x1x1", htlc_max_msat="5000msat")]
     client.answers["listincoming"] = {"incoming": listed}
-    found = {NUMBERS[each.channel.peer]: each for each in _inbound(client).blinded}
-    assert found[2] == IncomingChannel(
-        Channel("100x2x0", node_id(2), 10**7),
-        scid=parse_scid("92x1x1"),
+    found = {NUMBERS[each.peer]: each for each in _inbound(client).blinded}
+    # What listincoming calls htlc_max_msat is at most what the peer owns there.
+    assert found[2].terms == Terms(
         fee_base_msat=7,
         fee_proportional_millionths=8,
         cltv_expiry_delta=9,
         htlc_minimum_msat=10,
+        htlc_maximum_msat=None,
     )
-    assert found[3].channel == Channel("1x1x1", node_id(3), 5000)
-    assert found[4].cltv_expiry_delta == 34
+    assert found[2].receivable_msat == 10**7
+    assert (found[3].name, found[3].receivable_msat) == ("1x1x1", 5000)
+    assert found[4].terms is not None
+    assert found[4].terms.cltv_expiry_delta == 34
     assert client.methods().count("listincoming") == 1
 
 
@@ -244,10 +263,7 @@ def _public_node(*channels: dict[str, Any], blind: bool = True) -> FakeClient:
 def test_a_public_channel_that_takes_it_serves() -> None:
     client = _public_node(_public(2, 999), _public(3, 1000), _detail(4))
     inbound = _inbound(client)
-    assert inbound.public == (
-        Channel("95x3x0", node_id(3), 1000),
-        Channel("95x2x0", node_id(2), 999),
-    )
+    assert _received(inbound.public) == [(3, 1000), (2, 999)]
     assert inbound.channels == inbound.public
     assert client.methods() == ["listpeerchannels", "listnodes", "listpeers"]
 
@@ -263,7 +279,7 @@ def test_the_spare_path_is_the_cheapest_public_channel_that_takes_all() -> None:
         _detail(7, {"fee_base_msat": 0}),
     ]
     inbound = _inbound(_public_node(*channels))
-    assert [NUMBERS[each.channel.peer] for each in inbound.blinded] == [4]
+    assert [NUMBERS[each.peer] for each in inbound.blinded] == [4]
     assert inbound.paths == 2
 
 
@@ -292,7 +308,7 @@ def test_the_unannounced_channel_with_inbound_is_used(public: dict[str, Any]) ->
     """For example a liquidity provider's: over the public ones, payers would fail."""
     inbound = _inbound(_public_node(public, _detail(3)))
     assert NUMBERS[inbound.channels[0].peer] in (2, 3)
-    assert node_id(3) in [each.channel.peer for each in inbound.blinded]
+    assert node_id(3) in [each.peer for each in inbound.blinded]
     assert inbound.public == ()
     assert inbound.at_once_msat >= 1000
 
@@ -323,13 +339,13 @@ def test_two_public_channels_that_only_together_take_it() -> None:
 def test_more_can_come_in_parts_when_the_unannounced_channels_are_named() -> None:
     client = _public_node(_public(2, 600), _detail(3, receivable_msat=700))
     inbound = _inbound(client, 1000)
-    assert [each.channel.capacity_msat for each in inbound.blinded] == [700, 600]
+    assert [each.receivable_msat for each in inbound.blinded] == [700, 600]
     assert (inbound.total_msat, inbound.at_once_msat) == (1300, 700)
 
 
 def test_public_channels_whose_peers_cannot_forward_along_blinded_paths() -> None:
     inbound = _inbound(_public_node(_public(2, 600), _detail(3), blind=False), 1000)
-    assert inbound == Inbound(public=(Channel("95x2x0", node_id(2), 600),))
+    assert (_received(inbound.public), inbound.blinded) == ([(2, 600)], ())
 
 
 @pytest.mark.parametrize("network", [Network([]), _PrivateNode([], unknown=[1])])
@@ -343,10 +359,9 @@ def test_nothing_can_be_received(network: Network) -> None:
 def test_what_is_told_of_a_channel() -> None:
     (channel,) = _inbound(_public_node(_public(2, 1000))).channels
     assert channel.as_json() == {"peer": node_id(2).hex(), "htlc_maximum_msat": 1000}
-    assert str(channel) == f"{node_id(2).hex()[:16]} (up to 1 sat)"
 
 
-def test_channels_that_are_back() -> None:
+def test_channels_whose_peers_are_away() -> None:
     unconfirmed = _detail(8, alias={"local": "1x8x1", "remote": "98x1x1"})
     del unconfirmed["short_channel_id"]
     before_v24_02 = _detail(7)
@@ -355,16 +370,181 @@ def test_channels_that_are_back() -> None:
         _public(2, 600),
         _detail(3, receivable_msat=0),
         _detail(4, peer_connected=False),
-        _detail(5, reestablished=False),
+        _detail(5, reestablished=False, receivable_msat=700),
         _detail(6, state="CHANNELD_AWAITING_LOCKIN"),
         before_v24_02,
         unconfirmed,
     )
-    usable = Graph(client, US).usable_channels()
-    assert [each.get("short_channel_id") or each["alias"]["local"] for each in usable] == [
-        "95x2x0",
-        "100x3x0",
-        "100x7x0",
-        "1x8x1",
-    ]
-    assert client.methods() == ["listpeerchannels"]
+    inbound = _inbound(client)
+    assert _received(inbound.away) == [(4, 10**8), (5, 700)]
+    assert {NUMBERS[each.peer] for each in inbound.blinded} == {2, 7, 8}
+
+
+@pytest.mark.parametrize(
+    ("here", "away", "amount_msat", "could_suffice"),
+    [
+        ([1000], [2000], 1000, False),
+        ([600, 600], [], 1000, False),
+        ([600, 600], [999], 1000, False),
+        # Some payers cannot pay in parts.
+        ([600, 600], [1000], 1000, True),
+        ([], [1000], 1000, True),
+        ([600], [399], 1000, False),
+        ([600], [400], 1000, True),
+        ([], [999], 1000, False),
+    ],
+)
+def test_whether_peers_that_are_away_make_the_difference(
+    here: list[int], away: list[int], amount_msat: int, could_suffice: bool
+) -> None:
+    inbound = Inbound(
+        blinded=tuple(Channel("1x1x1", node_id(2), each, scid=1) for each in here),
+        away=tuple(Channel("1x1x2", node_id(3), each, scid=2) for each in away),
+    )
+    assert inbound.could_suffice(amount_msat) == could_suffice
+
+
+# --- terms that no payer accepts, and answers that are not channels ---
+
+#: Blocks that our own node wants at the last hop.
+_FINAL = node_info().cltv_final
+_DEAR: list[dict[str, Any]] = [
+    {"cltv_expiry_delta": 1009 - _FINAL},
+    {"cltv_expiry_delta": 65535},
+    # For 1,000 msat, LDK pays 10 msat and 50 sat.
+    {"fee_base_msat": 50_011},
+    {"fee_base_msat": 2**32 - 1},
+    {"fee_proportional_millionths": 2**32 - 1, "fee_base_msat": 50_000},
+]
+_FAIR: list[dict[str, Any]] = [
+    {"cltv_expiry_delta": 1008 - _FINAL},
+    {"fee_base_msat": 50_010, "fee_proportional_millionths": 0},
+]
+
+
+@pytest.mark.parametrize("terms", _DEAR)
+def test_a_channel_that_payers_refuse_is_left_out(terms: dict[str, Any]) -> None:
+    inbound = _inbound(_client(_detail(2, terms), _detail(3)))
+    assert [NUMBERS[each.peer] for each in inbound.blinded] == [3]
+    assert [NUMBERS[each.peer] for each in inbound.refused] == [2]
+
+
+@pytest.mark.parametrize("terms", _FAIR)
+def test_a_channel_that_payers_just_accept(terms: dict[str, Any]) -> None:
+    inbound = _inbound(_client(_detail(2, terms)))
+    assert inbound.refused == ()
+    assert inbound.suffices(1000)
+
+
+@pytest.mark.parametrize("terms", _DEAR)
+def test_a_public_channel_that_payers_refuse_does_not_serve(terms: dict[str, Any]) -> None:
+    """Nor is it the spare."""
+    inbound = _inbound(_public_node(_public(2, 10**8, terms), _public(3, 1000)))
+    assert _received(inbound.public) == [(3, 1000)]
+    assert [NUMBERS[each.peer] for each in inbound.blinded] == [3]
+    assert [NUMBERS[each.peer] for each in inbound.refused] == [2]
+
+
+@pytest.mark.parametrize("make", [_detail, lambda number, terms: _public(number, 10**8, terms)])
+@pytest.mark.parametrize(
+    ("terms", "is_named"),
+    [
+        # Core Lightning pays it.
+        ({"cltv_expiry_delta": 2016 - _FINAL}, True),
+        ({"fee_base_msat": 2**32 - 1, "fee_proportional_millionths": 2**32 - 1}, True),
+        # Other nodes do not forward it.
+        ({"cltv_expiry_delta": 2017 - _FINAL}, False),
+        ({"cltv_expiry_delta": 65535}, False),
+    ],
+)
+def test_the_last_resort(make: Any, terms: dict[str, Any], is_named: bool) -> None:
+    """Nothing else can take the amount. It does not count as received through."""
+    for others in ([], [_detail(3, receivable_msat=999)]):
+        inbound = _inbound(_public_node(make(2, terms), *others))
+        numbers = [NUMBERS[each.peer] for each in inbound.blinded]
+        assert numbers == [3] * len(others) + [2] * is_named
+        assert inbound.total_msat == 999 * len(others)
+        assert not inbound.suffices(1000)
+
+
+def test_a_long_delay_is_a_cost() -> None:
+    """A payer's money is locked for so long, if the payment fails at us."""
+    amount_msat = 10**8
+    inbound = _inbound(
+        _client(
+            _detail(2, {"fee_base_msat": 0, "cltv_expiry_delta": 900}),
+            _detail(3, {"fee_base_msat": 1000, "cltv_expiry_delta": 40}),
+        ),
+        amount_msat,
+    )
+    assert [NUMBERS[each.peer] for each in inbound.blinded] == [3, 2]
+
+
+_NONSENSE: list[Any] = [None, -1, 2**64, 1.5, "x", "1x1", "", [], {}, True, "zz" * 33]
+
+
+@given(data=st.data())
+def test_nonsense_among_our_channels_is_left_out(data: st.DataObject) -> None:
+    """A good channel beside it is used, and nothing raises anything else than our errors."""
+    is_public = data.draw(st.booleans())
+    broken = _public(2, 10**8) if is_public else _detail(2)
+    place = data.draw(
+        st.sampled_from(
+            [
+                *((broken, key) for key in broken),
+                *((broken["updates"]["remote"], key) for key in broken["updates"]["remote"]),
+                (broken["updates"], "remote"),
+                (broken["alias"], "remote"),
+                (broken["alias"], "local"),
+            ]
+        )
+    )
+    where, key = place
+    if data.draw(st.booleans()):
+        del where[key]
+    else:
+        where[key] = data.draw(st.sampled_from(_NONSENSE))
+    client = _public_node(_public(3, 10**8), blind=True)
+    client.answers["listpeerchannels"] = {"channels": [broken, *_NONSENSE, _public(3, 10**8)]}
+    client.answers["listincoming"] = {"incoming": [*_NONSENSE, _listed(2)]}
+    inbound = _inbound(client)
+    assert 3 in [NUMBERS[each.peer] for each in inbound.public]
+    payment_paths.build(node_info(), inbound, bytes(32), bytes(32), 90)
+
+
+@given(
+    cltv_expiry_delta=st.integers(0, 2**16 - 1),
+    fee_base_msat=st.integers(0, 2**32 - 1),
+    ppm=st.integers(0, 2**32 - 1),
+    least_msat=st.integers(0, 2**64 - 1),
+    most_msat=st.integers(0, 2**64 - 1),
+)
+def test_no_terms_keep_an_invoice_from_being_made(
+    cltv_expiry_delta: int, fee_base_msat: int, ppm: int, least_msat: int, most_msat: int
+) -> None:
+    terms = {
+        "cltv_expiry_delta": cltv_expiry_delta,
+        "fee_base_msat": fee_base_msat,
+        "fee_proportional_millionths": ppm,
+        "htlc_minimum_msat": least_msat,
+        "htlc_maximum_msat": most_msat,
+    }
+    for client in (_client(_detail(2, terms)), _public_node(_public(2, 10**8, terms))):
+        inbound = _inbound(client)
+        built = payment_paths.build(node_info(), inbound, bytes(32), bytes(32), 2**32 - 1)
+        for each in built:
+            each.payinfo.encode()
+
+
+@pytest.mark.parametrize("answer", [{}, {"channels": None}, {"channels": {}}, {"channels": [1]}])
+def test_an_answer_without_channels(answer: dict[str, Any]) -> None:
+    client = _client()
+    client.answers["listpeerchannels"] = answer
+    assert _inbound(client) == Inbound()
+
+
+@pytest.mark.parametrize("answer", [{}, {"incoming": None}, {"incoming": [{}]}, {"incoming": [1]}])
+def test_listincoming_without_channels(answer: dict[str, Any]) -> None:
+    client = _client(_detail(2, updates={}))
+    client.answers["listincoming"] = answer
+    assert _inbound(client).blinded == ()

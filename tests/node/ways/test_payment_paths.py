@@ -9,21 +9,22 @@ from sendinvoice_cli.bolt12 import tlv
 from sendinvoice_cli.bolt12.blinded_path import parse_scid
 from sendinvoice_cli.bolt12.invoice import PaymentPath
 from sendinvoice_cli.node.ways import payment_paths
-from sendinvoice_cli.node.ways.inbound import Channel, Inbound, IncomingChannel
+from sendinvoice_cli.node.ways.channels import Channel, Terms
+from sendinvoice_cli.node.ways.inbound import Inbound
 from sendinvoice_cli.onion import blinding
 from tests.node.fake_client import node_info
 from tests.support.requests_builder import node_id
 
 _HASH = b"\x77" * 32
 _SECRET = b"\x5e" * 32
-_CHANNEL = IncomingChannel(
-    Channel("100x2x0", node_id(2), 10**8),
-    scid=parse_scid("92x1x1"),
+_TERMS = Terms(
     fee_base_msat=1000,
     fee_proportional_millionths=10,
     cltv_expiry_delta=34,
     htlc_minimum_msat=500,
+    htlc_maximum_msat=10**9,
 )
+_CHANNEL = Channel("100x2x0", node_id(2), 10**8, scid=parse_scid("92x1x1"), terms=_TERMS)
 
 
 def _build(inbound: Inbound, timeout: int = 90) -> list[PaymentPath]:
@@ -86,12 +87,12 @@ def test_payinfo() -> None:
     ("amount_msat", "fee_msat"), [(0, 1000), (99_999, 1000), (100_000, 1001), (10**9, 11_000)]
 )
 def test_fees(amount_msat: int, fee_msat: int) -> None:
-    assert _CHANNEL.fee_msat(amount_msat) == fee_msat
+    assert _TERMS.fee_msat(amount_msat) == fee_msat
 
 
 def test_beside_public_channels_the_path_of_our_node_goes_first() -> None:
     """As lightningd makes it when an invoice has none; some payers use only the first."""
-    public = Channel("95x2x0", node_id(2), 10**8)
+    public = Channel("95x2x0", node_id(2), 10**8, scid=parse_scid("95x2x0"), is_public=True)
     own, spare = _build(Inbound(blinded=(_CHANNEL,), public=(public,)))
     assert own.path.introduction_node == node_id(1)
     (hop,) = own.path.hops

@@ -88,6 +88,11 @@ def is_connected(channel: Mapping[str, Any]) -> bool:
     return bool(channel.get("peer_connected")) and bool(channel.get("reestablished", True))
 
 
+def short_id(node: bytes) -> str:
+    """The start of a node id, for people."""
+    return node.hex()[:16]
+
+
 class Graph:
     """What lightningd knows of the network. It remembers every answer.
 
@@ -130,8 +135,10 @@ class Graph:
     @cached_property
     def _our_channels(self) -> list[dict[str, Any]]:
         answer = self._client.call("listpeerchannels", reply_filter=OUR_CHANNEL_FIELDS)
-        channels: list[dict[str, Any]] = answer["channels"]
-        return channels
+        channels = answer.get("channels")
+        if not isinstance(channels, list):
+            return []
+        return [each for each in channels if isinstance(each, dict)]
 
     @cached_property
     def _channel_peers(self) -> frozenset[bytes]:
@@ -143,9 +150,9 @@ class Graph:
                 if is_open(channel)
             )
 
-    def usable_channels(self) -> list[dict[str, Any]]:
-        """Our channels that can carry payments now, as ``listpeerchannels`` shows them."""
-        return [each for each in self._our_channels if is_open(each) and is_connected(each)]
+    def open_channels(self) -> list[dict[str, Any]]:
+        """Our open channels, as ``listpeerchannels`` shows them. Some peers may be away."""
+        return [each for each in self._our_channels if is_open(each)]
 
     def has_channel(self, node: bytes) -> bool:
         """Whether a node has an open channel with us, connected or not."""
@@ -238,6 +245,16 @@ class Graph:
     def alias(self, node: bytes) -> str | None:
         """The name a node gives itself (``listnodes``), None when there is none."""
         return self._node(node).get("alias")
+
+    def name(self, node: bytes) -> str:
+        """The name a node gives itself (``listnodes``), or else the start of its id in hex.
+
+        A name is not worth failing for, whatever lightningd answers.
+        """
+        try:
+            return self.alias(node) or short_id(node)
+        except Exception:
+            return short_id(node)
 
     def has_address(self, node: bytes) -> bool:
         """Whether a node announces an address (``listnodes``)."""

@@ -13,7 +13,8 @@ from ...bolt12.tlv import Record
 from ...onion import blinding
 from ...onion.blinding import PathNode
 from ..info import NodeInfo
-from .inbound import Inbound, IncomingChannel
+from .channels import Channel, Terms
+from .inbound import Inbound
 
 #: Blocks above what the timeout needs, since payers pad the CLTV.
 _CLTV_MARGIN = 1100
@@ -34,7 +35,11 @@ def build(
     """
     # This path_id tells lightningd which invoice a payment is for.
     path_id = sha256(base_secret + payment_hash).digest()
-    paths = [_build_one(info, incoming, path_id, timeout) for incoming in inbound.blinded]
+    paths = [
+        _build_one(info, channel, channel.terms, path_id, timeout)
+        for channel in inbound.blinded
+        if channel.terms is not None
+    ]
     # Some payers use only the first path, and most ways lead over the public channels.
     return [_own_path(info, path_id), *paths] if inbound.public else paths
 
@@ -53,26 +58,24 @@ def _own_path(info: NodeInfo, path_id: bytes) -> PaymentPath:
 
 
 def _build_one(
-    info: NodeInfo, incoming: IncomingChannel, path_id: bytes, timeout: int
+    info: NodeInfo, channel: Channel, terms: Terms, path_id: bytes, timeout: int
 ) -> PaymentPath:
-    cltv_expiry_delta = incoming.cltv_expiry_delta + info.cltv_final
+    cltv_expiry_delta = terms.cltv_expiry_delta + info.cltv_final
     max_cltv_expiry = (
         info.blockheight + timeout // _FASTEST_BLOCK_SECONDS + cltv_expiry_delta + _CLTV_MARGIN
     )
     relay = (
-        incoming.cltv_expiry_delta.to_bytes(2, "big")
-        + incoming.fee_proportional_millionths.to_bytes(4, "big")
-        + tlv.encode_tu(incoming.fee_base_msat)
+        terms.cltv_expiry_delta.to_bytes(2, "big")
+        + terms.fee_proportional_millionths.to_bytes(4, "big")
+        + tlv.encode_tu(terms.fee_base_msat)
     )
-    constraints = min(max_cltv_expiry, 2**32 - 1).to_bytes(4, "big") + tlv.encode_tu(
-        incoming.htlc_minimum_msat
-    )
+    constraints = max_cltv_expiry.to_bytes(4, "big") + tlv.encode_tu(terms.htlc_minimum_msat)
     path = blinding.blind_path(
         [
             PathNode(
-                incoming.channel.peer,
+                channel.peer,
                 (
-                    Record(blinding.SHORT_CHANNEL_ID, incoming.scid.to_bytes(8, "big")),
+                    Record(blinding.SHORT_CHANNEL_ID, channel.scid.to_bytes(8, "big")),
                     Record(blinding.PAYMENT_RELAY, relay),
                     Record(blinding.PAYMENT_CONSTRAINTS, constraints),
                 ),
@@ -81,10 +84,10 @@ def _build_one(
         ]
     )
     payinfo = BlindedPayinfo(
-        fee_base_msat=incoming.fee_base_msat,
-        fee_proportional_millionths=incoming.fee_proportional_millionths,
+        fee_base_msat=terms.fee_base_msat,
+        fee_proportional_millionths=terms.fee_proportional_millionths,
         cltv_expiry_delta=cltv_expiry_delta,
-        htlc_minimum_msat=incoming.htlc_minimum_msat,
-        htlc_maximum_msat=incoming.channel.capacity_msat,
+        htlc_minimum_msat=terms.htlc_minimum_msat,
+        htlc_maximum_msat=channel.receivable_msat,
     )
     return PaymentPath(path, payinfo)

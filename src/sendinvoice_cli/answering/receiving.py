@@ -1,0 +1,78 @@
+"""What the user is told of the channels through which we are to be paid. Makes no call.
+
+Peers are named by ``name``, a function from their 33-byte node id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..amounts import format_sat
+from ..node.ways.channels import Channel
+from ..node.ways.inbound import Inbound
+
+_NO_ROUTE = "the payer will probably find no route"
+
+Name = Callable[[bytes], str]
+
+
+def steps(inbound: Inbound, amount_msat: int, name: Name) -> list[str]:
+    """Through which channels the payment is to come, and which ones it should not."""
+    told = []
+    if inbound.channels:
+        told.append(f"To be paid through {_channels(inbound, name)}")
+    if inbound.refused and inbound.suffices(amount_msat):
+        told.append(f"Not to be paid through {_refused(inbound.refused, amount_msat, name)}")
+    return told
+
+
+def warning(inbound: Inbound, amount_msat: int, name: Name) -> tuple[str, str] | None:
+    """What is wrong with our channels for this amount, and what to do; None for nothing."""
+    if inbound.suffices(amount_msat):
+        return None
+    if inbound.refused and not inbound.could_suffice(amount_msat):
+        return (
+            f"payers will probably not pay through {_refused(inbound.refused, amount_msat, name)}",
+            "ask for better terms there, or open a channel with another node",
+        )
+    asked = format_sat(amount_msat)
+    next_step = "open a channel with inbound capacity"
+    if inbound.could_suffice(amount_msat):
+        next_step = f"run this again when {_peers(inbound.away, name)} connected again"
+    if inbound.total_msat >= amount_msat:
+        return (
+            f"no channel of this node can receive {asked} now, only several together",
+            "some payers cannot pay in parts, among them Core Lightning when the request may "
+            f"be paid once only; {next_step}",
+        )
+    if inbound.channels:
+        received = format_sat(inbound.total_msat)
+        text = f"asking for {asked}, but this node's channels can receive only {received} now"
+    else:
+        text = "this node has no channel through which it can be paid now"
+    return text, f"{_NO_ROUTE}; {next_step}"
+
+
+def _channels(inbound: Inbound, name: Name) -> str:
+    kind = "public channel" if inbound.public else "channel"
+    if len(inbound.channels) == 1:
+        (channel,) = inbound.channels
+        return f"the {kind} with {name(channel.peer)} (up to {format_sat(channel.receivable_msat)})"
+    widest, all_ = format_sat(inbound.at_once_msat), format_sat(inbound.total_msat)
+    return f"{len(inbound.channels)} {kind}s (up to {widest} in one, {all_} in all)"
+
+
+def _refused(refused: Sequence[Channel], amount_msat: int, name: Name) -> str:
+    """Channels, and what the peer of the first asks for; payers accept less."""
+    first, others = refused[0], len(refused) - 1
+    more = f" (and {others} more)" if others else ""
+    asked = "more than payers accept"
+    if first.terms is not None:
+        fee = format_sat(first.terms.fee_msat(amount_msat))
+        asked += f": a fee of {fee}, and a delay of {first.terms.cltv_expiry_delta:,} blocks"
+    return f"{name(first.peer)}{more}, who asks for {asked}"
+
+
+def _peers(away: Sequence[Channel], name: Name) -> str:
+    peers = sorted({channel.peer for channel in away})
+    return f"{name(peers[0])} is" if len(peers) == 1 else f"more of {len(peers)} peers are"
