@@ -355,7 +355,7 @@ def test_no_request_can_ask_which_unannounced_channels_we_have(
     """A guess at one that exists ends as a guess at one that does not: by the next path."""
     town = town_with_paths
     real = scid(town, "private", "real")
-    seen = []
+    seen: list[tuple[list[str], list[str]]] = []
     for guess in (real, Record(blinding.SHORT_CHANNEL_ID, NOWHERE.scid.to_bytes(8, "big"))):
 
         def paths(path_id: bytes, guess: Record = guess) -> list[BlindedPath]:
