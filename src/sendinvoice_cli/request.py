@@ -15,6 +15,8 @@ MAX_TIMEOUT = 2**32 - 1
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
 #: Digits after the decimal point of each unit, down to 1 msat.
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
+#: A number as spreadsheets shorten it.
+_EXPONENT = re.compile(r"[0-9]+([.,][0-9]+)?[eE][+-]?[0-9]+")
 _TIMEOUT = re.compile("([0-9]{1,20})([smhd]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -53,6 +55,11 @@ def parse_amount(text: str) -> int:
     :raises UsageError: not an amount.
     """
     match = _AMOUNT.fullmatch(text)
+    if _EXPONENT.fullmatch(text):
+        raise UsageError(
+            f"{text} is not a whole number",
+            hint="write out all its digits; spreadsheets shorten long numbers in narrow columns",
+        )
     if match is None or (match[2] is None and "." in match[1]):
         raise UsageError(
             f"{text!r} is not an amount",

@@ -247,15 +247,15 @@ def test_labels_that_are_not_utf_8(network: Network, label: str, tmp_path: Path)
     file.write_bytes("\n".join(["invreq,label", *lines]).encode("latin-1"))
     result = network.run("--batch", file)
     assert result.exit == 2
-    assert result.stderr.count("the label is not valid UTF-8") == 2
-    assert rf"{label}-M\udcfcller" in result.stderr
+    assert result.stderr.count("the label has bytes or characters that are not UTF-8") == 2
+    assert f"{label}-M\N{REPLACEMENT CHARACTER}ller" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("invreq\nlnr1qqqq\n", "there is no column 'label'"),
-        ("lnr1qqqq,label\n", "'lnr1qqqq' is not a column of a batch"),
+        ("lnr1qqqq,label\n", "the first line is a request, but must name columns"),
     ],
 )
 def test_what_is_no_batch(network: Network, tmp_path: Path, content: str, said: str) -> None:

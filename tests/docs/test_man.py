@@ -12,7 +12,7 @@ import click
 import pytest
 
 from sendinvoice_cli import __version__
-from sendinvoice_cli.batch.rows import COLUMNS
+from sendinvoice_cli.batch.formats import COLUMNS
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.cli.help import Group
 from sendinvoice_cli.errors import ExitStatus

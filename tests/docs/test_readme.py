@@ -9,7 +9,7 @@ from itertools import takewhile
 import pytest
 
 from sendinvoice_cli import __version__
-from sendinvoice_cli.batch.rows import COLUMNS
+from sendinvoice_cli.batch.formats import COLUMNS
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.errors import ExitStatus
 from tests.docs import messages, session

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from pyln.client.lightning import UnixDomainSocketRpc
 
-from sendinvoice_cli.batch.rows import COLUMNS
+from sendinvoice_cli.batch.formats import COLUMNS
 
 CHAIN = "regtest"
 

@@ -120,7 +120,7 @@ def _answer_many(
         raise UsageError("with --batch, requests come from the file")
     client = parameters.client(streams)
 
-    from ..batch import batch, rows
+    from ..batch import batch, file, rows
     from ..render.batch import BatchReport, open_output
     from ..render.spool import Spool
 
@@ -147,7 +147,7 @@ def _answer_many(
         has_ended = False
         _collect_garbage()
         try:
-            status = run_batch(rows.read(rows.lines_of(source), defaults), client, report)
+            status = run_batch(rows.read(file.read_pieces(source), defaults), client, report)
             has_ended = True
         finally:
             # Only writing is left, and it may block for ever: a signal ends it at once.
