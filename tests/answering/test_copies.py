@@ -14,6 +14,7 @@ OTHER_ROUTE = Route((node_id(1), node_id(3), node_id(2)))
 REFUSED = InvoiceError("too much", erroneous_field=170)
 PAYING = InvoiceError("DuplicatePayment")
 NOT_YET = InvoiceError("RouteNotFound")
+GAVE_UP = InvoiceError("RouteNotFound", has_length=True)
 UNCLEAR = InvoiceError("the moon is full")
 
 
@@ -27,7 +28,9 @@ def test_copy_is_known_before_it_is_sent_so_that_no_reply_is_too_fast() -> None:
     path_id = copies.begin(ROUTE)
     assert path_id in copies
     assert (len(copies), len(path_id)) == (1, 32)
-    assert copies.reply(path_id, REFUSED) is Verdict.REFUSED
+    replied = copies.reply(path_id, REFUSED)
+    assert replied is not None
+    assert replied.verdict is Verdict.REFUSED
 
 
 def test_reply_that_is_faster_than_the_call_is_not_forgotten_when_the_call_returns() -> None:
@@ -71,7 +74,7 @@ def test_reply_to_an_unknown_copy_says_nothing(error: InvoiceError) -> None:
     copies = Copies()
     copies.confirm(copies.begin(ROUTE))
     assert copies.reply(bytes(32), error) is None
-    assert (copies.last_words, copies.is_refused, copies.have_all_failed) == (None, False, False)
+    assert (copies.last_words, copies.is_declined, copies.have_all_failed) == (None, False, False)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +96,17 @@ def test_last_words_are_those_that_say_why_it_was_not_paid(
     assert said(copies) == last_words
 
 
+@pytest.mark.parametrize("final", [REFUSED, GAVE_UP])
 @pytest.mark.parametrize("later", [PAYING, NOT_YET, UNCLEAR])
-def test_refusal_is_not_outweighed_by_replies_to_other_copies(later: InvoiceError) -> None:
+def test_final_reply_is_not_outweighed_by_replies_to_other_copies(
+    final: InvoiceError, later: InvoiceError
+) -> None:
     copies = Copies()
     rejected, other = copies.begin(ROUTE), copies.begin(ROUTE)
-    copies.reply(rejected, REFUSED)
-    assert copies.is_refused
+    copies.reply(rejected, final)
+    assert copies.is_declined
     copies.reply(other, later)
-    assert copies.is_refused
+    assert copies.is_declined
 
 
 @pytest.mark.parametrize("state", ["being sent", "sent"])
@@ -137,4 +143,4 @@ def test_second_reply_to_the_same_copy_says_nothing(again: InvoiceError) -> None
     path_id = copies.begin(ROUTE)
     copies.reply(path_id, UNCLEAR)
     assert copies.reply(path_id, again) is None
-    assert (said(copies), copies.is_refused, copies.have_all_failed) == (UNCLEAR, False, True)
+    assert (said(copies), copies.is_declined, copies.have_all_failed) == (UNCLEAR, False, True)

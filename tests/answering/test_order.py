@@ -434,7 +434,10 @@ def test_payer_that_could_not_pay_yet_is_asked_again_and_pays() -> None:
     outcome = world.run()
     assert_ends(world, outcome, ExitStatus.PAID, 5)
     assert world.copies_at == [0, 4]
-    told = "The payer could not pay yet: RouteNotFound; sending the invoice again in 3 s"
+    told = (
+        "The payer could not pay yet: it finds no way that can carry the amount now "
+        "(RouteNotFound); sending the invoice again in 3 s"
+    )
     assert told in world.told.steps
     assert "Sending the invoice again" in world.told.steps
 

@@ -25,10 +25,11 @@ ROUTE = Route((node_id(1), node_id(2)))
 WORDS = {
     Verdict.REFUSED: InvoiceError("too much", erroneous_field=170),
     Verdict.IN_PROGRESS: InvoiceError("DuplicatePayment"),
+    Verdict.GAVE_UP: InvoiceError("RouteNotFound", has_length=True),
     Verdict.NOT_YET: InvoiceError("RouteNotFound"),
     Verdict.UNCLEAR: InvoiceError("the moon is full"),
 }
-REFUSED, IN_PROGRESS, NOT_YET, UNCLEAR = WORDS
+REFUSED, IN_PROGRESS, GAVE_UP, NOT_YET, UNCLEAR = WORDS
 #: Numbers of copies.
 FIRST, SECOND = 0, 1
 
@@ -87,9 +88,10 @@ def timeline(
                 invoice = stored(timeout, happening.status)
                 continue
             path_id = copies.path_ids[happening.copy]
-            verdict = copies.reply(path_id, WORDS[happening.verdict])
-            assert verdict is happening.verdict
-            waiting.heard(verdict, START + now)
+            replied = copies.reply(path_id, WORDS[happening.verdict])
+            assert replied is not None
+            assert replied.verdict is happening.verdict
+            waiting.heard(replied.verdict, START + now)
         step = waiting.next(invoice, copies, START + now)
         if step is Due.COPY:
             done.append((now, "copy"))
@@ -204,8 +206,9 @@ def test_retry_is_no_exception_from_the_last_seconds(at: float, due: list[float]
 
 def test_time_of_the_retry_is_told_for_a_failed_attempt_only() -> None:
     waiting = Waiting(START, sent_before=False)
-    told = [waiting.heard(each, START + 1) for each in (NOT_YET, IN_PROGRESS, REFUSED, UNCLEAR)]
-    assert told == [START + 4, None, None, None]
+    verdicts = (NOT_YET, IN_PROGRESS, REFUSED, GAVE_UP, UNCLEAR)
+    told = [waiting.heard(each, START + 1) for each in verdicts]
+    assert told == [START + 4, None, None, None, None]
     assert waiting.heard(NOT_YET, START + 5) == START + 11
 
 
@@ -305,7 +308,7 @@ def test_copy_of_which_lightningd_never_said_whether_it_is_out_may_be_paid() -> 
 # --- the state is read last ---
 
 
-@pytest.mark.parametrize("verdict", [REFUSED, UNCLEAR])
+@pytest.mark.parametrize("verdict", [REFUSED, GAVE_UP, UNCLEAR])
 @pytest.mark.parametrize("at", [1, 89, 90.5, 100, 119.5])
 def test_state_is_read_after_the_reply_that_ends_the_wait(verdict: Verdict, at: float) -> None:
     """A payment beats every reply; after the deadline, too, where the state was read before."""

@@ -56,14 +56,10 @@ def test_malformed(data: str) -> None:
         invoice_error.decode(bytes.fromhex(data))
 
 
-def _as_ldk(error: InvoiceError) -> bytes:
-    stream = invoice_error.encode(error)
-    return tlv.encode_bigsize(len(stream)) + stream
-
-
-def test_ldk_puts_the_length_in_front() -> None:
+def test_ldk_puts_the_length_in_front_which_tells_that_it_is_ldk() -> None:
     data = bytes.fromhex("0f050d") + b"RouteNotFound"
-    assert invoice_error.decode(data) == InvoiceError("RouteNotFound")
+    assert invoice_error.decode(data) == InvoiceError("RouteNotFound", has_length=True)
+    assert invoice_error.decode(data[1:]) == InvoiceError("RouteNotFound", has_length=False)
 
 
 @given(
@@ -72,8 +68,8 @@ def test_ldk_puts_the_length_in_front() -> None:
     st.none() | st.binary(max_size=300),
 )
 def test_every_error_of_ldk_is_read(text: str, field: int | None, value: bytes | None) -> None:
-    error = InvoiceError(text, field, value)
-    assert invoice_error.decode(_as_ldk(error)) == error
+    error = InvoiceError(text, field, value, has_length=True)
+    assert invoice_error.decode(invoice_error.encode(error)) == error
 
 
 def test_no_error_can_be_read_both_ways() -> None:
@@ -84,9 +80,9 @@ def test_no_error_can_be_read_both_ways() -> None:
         *(bytes(each) for size in range(3) for each in product((0, 1, 3, 5), repeat=size)),
     ]
     for text, field, value in product(texts, (None, 0, 1, 3, 5, 0x0500, 0x0305), values):
-        error = InvoiceError(text, field, value)
-        assert invoice_error.decode(invoice_error.encode(error)) == error
-        assert invoice_error.decode(_as_ldk(error)) == error
+        for has_length in (False, True):
+            error = InvoiceError(text, field, value, has_length)
+            assert invoice_error.decode(invoice_error.encode(error)) == error
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
-from sendinvoice_cli.bolt12.verdict import Verdict, judge
+from sendinvoice_cli.bolt12.verdict import Meaning, Verdict, bare_words, judge
 
 _INVOICE = (
     "lni1qqgds4gweqxey37gexf5jus4kcrwuq3qqc3xu3s3rg94nj40zfsy866mhu5vxne6tcej5878k2mneuvgjy8s"
@@ -16,10 +16,11 @@ _HASH = "5e" * 32
 
 REFUSED, IN_PROGRESS = Verdict.REFUSED, Verdict.IN_PROGRESS
 NOT_YET, UNCLEAR = Verdict.NOT_YET, Verdict.UNCLEAR
+GAVE_UP = Verdict.GAVE_UP
 
 
 def _judge(text: str) -> Verdict:
-    return judge(InvoiceError(text))
+    return judge(InvoiceError(text)).verdict
 
 
 def _cln(words: str) -> Verdict:
@@ -189,14 +190,130 @@ def test_other_words_are_unclear(text: str) -> None:
 @pytest.mark.parametrize("field", [0, 170, 2**64 - 1])
 def test_an_erroneous_field_is_about_the_invoice(text: str, field: int) -> None:
     """BOLT 12: the field that had a problem."""
-    assert judge(InvoiceError(text, erroneous_field=field)) is REFUSED
+    assert judge(InvoiceError(text, erroneous_field=field)).verdict is REFUSED
+
+
+# --- LDK's own framing ---
+
+
+@pytest.mark.parametrize("word", ["RouteNotFound", "PaymentExpired"])
+def test_ldk_has_given_the_request_up_before_it_says_so(word: str) -> None:
+    meaning = judge(InvoiceError(word, has_length=True))
+    assert meaning.verdict is GAVE_UP
+    assert meaning.next_step == "ask the payer for a new request"
+    # In the bare form they may come from other software, which may try again.
+    assert judge(InvoiceError(word)).verdict is not GAVE_UP
+
+
+@pytest.mark.parametrize("word", ["DuplicatePayment", "UnexpectedAmount", "the moon is full", ""])
+def test_the_framing_alone_gives_nothing_up(word: str) -> None:
+    assert judge(InvoiceError(word, has_length=True)) == judge(InvoiceError(word))
+
+
+def test_a_field_that_is_wrong_outweighs_the_framing() -> None:
+    error = InvoiceError("RouteNotFound", erroneous_field=162, has_length=True)
+    assert judge(error) == Meaning(REFUSED)
+
+
+# --- in plain words ---
+
+
+@pytest.mark.parametrize(
+    ("words", "plain", "next_step"),
+    [
+        (
+            "invoice_request no longer available",
+            "the request was used already, or withdrawn",
+            "ask the payer for a new request",
+        ),
+        (
+            f"Unknown invoice_request {_HASH}",
+            "its node does not know the request",
+            "ask the payer for a new request",
+        ),
+        (
+            f'pay attempt failed: "Single-use invoice_request already paid with {_HASH}"',
+            "the request was paid already",
+            "ask the payer for a new request",
+        ),
+        (
+            "invoice amount is too large",
+            "the invoice asks for another amount than the payer offers",
+            "ask for what the payer offers, under another label",
+        ),
+        (
+            "Unsupported invoice feature 98",
+            "its software does not take the invoice",
+            "tell the payer what its node says, and ask for a new request",
+        ),
+        ("Expired invoice", "the invoice had expired when it arrived", None),
+        (
+            'pay attempt failed: "Failed: There is no connection between source and destination '
+            'at all"',
+            "it finds no way to this node",
+            None,
+        ),
+        (
+            'pay attempt failed: "Failed: We could not find a usable set of paths.  The shortest '
+            'path is 103x1x0->02aa..., but 103x1x0/1 layer xpay says max is 4msat"',
+            "it finds no way that can carry the amount now",
+            None,
+        ),
+        (
+            'pay attempt failed: "Failed: We could not find a usable set of paths. Total source '
+            'capacity is only 4msat (in 1 channels)."',
+            "its channels cannot send the amount now",
+            None,
+        ),
+        (
+            'pay attempt failed: "Ran out of routes to try after 1 attempt: see `paystatus`"',
+            "it finds no way that can carry the amount now",
+            None,
+        ),
+        ('pay attempt failed: "the moon is full"', None, None),
+    ],
+)
+def test_plain_words_and_the_next_step(
+    words: str, plain: str | None, next_step: str | None
+) -> None:
+    meaning = judge(InvoiceError(f"Failed invoice {_INVOICE}: {words}"))
+    assert (meaning.plain, meaning.next_step) == (plain, next_step)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Failed invoice {_INVOICE}: Expired invoice",
+        f'Failed invoice {_INVOICE}: pay attempt failed: "Invoice expired"',
+        "PaymentExpired",
+        "AlreadyExpired",
+    ],
+)
+def test_words_about_time(text: str) -> None:
+    assert judge(InvoiceError(text)).is_about_time
+    assert not judge(InvoiceError("RouteNotFound")).is_about_time
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"Failed invoice {_INVOICE}: Expired invoice", "Expired invoice"),
+        (f'Failed invoice {_INVOICE}: pay attempt failed: "no \\"way\\""', 'no \\"way\\"'),
+        ("Failed invoice: pay attempt failed: oh", "oh"),
+        ("RouteNotFound", "RouteNotFound"),
+        ('pay attempt failed: "x"', 'pay attempt failed: "x"'),
+        ("", ""),
+    ],
+)
+def test_bare_words_are_without_the_frame_and_the_invoice(text: str, words: str) -> None:
+    assert bare_words(InvoiceError(text)) == words
 
 
 @given(st.text(), st.none() | st.integers(0, 2**64 - 1))
 def test_any_words_are_judged(text: str, field: int | None) -> None:
     prefixes = ("", "Failed invoice lni1qq: ", 'Failed invoice: pay attempt failed: "')
     for prefix in prefixes:
-        assert isinstance(judge(InvoiceError(prefix + text, field)), Verdict)
+        assert isinstance(judge(InvoiceError(prefix + text, field)), Meaning)
 
 
 @pytest.mark.parametrize(
@@ -218,4 +335,4 @@ def test_a_huge_text_takes_no_time(unit: str) -> None:
     """Were the time quadratic in the size, a megabyte would take minutes."""
     for prefix in ("", f"Failed invoice {_INVOICE}: ", 'Failed invoice: pay attempt failed: "'):
         text = prefix + unit * (1_000_000 // len(unit))
-        assert judge(InvoiceError(text)) in (UNCLEAR, NOT_YET)
+        assert judge(InvoiceError(text)).verdict in (UNCLEAR, NOT_YET)

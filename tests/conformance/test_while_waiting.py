@@ -66,18 +66,31 @@ def test_payer_that_cannot_pay_yet_is_asked_again_and_pays_the_same_invoice(
 
 
 @in_both_ways
+def test_payer_that_has_given_up_ends_the_wait_at_once(still: TimedNetwork) -> None:
+    """As LDK says it; LDK ignores every copy from then on."""
+    still.sandbox.faults.fail_payments(PAYER, as_ldk=True)
+    run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT), timeout=86_400)
+    outcome = run.outcome_in_time()
+
+    assert outcome.exit_status == ExitStatus.PAYER_ERROR
+    assert outcome.error is not None
+    assert outcome.error.data == {"error": "RouteNotFound"}
+    assert outcome.error.hint == "ask the payer for a new request"
+    assert still.arrived() == 1
+
+
+@in_both_ways
 def test_payer_that_never_can_pay_is_an_error_in_its_words_but_only_at_the_deadline(
     still: TimedNetwork,
 ) -> None:
-    """As LDK says it; LDK stays silent from then on."""
-    still.sandbox.faults.fail_payments(PAYER, as_ldk=True)
+    still.sandbox.faults.fail_payments(PAYER, text="out of order")
     run = still.run(still.sandbox.request(PAYER, AMOUNT_MSAT), timeout=20)
     wait_for(lambda: attempts(run), "the attempt")
     outcome = run.outcome_in_time()
 
     assert outcome.exit_status == ExitStatus.PAYER_ERROR
     assert outcome.error is not None
-    assert outcome.error.data == {"error": "RouteNotFound"}
+    assert outcome.error.message.endswith("could not pay the invoice: out of order")
     assert still.clock() >= outcome.known["expires_at"]
     assert still.arrived() > 1
 

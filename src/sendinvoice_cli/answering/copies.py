@@ -9,7 +9,7 @@ import secrets
 from typing import NamedTuple
 
 from ..bolt12.invoice_error import InvoiceError
-from ..bolt12.verdict import Verdict, judge
+from ..bolt12.verdict import Meaning, Verdict, judge
 from ..node.ways.routes import Route
 
 
@@ -25,7 +25,12 @@ class Replied(NamedTuple):
     """The payer has replied: with an error, since BOLT 12 has no other reply."""
 
     error: InvoiceError
-    verdict: Verdict
+    meaning: Meaning
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it means for the wait."""
+        return self.meaning.verdict
 
 
 class Copy:
@@ -79,7 +84,7 @@ class Copies:
         """Forget a copy that was never sent: lightningd refused the message."""
         del self._copies[path_id]
 
-    def reply(self, path_id: bytes, error: InvoiceError) -> Verdict | None:
+    def reply(self, path_id: bytes, error: InvoiceError) -> Replied | None:
         """Note the payer's reply to a copy; None when no such copy waits for one."""
         copy = self._copies.get(path_id)
         if copy is None or isinstance(copy.state, Replied):
@@ -87,7 +92,7 @@ class Copies:
         copy.state = self._last = Replied(error, judge(error))
         if self._last.verdict is not Verdict.IN_PROGRESS:
             self._last_words = self._last
-        return self._last.verdict
+        return self._last
 
     @property
     def last_words(self) -> Replied | None:
@@ -100,10 +105,11 @@ class Copies:
         return self._last is not None and self._last.verdict is Verdict.IN_PROGRESS
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the payer refused the invoice itself."""
+    def is_declined(self) -> bool:
+        """Whether the payer will not pay: it refused the invoice, or gave the request up."""
         return any(
-            isinstance(copy.state, Replied) and copy.state.verdict is Verdict.REFUSED
+            isinstance(copy.state, Replied)
+            and copy.state.verdict in (Verdict.REFUSED, Verdict.GAVE_UP)
             for copy in tuple(self._copies.values())
         )
 

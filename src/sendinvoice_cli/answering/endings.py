@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
-from ..amounts import format_time
-from ..bolt12 import fields
-from ..bolt12.invoice_error import InvoiceError
+from ..amounts import format_duration, format_time
+from ..bolt12 import fields, invoice_request, payer, verdict
+from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.verdict import Verdict
 from ..errors import (
     InterruptedBySignalError,
@@ -18,18 +19,28 @@ from ..errors import (
 from ..node.invoices import StoredInvoice
 from .copies import Copies, Replied
 
+_NEW_REQUEST = "ask the payer for a new request"
+_TELL = "tell the payer what its node says, and ask for a new request"
 
-def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
-    """The error for an invoice that was not paid in time.
 
-    :param bolt12: the ``lni1…`` string.
+def unpaid_error(
+    copies: Copies, invoice: StoredInvoice, invreq: InvoiceRequest, now: float
+) -> SendInvoiceError:
+    """The error for an invoice that was not paid.
+
+    :param now: UNIX seconds.
     """
     if copies.last_words is not None:
-        return _payer_error(copies.last_words, bolt12)
+        return _payer_error(copies.last_words, invoice, invreq, now)
     said = "and no answer came from the payer"
-    hint = "ask the payer for a new request, or try this one again with --renew"
+    hint = f"{_NEW_REQUEST}, or try this one again with --renew"
     if not len(copies):
         said = "because it expired before it could be sent"
+        if now < invoice.expires_at:
+            early = format_duration(invoice.expires_at - now)
+            said = f"because lightningd took it for expired {early} too early"
+            hint = "the clocks of this machine and of lightningd differ: set them right, then "
+            hint += "use --renew"
     elif copies.is_being_paid:
         said = "although the payer said that it was paying"
     elif not any(route.has_channel for route in copies.routes):
@@ -38,12 +49,17 @@ def unpaid(copies: Copies, bolt12: str) -> SendInvoiceError:
             f"your node has no channel with {peer}, and some nodes drop messages from peers "
             "without a channel; open one, or ask the payer for a request with other paths"
         )
+    elif payer.is_ldk(invreq):
+        hint = f"{_NEW_REQUEST}: LDK gives one up in silence when its attempt to pay fails"
+    if invoice_request.has_expired(invreq, now):
+        said += "; the request expired meanwhile, which is the likely reason"
+        hint = _NEW_REQUEST
     return TimedOutError(
-        f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": bolt12}
+        f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": invoice.bolt12}
     )
 
 
-def interrupted(
+def interrupted_error(
     signal: InterruptedBySignalError, label: str, invoice: StoredInvoice | None
 ) -> InterruptedBySignalError:
     """The error for an interruption: it says whether the invoice may still be paid.
@@ -55,35 +71,36 @@ def interrupted(
         return type(signal)(f"interrupted; invoice {label!r} was not sent", hint=resume)
     until = format_time(invoice.expires_at)
     return type(signal)(
-        f"interrupted; invoice {label!r} may still be paid until {until}: {invoice.bolt12}",
+        f"interrupted; invoice {label!r} may still be paid until {until}",
         hint=resume,
         data={"invstring": invoice.bolt12},
     )
 
 
-def unknown(label: str) -> OutcomeUnknownError:
+def outcome_unknown_error(label: str) -> OutcomeUnknownError:
     """The error for a lightningd that went away once the invoice may have existed."""
     return OutcomeUnknownError(
         f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
         hint="once lightningd is back, run the same command again, or look with "
-        f"'lightning-cli listinvoices {label}'",
+        f"'lightning-cli listinvoices {shlex.quote(label)}'",
     )
 
 
-def words(error: InvoiceError, bolt12: str) -> str:
-    """What the payer said, without the invoice, which payers like to repeat.
+def describe(replied: Replied, bolt12: str) -> str:
+    """What the payer said: in plain words where we know them, then in its own.
 
-    :param bolt12: the ``lni1…`` string.
+    :param bolt12: the invoice (``lni1…``), which payers like to repeat.
     """
-    return error.text.replace(bolt12, "lni1…")
+    words = verdict.bare_words(replied.error).replace(bolt12, "lni1…")
+    plain = replied.meaning.plain
+    return words if plain is None else f"{plain} ({words})"
 
 
-def _payer_error(replied: Replied, bolt12: str) -> PayerError:
-    """The error for a reply of the payer.
-
-    :param bolt12: the invoice that the reply is about.
-    """
-    error = replied.error
+def _payer_error(
+    replied: Replied, invoice: StoredInvoice, invreq: InvoiceRequest, now: float
+) -> PayerError:
+    """The error for a reply of the payer."""
+    error, meaning = replied
     data: dict[str, Any] = {"error": error.text}
     about = ""
     if error.erroneous_field is not None:
@@ -91,12 +108,23 @@ def _payer_error(replied: Replied, bolt12: str) -> PayerError:
         about = f" (about {fields.field_name(error.erroneous_field)})"
     if error.suggested_value is not None:
         data["suggested_value"] = error.suggested_value.hex()
-    text = words(error, bolt12)
-    if replied.verdict is Verdict.NOT_YET:
-        return PayerError(
-            f"the payer could not pay the invoice: {text}",
-            hint="run the same command again later with --renew; LDK gives a request up after "
-            "one failed attempt: ask for a new request then",
-            data=data,
+    has_lapsed = invoice_request.has_expired(invreq, now) or payer.is_ldk(invreq)
+    told = describe(replied, invoice.bolt12)
+    hint = meaning.next_step or _TELL
+    if meaning.is_about_time and now < invoice.expires_at:
+        left = format_duration(invoice.expires_at - now)
+        told += f", although it is valid for another {left} by this machine's clock"
+        hint = "the clocks of the payer and of this machine differ: set them right, then " + (
+            _NEW_REQUEST if has_lapsed else "run the same command again, with --renew if it asks"
         )
-    return PayerError(f"the payer refused the invoice{about}: {text}", data=data)
+    elif meaning.next_step is None and (
+        meaning.verdict is Verdict.NOT_YET or meaning.is_about_time
+    ):
+        hint = _NEW_REQUEST if has_lapsed else "run the same command again later with --renew"
+    messages = {
+        Verdict.REFUSED: f"the payer refused the invoice{about}: {told}",
+        Verdict.GAVE_UP: f"the payer has given the request up: {told}",
+        Verdict.NOT_YET: f"the payer could not pay the invoice: {told}",
+        Verdict.UNCLEAR: f"the payer answered with an error: {told}",
+    }
+    return PayerError(messages[meaning.verdict], hint=hint, data=data)

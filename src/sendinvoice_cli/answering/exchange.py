@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..amounts import format_sat
+from ..amounts import format_duration, format_sat
 from ..bolt12 import invoice, invoice_request
 from ..bolt12.tlv import Record
 from ..errors import (
@@ -120,6 +120,8 @@ class Exchange:
         self._warn_of_autoclean()
         if not self.exists:
             invoice_request.check_expiry(self._invreq, self._link.clock())
+        if not (self.exists and self.invoice.is_paid):
+            self._warn_of_expiry()
 
     def _look_up_label(self) -> None:
         request = self.request
@@ -127,7 +129,7 @@ class Exchange:
             self._client, request.label, self._invreq, self._amount_msat, self._link.clock()
         )
         if isinstance(found, Expired) and not request.renew:
-            raise label.has_expired(found)
+            raise label.expired_error(found, self._invreq, self._link.clock())
         self._label = found
         if isinstance(found, Paid | Resumed):
             self.issue = Issued(found.invoice)
@@ -144,6 +146,17 @@ class Exchange:
                 f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
                 "before TIMEOUT ends",
                 "after that, the same command asks for the money again; set a longer age",
+            )
+
+    def _warn_of_expiry(self) -> None:
+        """Warn that the request does not live as long as the wait."""
+        now, expires_at = self._link.clock(), self._invreq.expires_at
+        ends_at = self.invoice.expires_at if self.exists else now + self.request.timeout
+        if expires_at is not None and expires_at < ends_at:
+            when = f"expires in {format_duration(expires_at - now)}, before TIMEOUT ends"
+            self._progress.warn(
+                f"the request {when if now < expires_at else 'has expired meanwhile'}",
+                "after that, LDK ignores it in silence, and Core Lightning still pays",
             )
 
     @property
@@ -190,7 +203,7 @@ class Exchange:
         """
         route = next(self.outbox.routes(connect=False), None)
         if route is None:
-            raise self.outbox.no_route()
+            raise self.outbox.no_route_error()
         info.check_paths(self._invreq.paths, self._link.node)
         self._dry_run = {
             "status": "dry-run",
@@ -304,8 +317,9 @@ class Exchange:
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was not paid in time."""
         if not len(self.copies) and self.outbox.dead_ends:
-            return self.outbox.no_route()
-        return endings.unpaid(self.copies, self.invoice.bolt12)
+            return self.outbox.no_route_error()
+        now = self._link.clock()
+        return endings.unpaid_error(self.copies, self.invoice, self._invreq, now)
 
     def outcome(self, error: SendInvoiceError | None) -> Outcome:
         """The outcome: what is known, and the error. A paid invoice is a success in any case.
@@ -315,9 +329,9 @@ class Exchange:
         known: dict[str, Any] = {"label": self.request.label, **self._dry_run}
         found = self.issue.invoice if isinstance(self.issue, Issued) else None
         if isinstance(error, InterruptedBySignalError):
-            error = endings.interrupted(error, self.request.label, found)
+            error = endings.interrupted_error(error, self.request.label, found)
         elif isinstance(error, UnreachableError) and not isinstance(self.issue, NotTried):
-            error = endings.unknown(self.request.label)
+            error = endings.outcome_unknown_error(self.request.label)
         if found is not None:
             known.update(found.fields)
             if found.is_paid:

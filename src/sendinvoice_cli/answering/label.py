@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..bolt12 import invoice
+from ..bolt12 import invoice, invoice_request
 from ..bolt12.invoice_request import InvoiceRequest
 from ..errors import LabelTakenError, LightningdError, MalformedError
 from ..node import invoices
@@ -49,7 +49,7 @@ def look_up(
     if stored is None:
         return Free()
     if not _answers(stored, invreq):
-        raise invoices.label_taken(label, stored.fields)
+        raise invoices.label_taken_error(label, stored.fields)
     if stored.amount_msat != amount_msat:
         raise LabelTakenError(
             f"the label {label!r} belongs to an invoice for this request "
@@ -64,11 +64,17 @@ def look_up(
     return Resumed(stored)
 
 
-def has_expired(expired: Expired) -> LabelTakenError:
-    """The error for an expired invoice, without ``--renew``."""
+def expired_error(expired: Expired, invreq: InvoiceRequest, now: float) -> LabelTakenError:
+    """The error for an expired invoice, without ``--renew``.
+
+    :param now: UNIX seconds.
+    """
+    hint = "--renew replaces it with a fresh one"
+    if invoice_request.has_expired(invreq, now):
+        hint = "the request has expired as well: ask the payer for a new one"
     return LabelTakenError(
         f"the invoice {expired.invoice.label!r} for this request has expired unpaid",
-        hint="--renew replaces it with a fresh one",
+        hint=hint,
         data=expired.invoice.fields,
     )
 

@@ -92,7 +92,7 @@ class _Answer:
         while not await self._has_route(delivery):
             await host.wait(math.inf)
         if delivery.route is None:
-            raise exchange.outbox.no_route()
+            raise exchange.outbox.no_route_error()
         await self._persist(host.prepare)
         await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
@@ -128,17 +128,17 @@ class _Answer:
                 if not exchange.learn(event):
                     await self._step(exchange.read_state)
                 continue
-            verdict = exchange.copies.reply(event.path_id, event.error)
-            if verdict is None:
+            replied = exchange.copies.reply(event.path_id, event.error)
+            if replied is None:
                 continue
-            again_at = self.waiting.heard(verdict, host.now())
+            again_at = self.waiting.heard(replied.verdict, host.now())
             if again_at is not None:
-                words = endings.words(event.error, exchange.invoice.bolt12)
+                words = endings.describe(replied, exchange.invoice.bolt12)
                 host.progress.step(
                     f"The payer could not pay yet: {words}; sending the invoice again "
                     f"in {again_at - host.now():.0f} s"
                 )
-            elif verdict is Verdict.IN_PROGRESS:
+            elif replied.verdict is Verdict.IN_PROGRESS:
                 host.progress.step("The payer is paying already")
 
     async def _advance_delivery(self) -> None:
@@ -225,11 +225,11 @@ class _Answer:
             self.delivery = Delivery(exchange, host, is_fresh=True)
         elif len(exchange.copies) or exchange.is_resumed or host.link.generation:
             # The payer may have the invoice, or lightningd has not found its peers yet.
-            error = exchange.outbox.no_route()
+            error = exchange.outbox.no_route_error()
             host.progress.warn(error.message, error.hint)
             self._end_delivery()
         else:
-            raise exchange.outbox.no_route()
+            raise exchange.outbox.no_route_error()
 
     def _end_delivery(self) -> None:
         self.delivery = None

@@ -78,7 +78,7 @@ class Outbox:
         used = {node for route in self._copies.routes for node in route.nodes[1:-1]}
         return self._router.routes(avoid=used, first=len(self._copies), connect=connect)
 
-    def no_route(self) -> NoRouteError:
+    def no_route_error(self) -> NoRouteError:
         """The error for a payer that we cannot reach."""
         ends = self.dead_ends
         reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)

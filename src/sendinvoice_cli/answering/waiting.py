@@ -125,11 +125,12 @@ class Waiting:
     def is_final(self, copies: Copies) -> bool:
         """Whether the payer's replies are final.
 
-        A refusal of the invoice itself is final: every copy carries the same invoice. Another
-        error may be about a repeated copy while the first is being paid, so it is final once
-        every copy has its reply. We never hear replies to the copies of an earlier command.
+        A refusal of the invoice itself is final: every copy carries the same invoice. So is the
+        reply of a payer that has given the request up. Another error may be about a repeated copy
+        while the first is being paid, so it is final once every copy has its reply. We never hear
+        replies to the copies of an earlier command.
         """
-        return copies.is_refused or (not self._sent_before and copies.have_all_failed)
+        return copies.is_declined or (not self._sent_before and copies.have_all_failed)
 
 
 def give_up_at(expires_at: int, lost_at: float) -> float:

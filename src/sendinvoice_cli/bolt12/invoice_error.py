@@ -20,17 +20,19 @@ class InvoiceError(NamedTuple):
     :param text: its words, of any length; bytes that are not UTF-8 are replaced.
     :param erroneous_field: type of the field that it rejects, None when not given.
     :param suggested_value: bytes that it would accept there, None when not given.
+    :param has_length: whether the stream's length stands in front of it, which only LDK does.
     """
 
     text: str
     erroneous_field: int | None = None
     suggested_value: bytes | None = None
+    has_length: bool = False
 
 
 def decode(data: bytes) -> InvoiceError:
     """Read the content of onion message field 68.
 
-    BOLT 12 has a bare TLV stream there. LDK writes the stream's length in
+    BOLT 12 has a bare TLV stream there. LDK (0.1 to 0.3) writes the stream's length in
     front, as a BigSize. The two cannot be confused: in BOLT 12 every error has
     the field ``error`` (5), so a bare stream begins with a type of at most 5.
     As a length, that would leave at most 5 bytes, too few for an error.
@@ -38,8 +40,10 @@ def decode(data: bytes) -> InvoiceError:
     :raises MalformedError: not a TLV stream, or a bad erroneous_field.
     """
     values = _complete(data)
+    has_length = False
     if values is None:
         values = _complete(_without_length(data))
+        has_length = values is not None
     if values is None:
         # It breaks the rules, but its words may be readable.
         values = dict(tlv.decode_stream(data))
@@ -50,18 +54,20 @@ def decode(data: bytes) -> InvoiceError:
         text=values.get(ERROR, b"").decode("utf-8", "replace"),
         erroneous_field=erroneous_field,
         suggested_value=values.get(SUGGESTED_VALUE),
+        has_length=has_length,
     )
 
 
 def encode(error: InvoiceError) -> bytes:
-    """The content of onion message field 68, as BOLT 12 has it."""
+    """The content of onion message field 68, as BOLT 12 has it or, with ``has_length``, as LDK."""
     records = []
     if error.erroneous_field is not None:
         records.append(Record(ERRONEOUS_FIELD, tlv.encode_tu(error.erroneous_field)))
     if error.suggested_value is not None:
         records.append(Record(SUGGESTED_VALUE, error.suggested_value))
     records.append(Record(ERROR, error.text.encode()))
-    return tlv.encode_stream(records)
+    stream = tlv.encode_stream(records)
+    return tlv.encode_bigsize(len(stream)) + stream if error.has_length else stream
 
 
 def _complete(data: bytes) -> Mapping[int, bytes] | None:

@@ -105,6 +105,14 @@ def decode(text: str) -> InvoiceRequest:
     )
 
 
+def has_expired(invreq: InvoiceRequest, now: float) -> bool:
+    """Whether offer_absolute_expiry has passed.
+
+    :param now: UNIX seconds.
+    """
+    return invreq.expires_at is not None and now > invreq.expires_at
+
+
 def check_expiry(invreq: InvoiceRequest, now: float) -> None:
     """Refuse an invoice_request whose offer_absolute_expiry has passed.
 

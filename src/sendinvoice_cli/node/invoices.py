@@ -123,12 +123,12 @@ def create(client: Client, invstring: str, label: str, preimage: bytes) -> Store
         )
     except LightningdError as failure:
         if failure.rpc_code == LABEL_TAKEN:
-            raise label_taken(label, failure.data) from None
+            raise label_taken_error(label, failure.data) from None
         raise
     return StoredInvoice.read(answer)
 
 
-def label_taken(label: str, stored: Mapping[str, Any] | None) -> LabelTakenError:
+def label_taken_error(label: str, stored: Mapping[str, Any] | None) -> LabelTakenError:
     """The error for a label that another invoice has."""
     return LabelTakenError(
         f"the label {label!r} belongs to another invoice",
