@@ -282,6 +282,35 @@ def test_size_of_all_replies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert other.answers == [[_message(4, "0" * 6)]]
 
 
+class _Measured(str):
+    """A reply that counts how often it is measured."""
+
+    measured = 0
+
+    def __len__(self) -> int:
+        _Measured.measured += 1
+        return super().__len__()
+
+
+def test_a_reply_costs_the_same_however_many_are_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 400
+    registry = _registry(*range(count))
+    monkeypatch.setattr(_Measured, "measured", 0)
+    for number in range(count):
+        registry.on_message(_message(number, _Measured("0500")))
+    assert _Measured.measured <= 4 * count
+
+
+def test_replies_that_were_received_free_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply_plugin, "MAX_REPLIES_SIZE", 10)
+    registry, first, second = _registry(1, 2, 3), _Call(), _Call()
+    registry.on_message(_message(1, "0" * 10))
+    registry.replies(_SESSION, 0, first)
+    registry.replies(_SESSION, first.received, second)
+    registry.on_message(_message(2, "0" * 10))
+    assert second.answers == [[_message(2, "0" * 10)]]
+
+
 def test_a_flood_is_bounded() -> None:
     count = 400
     registry, call = _registry(*range(count)), _Call()

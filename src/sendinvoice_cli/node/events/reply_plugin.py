@@ -68,8 +68,10 @@ class _Session:
         #: Answers the caller's open call.
         self.respond: Respond | None = None
 
-    def size(self) -> int:
-        return sum(len(reply["invoice_error"]) for reply in self.replies)
+    def drop(self, count: int) -> int:
+        """Drop the oldest replies; returns how many hex digits these had."""
+        dropped, self.replies = self.replies[:count], self.replies[count:]
+        return sum(len(reply["invoice_error"]) for reply in dropped)
 
     def answer(self) -> None:
         """Answer the open call with the new replies."""
@@ -85,6 +87,8 @@ class Registry:
         self._lock = threading.Lock()
         self._sessions: dict[str, _Session] = {}
         self._by_path_id: dict[str, _Session] = {}
+        #: Hex digits of the replies in all sessions.
+        self._size = 0
         self._idle_since = now
 
     def expect(
@@ -127,7 +131,7 @@ class Registry:
                 raise RefusedError("no such session")
             found.answer()
             found.respond = respond
-            del found.replies[: max(received - found.received, 0)]
+            self._size -= found.drop(max(received - found.received, 0))
             found.received = max(received, found.received)
             if found.replies:
                 found.answer()
@@ -147,11 +151,12 @@ class Registry:
                 isinstance(error, str)
                 and len(error) <= MAX_REPLY_SIZE
                 and path_id in session.path_ids
-                and self._size() + len(error) <= MAX_REPLIES_SIZE
+                and self._size + len(error) <= MAX_REPLIES_SIZE
             ):
                 # Each message gets one reply: we drop a repeated one.
                 session.path_ids.discard(path_id)
                 session.replies.append({"pathsecret": path_id, "invoice_error": error})
+                self._size += len(error)
                 session.answer()
             return True
 
@@ -162,6 +167,7 @@ class Registry:
             for name in over:
                 session = self._sessions.pop(name)
                 session.answer()
+                self._size -= session.drop(len(session.replies))
             if over:
                 self._by_path_id = {
                     path_id: each for path_id, each in self._by_path_id.items() if each.until > now
@@ -173,9 +179,6 @@ class Registry:
         """Whether nobody has waited for a reply for IDLE_SECONDS."""
         with self._lock:
             return not self._sessions and now - self._idle_since >= IDLE_SECONDS
-
-    def _size(self) -> int:
-        return sum(session.size() for session in self._sessions.values())
 
 
 def _is_hex(text: object, size: int) -> bool:
