@@ -73,6 +73,13 @@ def test_settings() -> None:
     assert found.fronting_nodes == (US,)
 
 
+@pytest.mark.parametrize(("level", "logs"), [("io", True), ("trace", False), ("info", False)])
+def test_log_level(level: str, logs: bool) -> None:
+    """As v24.02.2 and v26.06.6 show it; only io writes the calls into the log."""
+    configs = {"log-level": {"value_str": level, "source": "cmdline"}}
+    assert info.read(_client(_NEW, configs=configs)).logs_calls is logs
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -35,6 +35,7 @@ _CONFIG_FIELDS = {
         "cltv-final": {"value_int": True},
         "payment-fronting-node": {"values_str": True},
         "autoclean-paidinvoices-age": {"value_int": True},
+        "log-level": {"value_str": True},
     }
 }
 #: lightningd's default of ``cltv-final``, in blocks.
@@ -64,6 +65,8 @@ class NodeInfo(NamedTuple):
         come (``payment-fronting-node``); empty when not set.
     :param autoclean_paid_seconds: age at which lightningd deletes a paid invoice
         (``autoclean-paidinvoices-age``); None for never.
+    :param logs_calls: whether lightningd writes all calls into its log (``log-level=io``). A level
+        for a part of it (``io:jsonrpc``) does so too, but ``listconfigs`` does not show that.
     """
 
     id: bytes
@@ -76,6 +79,7 @@ class NodeInfo(NamedTuple):
     cltv_final: int
     fronting_nodes: tuple[bytes, ...]
     autoclean_paid_seconds: int | None = None
+    logs_calls: bool = False
 
 
 def read(client: Client) -> NodeInfo:
@@ -111,6 +115,7 @@ def read(client: Client) -> NodeInfo:
             autoclean_paid_seconds=(
                 configs.get("autoclean-paidinvoices-age", {}).get("value_int") or None
             ),
+            logs_calls=configs.get("log-level", {}).get("value_str") == "io",
         )
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         raise LightningdError("getinfo: lightningd's answer is malformed") from None

@@ -297,6 +297,15 @@ def test_node_is_read_once() -> None:
     assert linked.client.methods().count("getinfo") == 1
 
 
+@pytest.mark.parametrize(("level", "warned"), [("io", 1), ("debug", 0)])
+def test_log_that_keeps_preimages_is_warned_of_once(level: str, warned: int) -> None:
+    configs = {"configs": {"log-level": {"value_str": level}}}
+    linked = Linked(listconfigs=configs)
+    linked.link.open()
+    linked.link.open()
+    assert sum("preimage" in warning for warning in linked.told.warnings) == warned
+
+
 def test_block_height_is_read_anew_after_a_minute() -> None:
     """Otherwise the payment paths of a row that is sent days later have expired."""
     linked = Linked()

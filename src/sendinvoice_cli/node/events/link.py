@@ -109,6 +109,12 @@ class Link:
         """
         if self._node is None:
             self._node, self._node_read_at = info.read(self.client), self.clock()
+            if self._node.logs_calls:
+                self._notices.warn(
+                    "lightningd writes all calls into its log (log-level=io), "
+                    "and with them the invoice's preimage",
+                    "whoever reads that log may take the payment on its way; use log-level=debug",
+                )
 
     @property
     def node(self) -> NodeInfo:
