@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from sendinvoice_cli.bolt12 import fields, string, tlv
-from sendinvoice_cli.node.events.replies import HELPER
+from sendinvoice_cli.node.events.helper_path import HELPER
 from tests.networks import Network, run
 from tests.support.crafting import UNKNOWN_FIELDS, craft_request
 from tests.support.requests_builder import PAYER_ID

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ from sendinvoice_cli.bolt12 import invoice_error
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node.events import replies
-from sendinvoice_cli.node.events.replies import HelperUnavailableError, Reply, ReplySession
+from sendinvoice_cli.node.events.helper_path import HelperUnavailableError
+from sendinvoice_cli.node.events.replies import Reply, ReplySession
 from sendinvoice_cli.node.rpc.client import NoAnswerError
 from tests.node.fake_client import Answer, FakeClient, Params
 
@@ -22,113 +21,10 @@ _PATH_ID = b"\xaa" * 32
 
 @pytest.fixture
 def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation with the helper in it."""
-    (tmp_path / "bin").mkdir(mode=0o755)
-    helper = tmp_path / "bin" / replies.HELPER
-    helper.write_text("#!/bin/sh\n")
-    helper.chmod(0o755)
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    """Where the helper is installed."""
+    helper = tmp_path / "helper"
+    monkeypatch.setattr(replies, "helper_path", lambda: str(helper))
     return helper
-
-
-# --- where the helper is ---
-
-
-def test_helper_path(helper: Path) -> None:
-    assert Path(replies.helper_path()) == helper
-    assert Path(replies.helper_path()).is_absolute()
-
-
-@pytest.mark.parametrize("mode", [0o757, 0o777, 0o702])
-def test_a_helper_that_anybody_could_write(helper: Path, mode: int) -> None:
-    helper.chmod(mode)
-    with pytest.raises(HelperUnavailableError, match="anybody may write to "):
-        replies.helper_path()
-
-
-def test_a_directory_that_anybody_could_write(helper: Path) -> None:
-    helper.parent.chmod(0o777)
-    with pytest.raises(HelperUnavailableError, match="anybody may write to "):
-        replies.helper_path()
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_a_folder_above_that_anybody_could_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int
-) -> None:
-    """Whoever may write to it can replace the folder below."""
-    prefix = tmp_path / "opt" / "venv"
-    helper = prefix / "bin" / replies.HELPER
-    helper.parent.mkdir(parents=True)
-    helper.touch(0o755)
-    monkeypatch.setattr(sys, "prefix", str(prefix))
-    assert Path(replies.helper_path()) == helper
-    folder = helper.parents[depth - 1]
-    folder.chmod(0o777)
-    with pytest.raises(HelperUnavailableError, match=f"anybody may write to {folder}$"):
-        replies.helper_path()
-    folder.chmod(0o1777)
-    assert Path(replies.helper_path()) == helper
-
-
-def test_a_link_into_a_folder_that_anybody_could_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The folders above the place that the link leads to count as well."""
-    open_folder, prefix = tmp_path / "open", tmp_path / "venv"
-    helper = open_folder / "venv" / "bin" / replies.HELPER
-    helper.parent.mkdir(parents=True)
-    helper.touch(0o755)
-    prefix.symlink_to(open_folder / "venv")
-    monkeypatch.setattr(sys, "prefix", str(prefix))
-    assert Path(replies.helper_path()) == prefix / "bin" / replies.HELPER
-    open_folder.chmod(0o777)
-    with pytest.raises(HelperUnavailableError, match=f"anybody may write to {open_folder}$"):
-        replies.helper_path()
-
-
-@pytest.mark.parametrize("mode", [0o775, 0o755, 0o700])
-def test_owner_and_group_of_the_helper_are_trusted(helper: Path, mode: int) -> None:
-    """They could change the command itself as well."""
-    helper.chmod(mode)
-    helper.parent.chmod(mode)
-    assert Path(replies.helper_path()) == helper
-
-
-def test_a_link_to_what_anybody_could_write(helper: Path, tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    target.write_text("")
-    target.chmod(0o777)
-    helper.unlink()
-    helper.symlink_to(target)
-    with pytest.raises(HelperUnavailableError, match="anybody may write to "):
-        replies.helper_path()
-
-
-def test_a_sticky_directory_like_tmp(helper: Path) -> None:
-    """There, nobody can replace the files of another user."""
-    helper.parent.chmod(0o1777)
-    assert Path(replies.helper_path()) == helper
-
-
-def test_found_through_the_installed_distribution(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with pip install --user, where sys.prefix is that of the system."""
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    found = Path(replies.helper_path())
-    assert found.is_absolute()
-    assert found.name == replies.HELPER
-    assert os.access(found, os.X_OK)
-    assert ".." not in found.parts
-
-
-def test_installed_without_the_file(helper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip install --target lists a script that does not exist."""
-    helper.unlink()
-    monkeypatch.setattr(replies, "_installed_path", lambda: helper)
-    with pytest.raises(HelperUnavailableError, match="No such file"):
-        replies.helper_path()
 
 
 @pytest.mark.parametrize(("left", "is_told"), [(200, False), (4000, True)])
@@ -142,13 +38,6 @@ def test_good_bye(left: float, is_told: bool) -> None:
 @pytest.mark.parametrize("failure", [UnreachableError("gone"), LightningdError("no helper")])
 def test_good_bye_that_nobody_hears(failure: Exception) -> None:
     ReplySession(FakeClient({"sendinvoice-expect": failure}), 10_000).close(1000)
-
-
-def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(replies, "_DISTRIBUTION", "sendinvoice-that-is-not-installed")
-    with pytest.raises(HelperUnavailableError, match="is not installed"):
-        replies.helper_path()
 
 
 # --- sessions ---

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ...errors import UnreachableError
-from .replies import HelperUnavailableError, ReplySession
+from .helper_path import HelperUnavailableError
+from .replies import ReplySession
 
 if TYPE_CHECKING:
     from ...reporting import Notices

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,10 +13,8 @@ from ...bolt12 import invoice_error
 from ...bolt12.invoice_error import InvoiceError
 from ...errors import LightningdError, MalformedError, SendInvoiceError
 from ..rpc.client import Client, NoAnswerError
+from .helper_path import HelperUnavailableError, helper_path
 from .reply_plugin import EXPECT, REPLIES
-
-HELPER = "sendinvoice-reply-helper"
-_DISTRIBUTION = "sendinvoice"
 
 #: Seconds for ``plugin start``: lightningd gives a plugin 60. After the first few, we ask
 #: lightningd whether the helper runs.
@@ -37,10 +33,6 @@ _CLOSE_SECONDS = 1
 
 #: Stands for a reply that cannot be read.
 UNREADABLE = InvoiceError("(the payer's answer is malformed)")
-
-
-class HelperUnavailableError(Exception):
-    """lightningd cannot run the reply helper; the text says why."""
 
 
 class Reply(NamedTuple):
@@ -200,48 +192,3 @@ def _is_active(client: Client, path: str) -> bool | None:
         if os.path.realpath(plugin["name"]) == os.path.realpath(path):
             return bool(plugin["active"])
     return None
-
-
-def helper_path() -> str:
-    """The absolute path of the helper's executable, inside this installation.
-
-    Its owner and group are trusted: they could change this command as well.
-
-    :raises HelperUnavailableError: it is not installed, or anybody may write to it or to a folder
-        above it.
-    """
-    path = os.path.join(sys.prefix, "bin", HELPER)
-    if not os.path.isfile(path):
-        path = _installed_path()
-    path = os.path.abspath(path)
-    for checked in (*_with_folders(path), *_with_folders(os.path.realpath(path))):
-        try:
-            mode = os.stat(checked).st_mode
-        except OSError as failure:
-            raise HelperUnavailableError(f"{checked}: {failure.strerror}") from None
-        # In a sticky directory nobody can replace the files of others.
-        is_safe = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
-        if mode & stat.S_IWOTH and not is_safe:
-            raise HelperUnavailableError(f"anybody may write to {checked}")
-    return path
-
-
-def _with_folders(path: str) -> Iterator[str]:
-    """A path, and all folders above it."""
-    yield path
-    while path != os.path.dirname(path):
-        path = os.path.dirname(path)
-        yield path
-
-
-def _installed_path() -> str:
-    from importlib import metadata
-
-    try:
-        files = metadata.files(_DISTRIBUTION) or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == HELPER:
-            return os.path.normpath(str(file.locate()))
-    raise HelperUnavailableError(f"{HELPER} is not installed")
