@@ -176,6 +176,16 @@ def _ask(
         pytest.param(
             {_AMOUNT: None, _OFFERED: b"\x05", _QUANTITY_MAX: b""}, None, 7, 35, id="times 7"
         ),
+        pytest.param(
+            {_AMOUNT: None, _OFFERED: b"\x05", fields.INVREQ_QUANTITY: b"\x07"},
+            None,
+            None,
+            35,
+            id="times the 7 that the payer names",
+        ),
+        pytest.param(
+            {fields.INVREQ_QUANTITY: b"\x07"}, None, None, 100_000, id="invreq_amount is for all"
+        ),
         pytest.param({_QUANTITY_MAX: b"\x05"}, None, 5, 100_000, id="the greatest quantity"),
         pytest.param({_QUANTITY_MAX: b""}, None, 2**64 - 1, 100_000, id="no limit"),
         pytest.param(

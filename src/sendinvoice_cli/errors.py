@@ -184,9 +184,10 @@ class TerminatedBySignalError(InterruptedBySignalError):
     exit_status = ExitStatus.TERMINATED
 
 
-def unexpected(failure: Exception) -> SendInvoiceError:
+def unexpected_error(failure: Exception) -> SendInvoiceError:
     """The error for what should not happen: a bug of ours, or an answer that nobody foresaw."""
     return SendInvoiceError(
         f"unexpected error: {type(failure).__name__}: {failure}",
-        hint="if lightningd's version is supported, please report this",
+        hint="this should not happen: report it where you got sendinvoice from, with what the same "
+        "command prints with -v, and with the versions of sendinvoice and lightningd",
     )

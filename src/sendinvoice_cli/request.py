@@ -131,13 +131,15 @@ def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
 def offered_amount(request: Request, invreq: InvoiceRequest) -> int | None:
     """What the payer offers, in msat: invreq_amount or, without one, offer_amount times QUANTITY.
 
+    BOLT 12, "Invoices": the quantity is the user's or, if the payer has named one, invreq_quantity.
+
     :returns: None when the invoice_request has no amount, or one in another currency.
     """
     if invreq.amount_msat is not None:
         return invreq.amount_msat
     if invreq.offer_amount is None or invreq.currency is not None:
         return None
-    return invreq.offer_amount * (request.quantity or 1)
+    return invreq.offer_amount * (request.quantity or invreq.quantity or 1)
 
 
 def _mismatch_error(amount_msat: int, offered_msat: int) -> UsageError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -829,6 +829,47 @@ def test_invoice_that_is_found_by_its_label_after_a_lost_answer_counts_as_ours()
     world.lightningd.after["createinvoice", 1] = world.break_connection
     world.at(3, world.says(UNCLEAR))
     assert_ends(world, world.run(), ExitStatus.PAYER_ERROR, 3)
+
+
+def test_odd_field_that_lightningd_adds_to_the_invoice_is_warned_of() -> None:
+    world = World()
+    world.lightningd.changes = {161: b""}
+    world.at(3, world.pay)
+    assert_ends(world, world.run(), ExitStatus.PAID, 3)
+    assert [each for each in world.told.warnings if "has added field 161 to the invoice" in each]
+
+
+@pytest.mark.parametrize(
+    ("note", "code", "status", "message"),
+    [
+        (
+            "thanks\N{ZERO WIDTH SPACE}",
+            -32602,
+            ExitStatus.USAGE,
+            "lightningd refuses to answer this request, which has U+200B ZERO WIDTH SPACE in "
+            "invreq_payer_note",
+        ),
+        # It refuses for another reason: what it says, without the whole invoice.
+        ("thanks", -32602, ExitStatus.ERROR, "createinvoice: invalid token 'lni1…'"),
+        ("\N{ZERO WIDTH SPACE}", -1, ExitStatus.ERROR, "createinvoice: invalid token 'lni1…'"),
+    ],
+)
+def test_request_that_lightningd_refuses_for_its_text_names_the_character(
+    note: str, code: int, status: ExitStatus, message: str
+) -> None:
+    world = World()
+
+    def refuse(params: Mapping[str, Any]) -> Mapping[str, Any]:
+        text = f"createinvoice: invalid token '{params['invstring']}'"
+        raise LightningdError(text, rpc_code=code)
+
+    world.lightningd.answers["createinvoice"] = refuse
+    changes = {fields.INVREQ_PAYER_ID: node_id(PAYER), fields.INVREQ_PAYER_NOTE: note.encode()}
+    outcome = world.run(invreq=request_string(changes, sign=False))
+    assert outcome.exit_status is status
+    assert outcome.error is not None
+    assert outcome.error.message == message
+    assert world.copies_at == []
 
 
 def break_and_change(world: World) -> Callable[[], None]:

@@ -145,6 +145,21 @@ def test_fields_added_wrongly(changes: Changes, message: str) -> None:
     _tampered(unsigned_invoice(), changes, message)
 
 
+def test_odd_field_that_a_later_lightningd_adds_is_told_and_tolerated() -> None:
+    """bolts PR 1280 has invoice_accountable (161), for example."""
+    unsigned = unsigned_invoice()
+    assert invoice.check_signed(signed_invoice(unsigned), unsigned) == ()
+    signed = signed_invoice(unsigned, {239: b"\1", 161: b""})
+    assert invoice.check_signed(signed, unsigned) == (161, 239)
+
+
+@pytest.mark.parametrize("type_", [159, 160 + 2, 166, 178, 238, 241, 1001, 3_000_000_001])
+def test_other_field_that_lightningd_adds_is_refused(type_: int) -> None:
+    unsigned = unsigned_invoice(payment_paths=[PaymentPath(path(), PAYINFO)])
+    with pytest.raises(MalformedError):
+        invoice.check_signed(signed_invoice(unsigned, {type_: b"\1"}), unsigned)
+
+
 def test_paths_of_ours_replaced() -> None:
     unsigned = unsigned_invoice(payment_paths=[PaymentPath(path(hops=2), PAYINFO)])
     _tampered(unsigned, {fields.INVOICE_PATHS: path().encode()}, "invoice_paths: is not what")

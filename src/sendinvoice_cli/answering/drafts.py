@@ -1,15 +1,26 @@
-"""The invoice before lightningd signs it, and the check of what lightningd returns."""
+"""The invoice before lightningd signs it, and what lightningd makes of it."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from hashlib import sha256
 
 from ..bolt12 import invoice, tlv
+from ..bolt12.characters import describe
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
-from ..errors import LightningdError, MalformedError
+from ..errors import (
+    LightningdError,
+    MalformedError,
+    SendInvoiceError,
+    UnanswerableRequestError,
+)
 from ..node.invoices import StoredInvoice
+
+#: JSON-RPC: a parameter is not valid.
+_INVALID_PARAMS = -32602
+_INVOICE = re.compile("lni1[02-9ac-hj-np-z]+")
 
 #: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
 _OWN_FIELDS_SIZE = 200
@@ -32,9 +43,10 @@ class Drafts:
         """Note a draft before lightningd gets it: all records but the signature."""
         self._drafts.append(unsigned)
 
-    def check(self, stored: StoredInvoice) -> None:
+    def check(self, stored: StoredInvoice) -> tuple[int, ...]:
         """Check that lightningd signed exactly one of the drafts, before anybody sees it.
 
+        :returns: the types of the odd fields that it added.
         :raises LightningdError: it is a different invoice.
         """
         reason = ""
@@ -48,6 +60,24 @@ class Drafts:
             f"({reason}); it was not sent",
             hint="lightningd before v24.08 drops fields that it does not know: upgrade it",
         )
+
+
+def refusal_error(failure: LightningdError, invreq: InvoiceRequest) -> SendInvoiceError:
+    """The error for a ``createinvoice`` that lightningd refused, without the invoice in it.
+
+    A later lightningd refuses texts with characters that bolts PR 1341 bans.
+    """
+    banned = invreq.banned_character() if failure.rpc_code == _INVALID_PARAMS else None
+    if banned is not None:
+        name, character = banned
+        return UnanswerableRequestError(
+            f"lightningd refuses to answer this request, which has {describe(character)} in {name}",
+            hint="ask the payer for a request without it: control, format, private-use and "
+            "unassigned characters are banned from texts",
+        )
+    return LightningdError(
+        _INVOICE.sub("lni1…", failure.message), data=failure.data, rpc_code=failure.rpc_code
+    )
 
 
 def expected_size(invreq: InvoiceRequest, payment_paths: int) -> int:

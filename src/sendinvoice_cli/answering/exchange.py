@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..amounts import format_duration, format_sat
-from ..bolt12 import invoice, invoice_request
+from ..bolt12 import fields, invoice, invoice_request
 from ..bolt12.tlv import Record
 from ..errors import (
     InterruptedBySignalError,
@@ -30,7 +30,7 @@ from ..outcome import Offered, Outcome
 from ..request import Request, amount_to_ask, offered_amount
 from . import endings, label, receiving
 from .copies import Copies
-from .drafts import Drafts, expected_size
+from .drafts import Drafts, expected_size, refusal_error
 from .label import Expired, Free, Label, Paid, Resumed
 from .outbox import Outbox
 
@@ -226,6 +226,7 @@ class Exchange:
 
         :raises LabelTakenError: the label belongs to another invoice by now.
         :raises LightningdError: lightningd refused, or returned a different invoice.
+        :raises UnanswerableRequestError: lightningd refused a text of the request.
         """
         if isinstance(self._label, Expired) and not self._renew(self._label):
             return
@@ -248,8 +249,10 @@ class Exchange:
             if stored.payment_hash != drafts.payment_hash.hex():
                 return
             self._label = Free()
+        except LightningdError as failure:
+            raise refusal_error(failure, self._invreq) from None
         try:
-            drafts.check(stored)
+            added = drafts.check(stored)
         except LightningdError:
             self.issue = NotTried()
             # Nobody has seen it, so nobody can pay it: free the label.
@@ -258,6 +261,11 @@ class Exchange:
             raise
         self.issue = Issued(stored)
         self._progress.step("Invoice created")
+        if added:
+            self._progress.warn(
+                f"lightningd has added {', '.join(map(fields.field_name, added))} to the invoice",
+                "this version does not know what that means; the payer may ignore it",
+            )
 
     def _renew(self, expired: Expired) -> bool:
         """Delete the expired invoice; False when a valid one exists after all."""

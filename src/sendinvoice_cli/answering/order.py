@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..bolt12.verdict import Verdict
-from ..errors import SendInvoiceError, UnreachableError, unexpected
+from ..errors import SendInvoiceError, UnreachableError, unexpected_error
 from ..node.events.link import REPLY_GRACE
 from ..node.invoices import Change
 from ..node.rpc.client import CALL_SECONDS, NoAnswerError
@@ -44,7 +44,7 @@ async def answer(exchange: Exchange, host: Host) -> Outcome:
     except SendInvoiceError as failure:
         error = failure
     except Exception as failure:
-        error = unexpected(failure)
+        error = unexpected_error(failure)
     return exchange.outcome(error)
 
 

@@ -22,7 +22,7 @@ from ..errors import (
     LightningdError,
     SendInvoiceError,
     UnreachableError,
-    unexpected,
+    unexpected_error,
 )
 from ..node import invoices
 from ..node.events.link import Event, Link, LinkNews
@@ -172,7 +172,7 @@ class Batch:
             except SendInvoiceError as error:
                 end = error
             except Exception as failure:
-                end = unexpected(failure)
+                end = unexpected_error(failure)
             self.workers.post(queue.put_nowait, end)
 
         self.workers.spawn(read)

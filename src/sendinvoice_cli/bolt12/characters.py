@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+#: General categories of Unicode that utf8 fields are about to lose (bolts PR 1341): control,
+#: format, private-use and unassigned characters.
+_BANNED = frozenset(("Cc", "Cf", "Co", "Cn"))
+
+
+def find_banned(text: str) -> str | None:
+    """The first character that bolts PR 1341 bans from utf8 fields; None without one."""
+    import unicodedata  # It is not needed for a request that lightningd takes.
+
+    return next((each for each in text if unicodedata.category(each) in _BANNED), None)
+
 
 def describe(character: str) -> str:
     """Name one character in printable ASCII: ``'b' (U+0062)``, ``U+200B ZERO WIDTH SPACE``."""

@@ -22,6 +22,10 @@ DEFAULT_RELATIVE_EXPIRY = 7200
 MPP_OPTIONAL = (1 << 17).to_bytes(3, "big")
 
 
+#: The odd types of invoices' own fields that BOLT 12 has not defined.
+_LATER_FIELDS = frozenset(range(161, 240, 2)) - fields.FIELDS.keys()
+
+
 class BlindedPayinfo(NamedTuple):
     """What a whole payment path costs and can carry (BOLT 12, ``blinded_payinfo``).
 
@@ -122,12 +126,15 @@ def decode(text: str) -> tuple[Record, ...]:
     return tlv.decode_stream(string.decode(text, "lni"))
 
 
-def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
+def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> tuple[int, ...]:
     """Check that ``createinvoice`` returned the invoice it was given, signed.
 
-    All fields of ``unsigned`` must be unchanged. Only two things may be new:
-    the signature, by invoice_node_id, and payment paths if there were none.
+    All fields of ``unsigned`` must be unchanged. New may be the signature, by invoice_node_id,
+    payment paths if there were none, and odd fields of invoices that no version of ours knows: a
+    later lightningd may write them, and their readers may ignore them (BOLT 1, "It's OK to be
+    odd").
 
+    :returns: the types of those odd fields.
     :raises MalformedError: its message names the field that is wrong.
     """
     signed = dict(records)
@@ -136,8 +143,11 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
         if signed.get(type_) != value:
             raise MalformedError(f"{fields.field_name(type_)}: is not what was asked for")
     allowed = {fields.SIGNATURE, fields.INVOICE_PATHS, fields.INVOICE_BLINDEDPAY}
-    for type_ in signed.keys() - asked.keys() - allowed:
-        raise MalformedError(f"{fields.field_name(type_)}: was not asked for")
+    odd = []
+    for type_ in sorted(signed.keys() - asked.keys() - allowed):
+        if type_ not in _LATER_FIELDS:
+            raise MalformedError(f"{fields.field_name(type_)}: was not asked for")
+        odd.append(type_)
     new = {}
     for type_ in allowed - asked.keys():
         if type_ not in signed:
@@ -151,6 +161,7 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> None:
         "invoice", records, signed[fields.INVOICE_NODE_ID], signed[fields.SIGNATURE]
     ):
         raise MalformedError("signature: is not that of invoice_node_id")
+    return tuple(odd)
 
 
 def answers(records: Sequence[Record], invreq: InvoiceRequest) -> bool:

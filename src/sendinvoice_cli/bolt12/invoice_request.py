@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import MalformedError, RequestExpiredError, UnanswerableRequestError
 from . import fields, signature, string, tlv, wrapping
 from .blinded_path import BlindedPath
+from .characters import find_banned
 from .tlv import Record
 
 _TEXTS = (
@@ -56,6 +57,18 @@ class InvoiceRequest(NamedTuple):
     paths: tuple[BlindedPath, ...]
     bip_353_name: str | None
     is_signed: bool
+
+    def banned_character(self) -> tuple[str, str] | None:
+        """The first character that lightningd may refuse in a utf8 field (bolts PR 1341).
+
+        :returns: the field's name, and the character; None without one.
+        """
+        for type_, value in self.records:
+            if type_ in _TEXTS:
+                character = find_banned(value.decode("utf-8"))
+                if character is not None:
+                    return fields.field_name(type_), character
+        return None
 
     def signed_fields(self) -> tuple[Record, ...]:
         """All records except signatures: those that an invoice must copy."""
@@ -164,7 +177,9 @@ def _check_rules(values: dict[int, Any]) -> None:
     for of_offer in (fields.OFFER_ISSUER_ID, fields.OFFER_PATHS):
         if of_offer in values:
             raise UnanswerableRequestError(
-                "this request answers an offer; the node that made the offer answers it by itself"
+                "this request answers an offer; the node that made the offer answers it by itself",
+                hint="to be paid yourself, ask the payer for a request of its own: Core Lightning "
+                "makes one with 'invoicerequest', LDK as a refund",
             )
     for forbidden in (fields.OFFER_CHAINS, fields.OFFER_FEATURES):
         if forbidden in values:

@@ -182,6 +182,31 @@ def test_messages_to_us_that_are_no_reply(error: object) -> None:
     assert call.answers == [[_message(1)]]
 
 
+@pytest.mark.parametrize(
+    ("more", "is_heard"),
+    [
+        ({"unknown_fields": []}, True),
+        ({"unknown_fields": [{"number": 63, "value": "00"}], "reply_blindedpath": {}}, True),
+        ({"unknown_fields": None}, True),
+        ({"unknown_fields": ["?", {}, {"number": "64"}]}, True),
+        ({"invoice": "00"}, False),
+        ({"invoice_request": "00"}, False),
+        ({"unknown_fields": [{"number": 65, "value": ""}]}, False),
+        ({"unknown_fields": [{"number": 5}, {"number": 4_000_000_001, "value": "00"}]}, False),
+    ],
+)
+def test_message_with_two_payload_fields_is_ignored(
+    more: dict[str, object], is_heard: bool
+) -> None:
+    """BOLT 4. A reply without the other field may still come."""
+    registry, call = _registry(1), _Call()
+    registry.replies(_SESSION, 0, call)
+    assert registry.on_message({**_message(1), **more})
+    assert bool(call.answers) is is_heard
+    registry.on_message(_message(1))
+    assert len(call.answers) == 1
+
+
 def test_a_reply_of_the_greatest_size() -> None:
     registry, call = _registry(1), _Call()
     greatest = "0" * reply_plugin.MAX_REPLY_SIZE

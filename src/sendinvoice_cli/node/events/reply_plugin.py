@@ -46,6 +46,9 @@ MAX_REPLY_SIZE = 2 * 32768
 #: Hex digits of replies kept over all sessions.
 MAX_REPLIES_SIZE = 16 * 1024 * 1024
 
+#: The lowest type of a payload field in an onion message (BOLT 4).
+_FIRST_PAYLOAD_TYPE = 64
+
 #: The hook's answers: lightningd asks the next plugin, or the message is dealt with.
 CONTINUE = {"result": "continue"}
 RESOLVED = {"result": "resolve"}
@@ -149,6 +152,7 @@ class Registry:
             error = message.get("invoice_error")
             if (
                 isinstance(error, str)
+                and not _has_other_payload(message)
                 and len(error) <= MAX_REPLY_SIZE
                 and path_id in session.path_ids
                 and self._size + len(error) <= MAX_REPLIES_SIZE
@@ -179,6 +183,25 @@ class Registry:
         """Whether nobody has waited for a reply for IDLE_SECONDS."""
         with self._lock:
             return not self._sessions and now - self._idle_since >= IDLE_SECONDS
+
+
+def _has_other_payload(message: Mapping[str, Any]) -> bool:
+    """Whether an onion message has a payload field besides an invoice_error.
+
+    BOLT 4, "Onion Messages": a message with several payload fields is ignored. Those are the
+    types from 64 on, known to lightningd or not.
+    """
+    unknown = message.get("unknown_fields")
+    return (
+        "invoice" in message
+        or "invoice_request" in message
+        or any(
+            isinstance(each, Mapping)
+            and isinstance(each.get("number"), int)
+            and each["number"] >= _FIRST_PAYLOAD_TYPE
+            for each in (unknown if isinstance(unknown, list) else ())
+        )
+    )
 
 
 def _is_hex(text: object, size: int) -> bool:
