@@ -23,7 +23,7 @@ from typing import Any
 
 import click
 
-from sendinvoice_cli.node.info import ONION_MESSAGES
+from sendinvoice_cli.node.features import ONION_MESSAGES
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.node.ways.graph import Graph
 from sendinvoice_cli.node.ways.search import find_path

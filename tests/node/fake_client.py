@@ -18,6 +18,8 @@ MESSAGES = (1 << 39).to_bytes(5, "big").hex()
 MESSAGES_BY_CHANNEL = (1 << 67 | 1 << 39).to_bytes(9, "big").hex()
 MESSAGES_BY_CHANNEL_ALONE = (1 << 67).to_bytes(9, "big").hex()
 NO_MESSAGES = "82"
+#: LND takes them over channels only, and offers AMP (bit 31).
+LND = (1 << 67 | 1 << 39 | 1 << 31).to_bytes(9, "big").hex()
 
 Params = Mapping[str, Any]
 Answer = Mapping[str, Any] | BaseException | Callable[[Params], Mapping[str, Any]]
@@ -71,6 +73,7 @@ class Network:
     :param unannounced: nodes known only by their channels.
     :param channelless: peers that have no channel with us.
     :param choosy: nodes that take messages only from peers they have a channel with.
+    :param lnd: nodes that run LND.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Network:
         unannounced: Iterable[int] = (),
         channelless: Iterable[int] = (),
         choosy: Iterable[int] = (),
+        lnd: Iterable[int] = (),
     ) -> None:
         self.peers = list(peers)
         self.silent = set(silent)
@@ -93,6 +97,7 @@ class Network:
         self.unannounced = set(unannounced)
         self.channelless = set(channelless)
         self.choosy = set(choosy)
+        self.lnd = set(lnd)
         disabled = set(disabled)
         self.halves: list[dict[str, Any]] = [
             {
@@ -107,6 +112,8 @@ class Network:
     def features(self, number: int) -> str:
         if number in self.silent:
             return NO_MESSAGES
+        if number in self.lnd:
+            return LND
         return MESSAGES_BY_CHANNEL if number in self.choosy else MESSAGES
 
     def answers(self) -> dict[str, Answer]:

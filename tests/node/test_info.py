@@ -103,21 +103,6 @@ def test_answers_that_lack_something(missing: str) -> None:
         info.read(_client(_NEW, answer))
 
 
-@pytest.mark.parametrize(
-    ("features", "offered"),
-    [
-        ((1 << 38).to_bytes(5, "big").hex(), True),
-        ((1 << 39).to_bytes(5, "big").hex(), True),
-        ((1 << 37).to_bytes(5, "big").hex(), False),
-        ((1 << 40).to_bytes(6, "big").hex(), False),
-        ("", False),
-        ("ff" * 40, True),
-    ],
-)
-def test_features(features: str, offered: bool) -> None:
-    assert info.offers_feature(features, info.ONION_MESSAGES) is offered
-
-
 # --- chains ---
 
 

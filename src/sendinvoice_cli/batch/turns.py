@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..node.ways.routes import Route
-from .pacing import INTERVAL, Pacer, PeerLink, links_of
+from .pacing import INTERVAL, Pacer, peer_links_of
 
 
 class Turns:
@@ -31,11 +31,11 @@ class Turns:
         :param before: seconds from now; take none that would come later.
         :returns: seconds until it comes, or None when it would come too late.
         """
-        links, now = _links(route), _now()
-        seconds = self._pacer.turn(links, now, size) - now
+        peer_links, now = peer_links_of(route), _now()
+        seconds = self._pacer.turn(peer_links, now, size) - now
         if seconds >= before:
             return None
-        self._pacer.reserve(links, now, size)
+        self._pacer.reserve(peer_links, now, size)
         return seconds
 
     def seconds_left(self, route: Route, size: int) -> float:
@@ -43,13 +43,13 @@ class Turns:
         now = _now()
         if any(now - since > INTERVAL for since in self._in_flight):
             return INTERVAL
-        return self._gate.turn(_links(route), now, size) - now
+        return self._gate.turn(peer_links_of(route), now, size) - now
 
     @contextmanager
     def use(self, route: Route, size: int) -> Iterator[None]:
         """Use a turn: hand over the message inside this context."""
-        links, began_at = _links(route), _now()
-        self._gate.reserve(links, began_at, size)
+        peer_links, began_at = peer_links_of(route), _now()
+        self._gate.reserve(peer_links, began_at, size)
         self._in_flight.append(began_at)
         try:
             yield
@@ -57,11 +57,7 @@ class Turns:
             self._in_flight.remove(began_at)
             if _now() - began_at > INTERVAL:
                 # lightningd may have sent it only at the end of that time.
-                self._gate.reserve(links, _now(), size)
-
-
-def _links(route: Route) -> list[PeerLink]:
-    return links_of(route.nodes, leads_on=route.leads_on)
+                self._gate.reserve(peer_links, _now(), size)
 
 
 def _now() -> float:

@@ -8,13 +8,8 @@ from typing import NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath
 from ..errors import LightningdError, UnanswerableRequestError
+from .features import ONION_MESSAGES, offers_feature
 from .rpc.client import Client
-
-#: Feature bit of option_onion_messages (BOLT 9): 38 requires it, 39 offers it.
-ONION_MESSAGES = 38
-#: With this, a node takes onion messages only from peers that have a channel with it
-#: (BOLT 9, lightning/bolts PR 1343). It stands beside 38/39; eclair leaves those out.
-ONION_MESSAGES_BY_CHANNEL = 66
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
 CHAIN_HASHES = {
@@ -124,15 +119,6 @@ def read(client: Client) -> NodeInfo:
 def read_blockheight(client: Client) -> int:
     """The height of the chain, in blocks (``getinfo``)."""
     return int(client.call("getinfo")["blockheight"])
-
-
-def offers_feature(features: str, bit: int) -> bool:
-    """Whether either bit of a feature pair is set.
-
-    :param features: big-endian bitmap in hex.
-    :param bit: the even bit of the pair.
-    """
-    return int(features or "0", 16) >> bit & 3 != 0
 
 
 def check_chain(chain: bytes | None, info: NodeInfo) -> None:

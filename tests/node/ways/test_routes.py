@@ -54,11 +54,13 @@ def _router(
     contacts: set[bytes] | None = None,
     client: FakeClient | None = None,
     graph: Graph | None = None,
+    hops: int = 1,
     **answers: Answer,
 ) -> tuple[Router, FakeClient]:
     """A router for a request of node 9's, with paths that begin at these nodes."""
     client = client or FakeClient({**network.answers(), "disconnect": {}, **answers})
-    paths = b"".join(path(node).encode() for node in introduction_nodes)
+    made = [path(node) for node in introduction_nodes]
+    paths = b"".join(each._replace(hops=each.hops * hops).encode() for each in made)
     changes = {fields.INVREQ_PAYER_ID: _PAYER, fields.INVREQ_PATHS: paths or None}
     info = info or node_info()
     router = Router(
@@ -225,7 +227,8 @@ def test_nodes_whose_announcement_was_not_seen(disabled: list[tuple[int, int]]) 
     channels = [(2, 4), (4, 9), (3, 9)]
     unsure = Network([2], channels, unannounced=[4], disabled=disabled)
     router, _ = _router(unsure, connect=LightningdError("connect: no"))
-    assert list(router.routes()) == [Route(_nodes(1, 2, 4, 9))]
+    # Nobody knows what software it runs.
+    assert list(router.routes()) == [Route(_nodes(1, 2, 4, 9), counting_bytes=frozenset(_nodes(4)))]
     sure = Network([2, 3], channels, unannounced=[4], disabled=[*disabled, (3, 9)])
     router, _ = _router(sure, connect=LightningdError("connect: no"))
     assert list(router.routes()) == [Route(_nodes(1, 3, 9))]
@@ -353,6 +356,31 @@ def test_the_search_ends_with_the_time() -> None:
     assert list(router.routes()) == []
     assert [end.target for end in router.dead_ends] == [node.hex() for node in _nodes(3, 4, 5)]
     assert "TIMEOUT" in router.dead_ends[-1].reason
+
+
+# --- what software the nodes run ---
+
+
+@pytest.mark.parametrize(
+    ("network", "introduction_node", "counting"),
+    [
+        (Network([2], [(2, 3), (3, 9)]), None, ()),
+        (Network([2], [(2, 3), (3, 9)], lnd=[2]), None, (2,)),
+        (Network([2], [(2, 3), (3, 9)], lnd=[3]), None, (3,)),
+        (Network([2], [(2, 3), (3, 9)], lnd=[2, 3]), 3, (2, 3)),
+        (Network([2], [(2, 3), (3, 9)], lnd=[3]), 2, ()),
+        # The payer runs no LND, since that makes no requests.
+        (Network([2], [(2, 3), (3, 9)], unannounced=[9]), None, ()),
+        (Network([2], [(2, 3), (3, 9)], unannounced=[9]), 9, (9,)),
+    ],
+)
+def test_nodes_that_may_count_bytes(
+    network: Network, introduction_node: int | None, counting: tuple[int, ...]
+) -> None:
+    starts = () if introduction_node is None else _nodes(introduction_node)
+    router, _ = _router(network, *starts, hops=2, connect=LightningdError("connect: no"))
+    (route,) = router.routes()
+    assert route.counting_bytes == frozenset(_nodes(*counting))
 
 
 # --- our own node at the beginning of their path ---

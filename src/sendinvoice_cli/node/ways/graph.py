@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...bolt12.blinded_path import ShortChannelIdDirection, format_scid
 from ...errors import LightningdError
-from ..info import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
+from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
 from ..rpc.answers import reading
 from ..rpc.client import Client, NoAnswerError

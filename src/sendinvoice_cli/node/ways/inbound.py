@@ -16,7 +16,8 @@ from itertools import filterfalse
 from typing import Any, NamedTuple
 
 from ...errors import LightningdError
-from ..info import NodeInfo, offers_feature
+from ..features import offers_feature
+from ..info import NodeInfo
 from ..rpc.client import Client
 from . import channels
 from .channels import Channel

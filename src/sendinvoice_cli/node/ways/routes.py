@@ -22,6 +22,7 @@ from ..info import NodeInfo, OnionApi
 from ..rpc.client import Client, NoAnswerError
 from .graph import CONNECT_SECONDS, TAKES_NO_MESSAGES, WANTS_CHANNEL, Graph, UnwillingNodeError
 from .search import find_path
+from .software import may_count_bytes
 
 _NO_PATH = "no known path carries onion messages to it"
 
@@ -41,17 +42,19 @@ class Route(NamedTuple):
     :param would_connect: a dry run found that we would have to connect to the last node.
     :param has_channel: we have a channel with the second node. Without one, some
         nodes drop our messages silently (LND from 0.21).
+    :param counting_bytes: the nodes that may limit the bytes which they take from each peer.
     """
 
     nodes: tuple[bytes, ...]
     their_path: BlindedPath | None = None
     would_connect: bool = False
     has_channel: bool = True
+    counting_bytes: frozenset[bytes] = frozenset()
 
     @property
-    def leads_on(self) -> bool:
-        """Whether the last node forwards the message along a blinded path."""
-        return self.their_path is not None and len(self.their_path.hops) > 1
+    def hidden_nodes(self) -> int:
+        """How many nodes follow the last one on the blinded path; the payer comes last."""
+        return 0 if self.their_path is None else len(self.their_path.hops) - 1
 
     @property
     def reply_nodes(self) -> tuple[bytes, ...]:
@@ -220,7 +223,11 @@ class Router:
         their_path: BlindedPath | None,
         would_connect: bool = False,
     ) -> Route:
-        return Route(nodes, their_path, would_connect, self._graph.has_channel(nodes[1]))
+        graph = self._graph
+        route = Route(nodes, their_path, would_connect, graph.has_channel(nodes[1]))
+        others = nodes[1:] if route.hidden_nodes else nodes[1:-1]
+        counting = frozenset(node for node in others if may_count_bytes(graph.features(node)))
+        return route._replace(counting_bytes=counting)
 
     def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
         """A path that may not carry onion messages, when there is no better one.
