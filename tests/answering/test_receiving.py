@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from sendinvoice_cli.answering import receiving
-from sendinvoice_cli.errors import ExitStatus
+from sendinvoice_cli.bolt12 import fields, invoice
+from sendinvoice_cli.bolt12.blinded_path import IntroductionNode, decode_paths
+from sendinvoice_cli.errors import ExitStatus, LightningdError
 from sendinvoice_cli.node.ways.channels import Channel, Terms
 from sendinvoice_cli.node.ways.inbound import Inbound
 from sendinvoice_cli.outcome import Outcome
@@ -95,7 +97,7 @@ _OPEN_ONE = "open a channel with inbound capacity"
             "run this again when bob is connected again",
         ),
         (
-            Inbound(blinded=(_CAROL,) * 3, away=(_BOB, _CAROL)),
+            Inbound(blinded=(_CAROL,) * 3, away=(_BOB, _channel(3, 1))),
             "no channel of this node can receive 1,000 sat now, only several together",
             "run this again when more of 2 peers are connected again",
         ),
@@ -110,6 +112,12 @@ _OPEN_ONE = "open a channel with inbound capacity"
             "payers will probably not pay through bob (and 1 more), who asks for more than payers "
             "accept: a fee of 1 sat, and a delay of 65,530 blocks",
             "open a channel with another node",
+        ),
+        (
+            Inbound(failure="listincoming: no"),
+            "the invoice names none of this node's channels, since lightningd says too little of "
+            "them (listincoming: no)",
+            "lightningd's log may tell the reason",
         ),
         (
             Inbound(refused=(_BOB,), away=(_BOB,)),
@@ -147,8 +155,25 @@ def _public(number: int, receivable_msat: int, **terms: int) -> dict[str, Any]:
     }
 
 
-def _send(*channels: dict[str, Any]) -> tuple[World, Outcome]:
+def _private(**changes: Any) -> dict[str, Any]:
+    """An unannounced channel with the payer."""
+    alias = {"local": "2x1x1", "remote": "3x1x1"}
+    return {**_public(1, AMOUNT_MSAT), "private": True, "alias": alias, **changes}
+
+
+#: What lightningd answers where our node has no public channel, and the payer blinds routes.
+_PEER = {
+    "id": node_id(PAYER).hex(),
+    "connected": True,
+    "num_channels": 1,
+    "features": (1 << 39 | 1 << 25).to_bytes(5, "big").hex(),
+}
+_AS_PRIVATE = {"listnodes": {"nodes": []}, "listpeers": {"peers": [_PEER]}}
+
+
+def _send(*channels: dict[str, Any], **answers: Any) -> tuple[World, Outcome]:
     world = World()
+    world.lightningd.answers.update(answers)
     world.lightningd.answers["listpeerchannels"] = {"channels": list(channels)}
     world.at(1, world.pay)
     return world, world.run()
@@ -176,3 +201,71 @@ def test_absurd_terms_of_a_peer_do_not_keep_an_invoice_from_being_sent() -> None
     assert outcome.exit_status is ExitStatus.PAID
     (warning,) = world.told.warnings
     assert "a delay of 65,530 blocks" in warning
+
+
+_BLINDED = f"To be paid through the channel with {node_id(PAYER).hex()[:16]} (up to 100 sat)"
+
+
+def _paths(world: World) -> list[IntroductionNode]:
+    """Where the payment paths of the invoice begin."""
+    (stored,) = world.lightningd.invoices.values()
+    records = dict(invoice.decode(stored["bolt12"]))
+    found = decode_paths(records[fields.INVOICE_PATHS], "invoice_paths")
+    return [path.introduction_node for path in found]
+
+
+def test_a_private_node_names_its_peer() -> None:
+    world, outcome = _send(_private(), makesecret={"secret": "5e" * 32}, **_AS_PRIVATE)
+    assert outcome.exit_status is ExitStatus.PAID
+    assert _paths(world) == [node_id(PAYER)]
+    assert world.told.steps[0] == _BLINDED
+    assert world.told.warnings == []
+
+
+@pytest.mark.parametrize(
+    "answer", [LightningdError("makesecret: refused"), {}, {"secret": "x"}, {"secret": None}]
+)
+def test_makesecret_fails(answer: Any) -> None:
+    """The invoice goes out all the same, with lightningd's own path."""
+    world, outcome = _send(_private(), makesecret=answer, **_AS_PRIVATE)
+    assert outcome.exit_status is ExitStatus.PAID
+    assert node_id(PAYER) not in _paths(world)
+    (warning,) = world.told.warnings
+    assert "names none of this node's channels" in warning
+    assert "makesecret: " in warning
+
+
+def test_makesecret_fails_where_public_channels_serve() -> None:
+    """They are found without it; only the spare is missing."""
+    world, outcome = _send(
+        _public(1, AMOUNT_MSAT),
+        makesecret=LightningdError("makesecret: refused"),
+        listpeers={"peers": [_PEER]},
+    )
+    assert outcome.exit_status is ExitStatus.PAID
+    assert world.lightningd.log.count("makesecret") == 1
+    assert node_id(PAYER) not in _paths(world)
+    assert world.told.warnings == []
+
+
+def test_makesecret_fails_where_our_node_must_not_be_named() -> None:
+    fronted = {"configs": {"payment-fronting-node": {"values_str": [node_id(PAYER).hex()]}}}
+    world, outcome = _send(
+        _private(),
+        makesecret=LightningdError("makesecret: refused"),
+        listconfigs=fronted,
+        **_AS_PRIVATE,
+    )
+    assert outcome.exit_status is ExitStatus.ERROR
+    assert world.lightningd.invoices == {}
+
+
+@pytest.mark.parametrize(
+    "answer", [LightningdError("listincoming: no"), {}, {"incoming": [{"id": None}]}]
+)
+def test_listincoming_fails(answer: Any) -> None:
+    """lightningd before v24.02 tells the terms of peers only there."""
+    world, outcome = _send(_private(updates={}), listincoming=answer, **_AS_PRIVATE)
+    assert outcome.exit_status is ExitStatus.PAID
+    assert node_id(PAYER) not in _paths(world)
+    assert len(world.told.warnings) == 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..amounts import format_duration, format_sat
 from ..bolt12 import fields, invoice, invoice_request
+from ..bolt12.invoice import PaymentPath
 from ..bolt12.tlv import Record
 from ..errors import (
     InterruptedBySignalError,
@@ -21,6 +22,7 @@ from ..errors import (
 )
 from ..node import info, invoices
 from ..node.events.link import Link
+from ..node.info import NodeInfo
 from ..node.invoices import Change, StoredInvoice
 from ..node.rpc.client import ConnectionLostError
 from ..node.ways import inbound, payment_paths
@@ -279,19 +281,35 @@ class Exchange:
     def _write(self) -> tuple[Record, ...]:
         info.check_paths(self._invreq.paths, self._link.node)
         node, payment_hash = self._link.current_node(), self._drafts.payment_hash
-        timeout = self.request.timeout
-        paths = []
-        if self._inbound.blinded:
-            secret = self._link.base_secret()
-            paths = payment_paths.build(node, self._inbound, secret, payment_hash, timeout)
+        paths = self._build_paths(node, payment_hash) if self._inbound.blinded else []
         return invoice.build_unsigned(
             self._invreq,
             amount_msat=self._amount_msat,
             payment_hash=payment_hash,
             node_id=node.id,
             created_at=int(self._link.clock()),
-            relative_expiry=timeout,
+            relative_expiry=self.request.timeout,
             payment_paths=paths,
+        )
+
+    def _build_paths(self, node: NodeInfo, payment_hash: bytes) -> list[PaymentPath]:
+        """Our payment paths. Without any, lightningd adds one; it leads over public channels."""
+        try:
+            secret = self._link.base_secret()
+        except LightningdError as error:
+            if node.fronting_nodes:
+                # lightningd's path would name our node.
+                raise
+            if not self._inbound.public:
+                self._progress.warn(*receiving.no_paths(error.message))
+            return []
+        return payment_paths.build(
+            node,
+            self._inbound,
+            amount_msat=self._amount_msat,
+            base_secret=secret,
+            payment_hash=payment_hash,
+            timeout=self.request.timeout,
         )
 
     # --- how it ends ---

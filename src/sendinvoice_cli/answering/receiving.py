@@ -35,6 +35,8 @@ def warning(inbound: Inbound, amount_msat: int, name: Name) -> tuple[str, str] |
             f"payers will probably not pay through {_refused(inbound.refused, amount_msat, name)}",
             "ask for better terms there, or open a channel with another node",
         )
+    if inbound.failure is not None and not (inbound.channels or inbound.could_suffice(amount_msat)):
+        return no_paths(inbound.failure)
     asked = format_sat(amount_msat)
     next_step = "open a channel with inbound capacity"
     if inbound.could_suffice(amount_msat):
@@ -51,6 +53,18 @@ def warning(inbound: Inbound, amount_msat: int, name: Name) -> tuple[str, str] |
     else:
         text = "this node has no channel through which it can be paid now"
     return text, f"{_NO_ROUTE}; {next_step}"
+
+
+def no_paths(failure: str) -> tuple[str, str]:
+    """The warning when an invoice cannot name the channels by which payers reach us.
+
+    :param failure: what lightningd said instead of what payment paths are made of.
+    """
+    return (
+        f"the invoice names none of this node's channels, since lightningd says too little "
+        f"of them ({failure})",
+        f"{_NO_ROUTE}; lightningd's log may tell the reason",
+    )
 
 
 def _channels(inbound: Inbound, name: Name) -> str:

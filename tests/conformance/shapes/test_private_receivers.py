@@ -61,7 +61,27 @@ def test_one_private_channel(town: Shape, label: str) -> None:
     (policy,) = town.nodes["private"].rpc("listincoming")["incoming"]
     assert payinfo.fee_base_msat == policy["fee_base_msat"]
     assert payinfo.fee_proportional_millionths == policy["fee_proportional_millionths"]
-    assert payinfo.htlc_maximum_msat == before["receivable_msat"]
+    assert payinfo.htlc_maximum_msat == before["updates"]["remote"]["htlc_maximum_msat"]
+
+
+def test_an_invoice_does_not_tell_what_its_node_can_receive(town: Shape, label: str) -> None:
+    """Whoever writes a request reads the invoice, and needs not pay."""
+    told = []
+    for number in range(2):
+        result = town.run("private", "--json", town.request(7_000_001), f"{label}-{number}")
+        check_paid(result.json)
+        told.append(payment_paths(result.json["bolt12"])[0][1])
+    assert told[0] == told[1]
+
+    balances = [channel["receivable_msat"] for channel in channels(town.nodes["double"])]
+    amount_msat = max(balances) + 1
+    request = town.request(amount_msat, single_use=False)
+    result = town.run("double", "--json", "--no-replies", request, label, "--timeout", 5)
+    maxima = [payinfo.htlc_maximum_msat for _, payinfo in payment_paths(result.json["bolt12"])]
+    assert sum(maxima) >= amount_msat
+    for most in maxima:
+        assert most not in balances
+        assert most % (1 << most.bit_length() - 5) == 0
 
 
 def test_path_names_the_channel_by_its_alias(sandbox_town: SimulatedShape, label: str) -> None:

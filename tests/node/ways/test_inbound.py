@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12.blinded_path import parse_scid
+from sendinvoice_cli.bolt12.invoice import PaymentPath
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.info import NodeInfo
 from sendinvoice_cli.node.ways import inbound as inbound_channels
@@ -75,6 +76,17 @@ def _inbound(client: FakeClient, amount_msat: int = 1000, info: NodeInfo | None 
 def _received(found: Iterable[Channel]) -> list[tuple[int, int]]:
     """Each peer, and what can be received from it."""
     return [(NUMBERS[each.peer], each.receivable_msat) for each in found]
+
+
+def _built(inbound: Inbound, timeout: int = 90) -> list[PaymentPath]:
+    return payment_paths.build(
+        node_info(),
+        inbound,
+        amount_msat=1000,
+        base_secret=bytes(32),
+        payment_hash=bytes(32),
+        timeout=timeout,
+    )
 
 
 def test_a_channel() -> None:
@@ -237,9 +249,36 @@ def test_fronting_nodes() -> None:
     # They are used even when the node is public.
     for network in (_PrivateNode([2, 3]), _PrivateNode([2, 3], unknown=[1])):
         assert _choose(_client(*details, network=network), info=info) == [3]
-    nobody = node_info()._replace(fronting_nodes=(node_id(9),))
+    nobody = info._replace(fronting_nodes=(node_id(9),))
     with pytest.raises(LightningdError, match="payment-fronting-node"):
         _choose(_client(*details), info=nobody)
+
+
+def test_fronting_nodes_that_are_away() -> None:
+    """lightningd keeps them, last: nobody else may be named."""
+    details = [_detail(2), _detail(3, peer_connected=False), _detail(4, receivable_msat=999)]
+    info = node_info()._replace(fronting_nodes=(node_id(3), node_id(4)))
+    client = _client(*details, network=_PrivateNode([2, 4], unknown=[1]))
+    inbound = _inbound(client, info=info)
+    assert [NUMBERS[each.peer] for each in inbound.blinded] == [4, 3]
+    assert _received(inbound.channels) == [(4, 999)]
+    assert inbound.could_suffice(1000)
+
+
+def test_a_fronting_node_that_is_away_and_cannot_forward() -> None:
+    info = node_info()._replace(fronting_nodes=(node_id(3),))
+    client = _client(_detail(3, peer_connected=False), network=Network([2], unknown=[1]))
+    with pytest.raises(LightningdError, match="payment-fronting-node"):
+        _inbound(client, info=info)
+
+
+def test_listincoming_fails() -> None:
+    """The channels whose terms are known are used."""
+    client = _client(_detail(2, updates={}), _detail(3))
+    client.answers["listincoming"] = LightningdError("listincoming: no")
+    inbound = _inbound(client)
+    assert [NUMBERS[each.peer] for each in inbound.blinded] == [3]
+    assert inbound.failure == "listincoming: no"
 
 
 # --- a public node ---
@@ -509,7 +548,7 @@ def test_nonsense_among_our_channels_is_left_out(data: st.DataObject) -> None:
     client.answers["listincoming"] = {"incoming": [*_NONSENSE, _listed(2)]}
     inbound = _inbound(client)
     assert 3 in [NUMBERS[each.peer] for each in inbound.public]
-    payment_paths.build(node_info(), inbound, bytes(32), bytes(32), 90)
+    _built(inbound)
 
 
 @given(
@@ -531,8 +570,7 @@ def test_no_terms_keep_an_invoice_from_being_made(
     }
     for client in (_client(_detail(2, terms)), _public_node(_public(2, 10**8, terms))):
         inbound = _inbound(client)
-        built = payment_paths.build(node_info(), inbound, bytes(32), bytes(32), 2**32 - 1)
-        for each in built:
+        for each in _built(inbound, timeout=2**32 - 1):
             each.payinfo.encode()
 
 

@@ -4,6 +4,8 @@ from hashlib import sha256
 
 import pytest
 from coincurve import PrivateKey, PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12 import tlv
 from sendinvoice_cli.bolt12.blinded_path import parse_scid
@@ -27,8 +29,15 @@ _TERMS = Terms(
 _CHANNEL = Channel("100x2x0", node_id(2), 10**8, scid=parse_scid("92x1x1"), terms=_TERMS)
 
 
-def _build(inbound: Inbound, timeout: int = 90) -> list[PaymentPath]:
-    return payment_paths.build(node_info(), inbound, _SECRET, _HASH, timeout)
+def _build(inbound: Inbound, timeout: int = 90, amount_msat: int = 100_000) -> list[PaymentPath]:
+    return payment_paths.build(
+        node_info(),
+        inbound,
+        amount_msat=amount_msat,
+        base_secret=_SECRET,
+        payment_hash=_HASH,
+        timeout=timeout,
+    )
 
 
 def _path(timeout: int = 90) -> PaymentPath:
@@ -78,7 +87,7 @@ def test_cltv(timeout: int) -> None:
 def test_payinfo() -> None:
     payinfo = _path().payinfo
     assert (payinfo.fee_base_msat, payinfo.fee_proportional_millionths) == (1000, 10)
-    assert (payinfo.htlc_minimum_msat, payinfo.htlc_maximum_msat) == (500, 10**8)
+    assert (payinfo.htlc_minimum_msat, payinfo.htlc_maximum_msat) == (500, 10**9)
     # BOLT 12: as the paths' allowed_features, and those are empty.
     assert payinfo.features == b""
 
@@ -104,3 +113,65 @@ def test_beside_public_channels_the_path_of_our_node_goes_first() -> None:
     assert (own.payinfo.cltv_expiry_delta, own.payinfo.htlc_minimum_msat) == (18, 0)
     assert own.payinfo.htlc_maximum_msat == 21 * 10**17
     assert spare.path.introduction_node == node_id(2)
+
+
+def _maxima(receivable_msat: list[int], amount_msat: int, terms: Terms = _TERMS) -> list[int]:
+    """The htlc_maximum_msat that an invoice tells of channels with these balances."""
+    channels = [_CHANNEL._replace(receivable_msat=each, terms=terms) for each in receivable_msat]
+    paths = _build(Inbound(blinded=tuple(channels)), amount_msat=amount_msat)
+    return [path.payinfo.htlc_maximum_msat for path in paths]
+
+
+@given(
+    balances=st.lists(st.integers(100_000, 10**9), min_size=2, max_size=2),
+    others=st.lists(st.integers(1, 99_999), max_size=4),
+)
+def test_an_invoice_does_not_tell_what_a_channel_can_receive(
+    balances: list[int], others: list[int]
+) -> None:
+    """Where it is enough, the same for any balance; else its magnitude."""
+    one, other = (_maxima([balance, *others], 100_000) for balance in balances)
+    assert one == other
+    assert one[0] == 10**9
+    for told, receivable_msat in zip(one[1:], others, strict=True):
+        assert told in (500, 1 << receivable_msat.bit_length() - 1)
+        assert told <= max(receivable_msat, 500)
+
+
+def test_a_balance_is_not_told_where_the_maximum_of_the_peer_is_unknown() -> None:
+    """listincoming mixes the two. It tells the magnitude, and that it is enough."""
+    unknown = _TERMS._replace(htlc_maximum_msat=None)
+    assert _maxima([1_234_567], 100_000, unknown) == [1 << 20]
+    assert _maxima([1_234_567], 1_200_000, unknown) == [1_200_000]
+
+
+@given(
+    receivable_msat=st.lists(st.integers(1, 99_999), min_size=2, max_size=5),
+    share=st.floats(0.01, 1),
+)
+def test_parts_still_reach_the_amount(receivable_msat: list[int], share: float) -> None:
+    """No more digits are told than it takes, and none when it cannot be reached."""
+    amount_msat = max(int(sum(receivable_msat) * share), 1)
+    terms = _TERMS._replace(htlc_minimum_msat=0)
+    told = _maxima(receivable_msat, amount_msat, terms)
+    assert sum(told) >= amount_msat
+    too_much = sum(receivable_msat) + 1
+    assert _maxima(receivable_msat, too_much, terms) == [
+        1 << each.bit_length() - 1 for each in receivable_msat
+    ]
+
+
+@pytest.mark.parametrize(
+    ("amount_msat", "told"),
+    [
+        (0b10000, [0b1000, 0b1000]),
+        (0b10001, [0b1100, 0b1000]),
+        (0b10101, [0b1110, 0b1010]),
+        (0b11001, [0b1111, 0b1011]),
+        (0b11010, [0b1111, 0b1011]),
+        (0b11011, [0b1000, 0b1000]),
+    ],
+)
+def test_digits_that_are_told(amount_msat: int, told: list[int]) -> None:
+    terms = _TERMS._replace(htlc_minimum_msat=0)
+    assert _maxima([0b1111, 0b1011], amount_msat, terms) == told

@@ -18,6 +18,7 @@ from ...threads import spawn
 from .. import info
 from ..info import NodeInfo
 from ..invoices import Change
+from ..rpc.answers import reading
 from ..rpc.client import Client
 from ..ways.graph import OUR_CHANNEL_FIELDS, Graph, is_connected, is_open
 from .hearing import Hearing
@@ -136,11 +137,13 @@ class Link:
     def base_secret(self) -> bytes:
         """The 32 bytes from which lightningd derives its invoices' path_ids (``makesecret``).
 
+        :raises LightningdError: it does not tell them.
         :raises UnreachableError: lightningd is gone.
         """
         if self._base_secret is None:
             answer = self.client.call("makesecret", {"string": "bolt12-invoice-base"})
-            self._base_secret = bytes.fromhex(answer["secret"])
+            with reading("makesecret"):
+                self._base_secret = bytes.fromhex(answer["secret"])
         return self._base_secret
 
     def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:

@@ -40,17 +40,21 @@ class Inbound(NamedTuple):
     :param refused: channels that could carry the amount, or a part of it, but whose peers ask
         for more than payers accept, in fees or in blocks.
     :param away: open channels whose peers are not connected, or not ready for payments yet.
+        With ``payment-fronting-node``, they are the last of the blinded ones.
+    :param failure: why lightningd did not tell what some peers ask for forwarding.
     """
 
     blinded: tuple[Channel, ...] = ()
     public: tuple[Channel, ...] = ()
     refused: tuple[Channel, ...] = ()
     away: tuple[Channel, ...] = ()
+    failure: str | None = None
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """Those whose terms payers accept. A spare is one of the public channels."""
-        return self.public or tuple(each for each in self.blinded if each not in self.refused)
+        """Those that serve now, on terms that payers accept. A spare is one of the public ones."""
+        of_no_use = {*self.refused, *self.away}
+        return self.public or tuple(each for each in self.blinded if each not in of_no_use)
 
     @property
     def paths(self) -> int:
@@ -115,37 +119,39 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
         # One channel must take all of it: a request may be single-use (CLN's
         # default, which no field tells), and CLN pays those in one part only.
         if public.suffices(amount_msat):
-            can_take_all = [
-                each
-                for each in _incoming(client, graph, announced)
-                if each.takes(amount_msat) and is_payable(each)
-            ]
-            spare = _sorted_by(lambda each: _cost_msat(each, amount_msat), can_take_all)[:1]
-            return public._replace(blinded=spare)
-    forwarded = [
-        each for each in _incoming(client, graph, connected) if each.takes_part_of(amount_msat)
-    ]
-    if info.fronting_nodes and not forwarded:
+            forwarded, _ = _incoming(client, graph, announced)
+            spares = [each for each in forwarded if each.takes(amount_msat) and is_payable(each)]
+            return public._replace(blinded=_cheapest_first(spares, amount_msat)[:1])
+    forwarded, failure = _incoming(client, graph, connected if not info.fronting_nodes else ours)
+    able = [each for each in forwarded if each.takes_part_of(amount_msat)]
+    if info.fronting_nodes and not able:
         raise LightningdError(
             "payment-fronting-node is set, but none of its nodes has a channel that can carry "
             "this amount"
         )
-    best = _sorted_by(lambda each: _rank(each, graph, amount_msat), filter(is_payable, forwarded))
-    dear = tuple(filterfalse(is_payable, forwarded))
-    refused = tuple(dict.fromkeys((*dear, *public.refused)))
-    blinded = Inbound(blinded=best[:MAX_PATHS], refused=refused, away=away)
+    best = _sorted_by(lambda each: _rank(each, graph, amount_msat), filter(is_payable, able))
+    dear = _cheapest_first(filterfalse(is_payable, able), amount_msat)
+    blinded = Inbound(
+        blinded=best[:MAX_PATHS],
+        refused=tuple(dict.fromkeys((*dear, *public.refused))),
+        away=away,
+        failure=failure,
+    )
     if blinded.suffices(amount_msat):
         return blinded
     if public.public and blinded.total_msat <= public.total_msat:
         return public
     # Some payers may accept what most refuse, but what no node forwards is of no use to any.
-    last = [each for each in dear if each.is_forwardable(info.cltv_final)]
-    last_resort = _sorted_by(lambda each: _cost_msat(each, amount_msat), last)
+    last_resort = [each for each in dear if each.is_forwardable(info.cltv_final)]
     return blinded._replace(blinded=(*best, *last_resort)[:MAX_PATHS])
 
 
 def _sorted_by(key: Callable[[Channel], Any], found: Iterable[Channel]) -> tuple[Channel, ...]:
     return tuple(sorted(found, key=key))
+
+
+def _cheapest_first(found: Iterable[Channel], amount_msat: int) -> tuple[Channel, ...]:
+    return _sorted_by(lambda each: _cost_msat(each, amount_msat), found)
 
 
 def _cost_msat(channel: Channel, amount_msat: int) -> int:
@@ -155,38 +161,55 @@ def _cost_msat(channel: Channel, amount_msat: int) -> int:
 def _rank(channel: Channel, graph: Graph, amount_msat: int) -> tuple[Any, ...]:
     """A key to sort channels by, best first.
 
-    Channels with public peers come first, since payers find those. Among them,
-    channels that carry the whole amount come first, the cheapest in front,
-    because some payers cannot pay in parts; then the others, widest first.
+    Channels whose peers are here come first, and among them those with public peers,
+    since payers find those. Of these, channels that carry the whole amount come first,
+    the cheapest in front, because some payers cannot pay in parts; then the others,
+    widest first.
     """
     receivable_msat, cost_msat = channel.receivable_msat, _cost_msat(channel, amount_msat)
     carries_all = receivable_msat >= amount_msat
     return (
+        not channel.is_connected,
         not graph.is_public(channel.peer),
         not carries_all,
         (cost_msat, -receivable_msat) if carries_all else (-receivable_msat, cost_msat),
     )
 
 
-def _incoming(client: Client, graph: Graph, ours: Iterable[Channel]) -> list[Channel]:
+def _incoming(
+    client: Client, graph: Graph, ours: Iterable[Channel]
+) -> tuple[list[Channel], str | None]:
     """Channels whose peers can forward along a blinded path, with their terms.
 
     Our channels tell what their peers ask for forwarding; where one does not (before v24.02,
     and before the peer's first channel_update), ``listincoming`` does.
+
+    :returns: the channels, without those whose terms are unknown; and why ``listincoming`` failed.
     """
-    forwarding = [channel for channel in ours if _forwards(channel.peer, graph)]
+    forwarding = [channel for channel in ours if _forwards(channel, graph)]
     if all(channel.terms is not None for channel in forwarding):
-        return forwarding
-    return channels.with_listed_terms(forwarding, client.call("listincoming").get("incoming"))
+        return forwarding, None
+    try:
+        listed, failure = client.call("listincoming").get("incoming"), None
+    except LightningdError as error:
+        listed, failure = None, error.message
+    return channels.with_listed_terms(forwarding, listed), failure
 
 
 def _may_front(channel: Channel, info: NodeInfo) -> bool:
     return not info.fronting_nodes or channel.peer in info.fronting_nodes
 
 
-def _forwards(peer: bytes, graph: Graph) -> bool:
-    """Whether a connected peer can forward payments to us along a blinded path."""
-    features = graph.peer_features(peer)
+def _forwards(channel: Channel, graph: Graph) -> bool:
+    """Whether a peer can forward payments to us along a blinded path, when it is connected.
+
+    Like lightningd, we want one that takes onion messages, too: payments through LND nodes that
+    offer route blinding alone have failed.
+    """
+    peer = channel.peer
+    features = graph.peer_features(peer) if channel.is_connected else graph.features(peer)
     return (
-        features is not None and offers_feature(features, ROUTE_BLINDING) and graph.takes_ours(peer)
+        features is not None
+        and offers_feature(features, ROUTE_BLINDING)
+        and graph.takes_messages(peer)
     )
