@@ -22,7 +22,7 @@ from ..node.events.link import Event, Link, LinkNews
 from ..node.events.replies import Reply
 from ..node.invoices import Change
 from ..node.rpc.client import Client
-from ..node.rpc.queues import take
+from ..node.rpc.connection import SLICE_SECONDS
 from ..node.ways.routes import Route
 from ..outcome import Outcome
 from ..request import Request
@@ -44,14 +44,14 @@ class _JobEnded:
 
 Events = SimpleQueue[Event | _JobEnded]
 
-#: Takes the next event from a queue; None when none comes within the given seconds.
+#: Takes the next event from a queue; None when none comes within the given seconds, or sooner.
 Wait = Callable[["Events", float], "Event | _JobEnded | None"]
 
 
 def wait_in_real_time(events: Events, seconds: float) -> Event | _JobEnded | None:
     """A :data:`Wait` in real time."""
     try:
-        return take(events, seconds)
+        return events.get(timeout=min(seconds, SLICE_SECONDS))
     except Empty:
         return None
 

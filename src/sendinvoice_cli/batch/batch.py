@@ -29,6 +29,7 @@ from ..node.events.link import Event, Link, LinkNews
 from ..node.events.replies import Reply
 from ..node.rpc.client import Client
 from ..outcome import Counts, Outcome, Result
+from ..threads import spawn
 from .pacing import Pacer
 from .row_host import RowHost
 from .rows import Row
@@ -43,15 +44,15 @@ class Limits(NamedTuple):
     """How much a batch does at once.
 
     :param threads: threads that call lightningd, each over one connection at a time.
-    :param seekers: threads that search for routes. Connecting to a payer may take minutes, so
-        more are started while all of them are stuck.
+    :param seekers: threads that search for routes: connecting to a payer may take minutes. As many
+        as rows that are prepared, so that no such row waits for a thread.
     :param unsent: rows that are prepared before their turn to be sent.
     :param repeated: rows that wait for an earlier row with the same label.
     :param rows: rows that are under way, in all.
     """
 
     threads: int = 4
-    seekers: int = 2
+    seekers: int = 100
     unsent: int = 100
     repeated: int = 1000
     rows: int = 2000
@@ -123,7 +124,7 @@ class Batch:
         """Answer every row; the link must be open."""
         limits = self._limits
         self.workers = Workers(limits.threads)
-        self.seekers = Workers(limits.seekers, may_grow=True)
+        self.seekers = Workers(limits.seekers)
         self.unsent = asyncio.Semaphore(limits.unsent)
         self.repeated = asyncio.Semaphore(limits.repeated)
         self.under_way = asyncio.Semaphore(limits.rows)
@@ -140,8 +141,11 @@ class Batch:
             await asyncio.gather(*self.tasks)
             raise
         finally:
-            # The workers may be stuck in calls that hang.
-            await Workers(1).begin(self.link.close)
+            # The others may be stuck in calls that hang.
+            closing = Workers(1)
+            await closing.begin(self.link.close)
+            for workers in (self.workers, self.seekers, closing):
+                workers.close()
         if self.interruption is not None:
             self.reporter.warn(
                 "interrupted; rows without a result were not sent, or their outcome is unknown",
@@ -162,12 +166,15 @@ class Batch:
         """Begin each row as it comes, and wait until all have ended."""
         queue: asyncio.Queue[Row | SendInvoiceError | None] = asyncio.Queue()
         places = threading.Semaphore(self._limits.unsent)
+        is_over = False
 
         def read() -> None:
             end: SendInvoiceError | None = None
             try:
                 for row in rows:
                     places.acquire()
+                    if is_over:
+                        return
                     self.workers.post(queue.put_nowait, row)
             except SendInvoiceError as error:
                 end = error
@@ -175,11 +182,15 @@ class Batch:
                 end = unexpected_error(failure)
             self.workers.post(queue.put_nowait, end)
 
-        self.workers.spawn(read)
+        spawn(read)
         number = 0
-        while isinstance(row := await queue.get(), Row):
-            number = row.number
-            await self._begin(row)
+        try:
+            while isinstance(row := await queue.get(), Row):
+                number = row.number
+                await self._begin(row)
+                places.release()
+        finally:
+            is_over = True
             places.release()
         self.total = number
         self._count()

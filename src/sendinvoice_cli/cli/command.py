@@ -7,12 +7,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .. import signals
+from .. import signals, threads
 from ..errors import ExitStatus, SendInvoiceError, UsageError
 from ..render import lines
 from ..render.streams import Streams, silence
@@ -92,6 +92,7 @@ def _answer_one(
     try:
         outcome = sender(request, client, progress, settled=signals.finish)
     finally:
+        client.close()
         progress.close()
     result = outcome.as_json()
     with _writing(streams):
@@ -152,6 +153,7 @@ def _answer_many(
         finally:
             # Only writing is left, and it may block for ever: a signal ends it at once.
             signals.end_process()
+            client.close()
             report.close(summary=has_ended)
     return status
 
@@ -233,8 +235,14 @@ def run(
 
 def main() -> NoReturn:
     """The entry point."""
-    status = run()
+    streams = Streams.of_process()
+    status = run(streams=streams)
     signals.ignore()
+    if not threads.join_all():
+        # One is stuck. Python would tear it down when it wakes up, wherever it is.
+        with suppress(OSError):
+            streams.stdout.flush()
+        os._exit(status)
     # Without this, Python searches all modules for garbage at exit: a tenth of the time.
     gc.freeze()
     sys.exit(status)

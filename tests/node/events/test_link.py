@@ -24,7 +24,6 @@ from sendinvoice_cli.node.events.link import (
 from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change
 from sendinvoice_cli.node.rpc.client import ConnectionLostError, NoAnswerError
-from sendinvoice_cli.node.rpc.queues import take
 from tests.networks.runs import Told
 from tests.node.fake_client import MESSAGES, Answer, FakeClient, Params
 from tests.support.manual_clock import ManualClock
@@ -72,7 +71,7 @@ class Linked:
 
     def next(self) -> Event:
         """The next event."""
-        return take(self.events, _LONG)
+        return self.events.get(timeout=_LONG)
 
     def next_but(self, *others: Event) -> Event:
         """The next event that is none of these."""

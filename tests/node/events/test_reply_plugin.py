@@ -504,10 +504,10 @@ def test_the_helper_in_lightningd(tmp_path: Path, script: str) -> None:
 def test_the_helper_loads_little() -> None:
     script = (
         "import sys; from sendinvoice_cli.node.events import reply_plugin\n"
-        "reply_plugin._import_pyln()\n"
+        "reply_plugin.load('plugin', 'Plugin')\n"
         "print([name for name in sys.modules if name.startswith(('pyln', 'sendinvoice'))])"
     )
     loaded = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60)
     assert "'sendinvoice_cli.node.events.reply_plugin'" in loaded
-    for name in ("gossmap", "pyln.proto", "pyln.spec", "bolt12", "client"):
+    for name in ("gossmap", "pyln.client", "pyln.proto", "pyln.spec", "bolt12", "rpc.client"):
         assert name not in loaded

@@ -2,18 +2,27 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyln.client import LightningRpc
 
 from sendinvoice_cli.errors import ExitStatus, LightningdError, SendInvoiceError, UnreachableError
-from sendinvoice_cli.node.rpc.client import Client, ConnectionLostError, NoAnswerError
+from sendinvoice_cli.node.rpc.client import (
+    Client,
+    ConnectionLostError,
+    NoAnswerError,
+    lightning,
+)
+from tests.networks import PROMPT_SECONDS as _PROMPT
 from tests.support import rpc_server
 from tests.support.rpc_server import Respond, serving
 
@@ -77,7 +86,7 @@ def test_not_allowed(socket_file: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_args: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(LightningRpc, "call", refuse)
+    monkeypatch.setattr(lightning.LightningRpc, "call", refuse)
     with pytest.raises(UnreachableError, match="Permission denied") as failure:
         Client(socket_file).call("getinfo")
     assert "user" in (failure.value.hint or "")
@@ -213,20 +222,186 @@ def test_threads_do_not_wait_for_each_other(socket_file: Path) -> None:
     assert answers[1:] == [{"method": "waitinvoice"}]
 
 
-def test_no_answer_in_time(socket_file: Path) -> None:
-    release = threading.Event()
+class Silent:
+    """A lightningd that takes requests and answers none, until the test lets it."""
 
-    def respond(request: dict[str, Any]) -> bytes:
-        if request["method"] == "slow":
-            assert release.wait(10)
+    def __init__(self, path: Path) -> None:
+        self.is_asked = threading.Semaphore(0)
+        self.release = threading.Event()
+        self.serving = serving(path, self.respond)
+
+    def __enter__(self) -> Silent:
+        self.serving.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.release.set()
+        self.serving.__exit__(*error)
+
+    def respond(self, request: dict[str, Any]) -> bytes:
+        if request["method"] != "quick":
+            self.is_asked.release()
+            assert self.release.wait(10)
         return rpc_server.result(request, {"method": request["method"]})
 
-    with serving(socket_file, respond):
+
+def test_no_answer_in_time(socket_file: Path) -> None:
+    with Silent(socket_file) as silent:
         client = Client(socket_file)
         with pytest.raises(NoAnswerError, match=r"slow within 0\.1 s") as failure:
             client.call("slow", _PARAMS, patience=0.1)
         assert client.call("quick") == {"method": "quick"}
-        release.set()
+        silent.release.set()
         assert client.call("next") == {"method": "next"}
     assert _PREIMAGE not in "".join(traceback.format_exception(failure.value))
     assert failure.value.__context__ is None
+
+
+def test_call_that_timed_out_leaves_no_thread_and_no_connection(socket_file: Path) -> None:
+    """Both stayed until lightningd answered."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_file))
+        listener.listen()
+        before = threading.active_count()
+        with pytest.raises(NoAnswerError):
+            Client(socket_file).call("slow", patience=0.1)
+        assert threading.active_count() == before
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(_PROMPT)
+            assert json.loads(connection.recv(1000))["method"] == "slow"
+            assert connection.recv(1) == b""
+
+
+def test_answer_that_trickles_in_takes_no_longer_than_one_that_does_not_come(
+    socket_file: Path,
+) -> None:
+    ended = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(BrokenPipeError, ConnectionResetError):
+            while not ended.wait(0.01):
+                connection.send(b" ")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_file))
+        listener.listen()
+        server = threading.Thread(target=trickle, args=(listener,))
+        server.start()
+        try:
+            with pytest.raises(NoAnswerError):
+                Client(socket_file).call("slow", patience=0.2)
+        finally:
+            ended.set()
+            server.join()
+
+
+def test_lightningd_that_accepts_no_connection(socket_file: Path) -> None:
+    """A frozen one, after many commands have given up: its queue of connections is full."""
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as queued:
+        listener.bind(str(socket_file))
+        listener.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                waiting = queued.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(socket_file))
+        with pytest.raises(NoAnswerError):
+            Client(socket_file).call("getinfo", patience=0.2)
+
+
+def test_path_that_is_too_long_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("long" * 40)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with serving(Path("rpc"), lambda request: rpc_server.result(request, {"a": 1})):
+        monkeypatch.chdir(tmp_path)
+        assert Client(folder / "rpc").call("getinfo") == {"a": 1}
+        with pytest.raises(UnreachableError, match="No such file"):
+            Client(folder / "another").call("getinfo")
+
+
+def test_lightningd_that_is_shutting_down_goes_away(socket_file: Path) -> None:
+    """The command ended with 13 and advised to connect the node."""
+    value = {"code": -5, "message": "lightningd is shutting down"}
+    failure = _failing(socket_file, lambda request: rpc_server.error(request, value))
+    assert isinstance(failure, ConnectionLostError)
+    assert not isinstance(failure, NoAnswerError)
+
+
+# --- the end of all calls ---
+
+
+@pytest.mark.parametrize("patience", [None, 10])
+def test_closed_client_ends_the_calls_of_other_threads(
+    socket_file: Path, patience: float | None
+) -> None:
+    failures: list[Exception] = []
+    told: list[object] = []
+
+    def wait(client: Client) -> None:
+        try:
+            client.call("waitinvoice", patience=patience)
+        except SendInvoiceError as failure:
+            failures.append(failure)
+
+    with Silent(socket_file) as silent:
+        client = Client(socket_file, lambda *call: told.append(call))
+        waiting = [threading.Thread(target=wait, args=(client,)) for _ in range(3)]
+        for thread in waiting:
+            thread.start()
+        for _ in waiting:
+            assert silent.is_asked.acquire(timeout=_PROMPT)
+        client.close()
+        for thread in waiting:
+            thread.join(_PROMPT)
+        assert not any(thread.is_alive() for thread in waiting)
+    assert [type(failure) for failure in failures] == [ConnectionLostError] * 3
+    assert told == []
+
+
+def test_closed_client_makes_no_call(socket_file: Path) -> None:
+    with serving(socket_file, lambda request: rpc_server.result(request, {})) as requests:
+        client = Client(socket_file)
+        client.close()
+        with pytest.raises(ConnectionLostError):
+            client.call("getinfo")
+    assert requests == []
+
+
+# --- signals ---
+
+
+class SignalledError(Exception):
+    """What a signal's handler raises here."""
+
+
+@pytest.mark.parametrize("ends_the_wait", [True, False])
+def test_signal_ends_a_call(socket_file: Path, ends_the_wait: bool) -> None:
+    """One that another thread gets, or that comes just before the wait, does not end the wait."""
+
+    def handle(*_: object) -> None:
+        raise SignalledError
+
+    def respond(request: dict[str, Any]) -> bytes:
+        if ends_the_wait:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        else:
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        assert release.wait(2 * _PROMPT)
+        return rpc_server.result(request, {})
+
+    release = threading.Event()
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with serving(socket_file, respond):
+            started = time.monotonic()
+            with pytest.raises(SignalledError):
+                Client(socket_file).call("slow", patience=2 * _PROMPT)
+            assert time.monotonic() - started < _PROMPT
+            release.set()
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -173,7 +173,7 @@ class Link:
             back since, or the link is looking for it already, this does nothing.
         """
         with self._changed:
-            if generation != self.generation or not self.is_up:
+            if self.is_closed or generation != self.generation or not self.is_up:
                 return
             self.is_up = self.is_ready = False
             self.lost_at, self.loss = self.clock(), lost

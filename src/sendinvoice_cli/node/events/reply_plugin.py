@@ -28,6 +28,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..rpc.pyln_modules import load
+
 EXPECT = "sendinvoice-expect"
 REPLIES = "sendinvoice-replies"
 
@@ -212,23 +214,11 @@ def _is_hex(text: object, size: int) -> bool:
     )
 
 
-def _import_pyln() -> Any:
-    """pyln.client.plugin, with as little of the rest of pyln.client as possible."""
-    from ..rpc.submodules import load
-
-    modules = load("pyln.client", "lightning", "plugin")
-    if modules is not None:
-        return modules[-1]
-    from pyln.client import plugin
-
-    return plugin
-
-
 def main() -> None:
     """Run as a plugin of lightningd."""
     # lightningd waits until this has started, and imports leave no garbage.
     gc.disable()
-    pyln = _import_pyln()
+    pyln: Any = load("plugin", "Plugin")
     gc.enable()
     RpcException = pyln.RpcException  # noqa: N806
 

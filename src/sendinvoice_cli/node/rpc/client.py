@@ -8,42 +8,28 @@ log hold the parameters of the call, and so the preimage.
 
 from __future__ import annotations
 
-import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import partial
-from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LightningdError, SendInvoiceError, UnreachableError
-from . import callers
-from .submodules import load
+from .connection import Connection
+from .pyln_modules import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def _import_pyln() -> tuple[Any, Any]:
-    """LightningRpc and RpcError, with as little of pyln.client as possible."""
-    json_default = json.JSONEncoder.default
-    try:
-        for module in load("pyln.client", "lightning") or ():
-            with suppress(AttributeError):
-                return module.LightningRpc, module.RpcError
-        from pyln.client import LightningRpc, RpcError
-
-        return LightningRpc, RpcError
-    finally:
-        # pyln.client replaces this for the whole process; nothing here needs it.
-        json.JSONEncoder.default = json_default  # type: ignore[method-assign]
-
-
-LightningRpc, RpcError = _import_pyln()
+lightning: Any = load("lightning", "LightningRpc")
+#: Whether calls can have a timeout: LightningRpc calls UnixSocket with its own socket_path.
+_HAS_TIMEOUT = hasattr(lightning, "UnixSocket")
+lightning.UnixSocket = Connection.connect
 
 #: Seconds that lightningd gets to answer a call.
 CALL_SECONDS = 30
+#: lightningd's error code for "lightningd is shutting down".
+_SHUTTING_DOWN = -5
 
 _silent = logging.getLogger(__name__)
 _silent.disabled = True
@@ -69,8 +55,11 @@ class Client:
         self, rpc_file: str | Path, on_call: Callable[[str, float, str | None], None] | None = None
     ) -> None:
         self.rpc_file = rpc_file
-        self._rpc = LightningRpc(str(rpc_file), logger=_silent)
         self._on_call = on_call
+        self._lock = threading.Lock()
+        #: The calls that are being made now.
+        self._connections: set[Connection] = set()
+        self._is_closed = False
 
     def call(
         self,
@@ -92,8 +81,8 @@ class Client:
         :raises LightningdError: lightningd answered with an error, or with nonsense.
         """
         started = time.monotonic()
-        result, error = self._attempt_for(patience, method, dict(params or {}), reply_filter)
-        if self._on_call is not None:
+        result, error = self._attempt(patience, method, dict(params or {}), reply_filter)
+        if self._on_call is not None and not self._is_closed:
             self._on_call(method, time.monotonic() - started, error.message if error else None)
         # Raised outside of the except clauses, so that pyln's exception, which
         # holds the parameters, does not become its context.
@@ -101,31 +90,36 @@ class Client:
             raise error
         return result
 
-    def _attempt_for(
+    def close(self) -> None:
+        """End all calls, those of other threads too: lightningd seems to be gone from now on."""
+        with self._lock:
+            self._is_closed = True
+            for connection in self._connections:
+                connection.end()
+
+    def _attempt(
         self,
         patience: float | None,
         method: str,
         params: dict[str, Any],
         reply_filter: Mapping[str, Any] | None,
     ) -> tuple[dict[str, Any], SendInvoiceError | None]:
-        """Make the call in another thread, since pyln.client has no timeout."""
-        if patience is None:
-            return self._attempt(method, params, reply_filter)
+        error: SendInvoiceError
+        connection = Connection(str(self.rpc_file), patience)
         try:
-            return callers.run(partial(self._attempt, method, params, reply_filter), patience)
-        except Empty:
-            return {}, NoAnswerError(
+            with self._lock:
+                if self._is_closed:
+                    return {}, self._lost(method)
+                self._connections.add(connection)
+            path = connection if _HAS_TIMEOUT else str(self.rpc_file)
+            rpc = lightning.LightningRpc(path, logger=_silent)
+            result = rpc.call(method, params, filter=reply_filter)
+        except lightning.RpcError as failure:
+            error = self._rpc_error(method, failure.error)
+        except TimeoutError:
+            error = NoAnswerError(
                 f"lightningd did not answer {method} within {patience:g} s", hint=self._lost_hint
             )
-
-    def _attempt(
-        self, method: str, params: dict[str, Any], reply_filter: Mapping[str, Any] | None
-    ) -> tuple[dict[str, Any], SendInvoiceError | None]:
-        error: SendInvoiceError
-        try:
-            result = self._rpc.call(method, params, filter=reply_filter)
-        except RpcError as failure:
-            error = self._rpc_error(method, failure.error)
         except ConnectionError as failure:
             error = (
                 self._unreachable(failure)
@@ -140,6 +134,10 @@ class Client:
             if isinstance(result, dict):
                 return result, None
             error = LightningdError(f"{method}: lightningd's answer is not an object")
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+            connection.close()
         return {}, error
 
     def _rpc_error(self, method: str, error: object) -> SendInvoiceError:
@@ -148,6 +146,8 @@ class Client:
         if not isinstance(error, dict):
             return LightningdError(f"{method}: lightningd's error is not an object")
         code = error.get("code")
+        if code == _SHUTTING_DOWN:
+            return self._lost(method)
         data = error.get("data")
         return LightningdError(
             f"{method}: {error.get('message')}",
