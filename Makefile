@@ -6,11 +6,11 @@
 # make test-3.12      the tests on one of them
 # make test-lowest    the tests on the oldest of them, with the lowest versions
 #                     that pyproject.toml allows
-# make release-check  whether this can be released: versions, files, builds
+# make release-check  whether this can be released: versions, two builds, the wheel
 #
 # make completions  write completions/ anew, with the click that is installed
 # make session      run the demo, and put what it prints into README.md
-# make lock         write requirements.lock and constraints.txt anew
+# make lock         write requirements.lock, build.lock and constraints.txt anew
 #
 # PYTHON=python3.12 takes another Python; ARGS='-k man' goes to pytest, which
 # runs two tests at a time.
@@ -26,7 +26,8 @@ OLDEST = $(firstword $(PYTHONS))
 PYTEST = -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 PIP = -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all test-lowest check format completions session lock release-check clean
+.PHONY: demo test test-all test-lowest check format completions session lock \
+	release-check release-build release-try clean
 
 demo: .venv/installed
 	$(BIN)/sendinvoice-sandbox demo
@@ -83,22 +84,35 @@ session: .venv/installed
 	.venv-lowest/bin/python $(PIP) install --constraint .venv-lowest/constraints --editable '.[dev]'
 	touch $@
 
-# Needs uv, and the network. Both files hold for every Python.
-COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header pyproject.toml
+# Needs uv, and the network. The files hold for every Python.
+COMPILE = uv pip compile --quiet --universal --python-version 3.10 --no-header
 lock:
 	{ echo "# What the command runs with, by hash. To install just these:"; \
 	  echo "#     python -m pip install --require-hashes -r requirements.lock"; \
 	  echo "#     python -m pip install --no-deps sendinvoice"; \
 	  echo "# Made by make lock; constraints.txt is for developing."; \
-	  $(COMPILE) --generate-hashes; } > requirements.lock
+	  $(COMPILE) --generate-hashes pyproject.toml; } > requirements.lock
 	{ echo "# The versions that the tests were last run with. To develop with just these:"; \
 	  echo "#     python -m pip install -c constraints.txt -e '.[dev]'"; \
 	  echo "# Made by make lock; requirements.lock is for installing."; \
-	  $(COMPILE) --extra dev --no-annotate; } > constraints.txt
+	  $(COMPILE) --extra dev --no-annotate pyproject.toml; } > constraints.txt
+	{ echo "# What builds a release, by hash. Made by make lock."; \
+	  echo 'hatchling>=1.27' | $(COMPILE) --generate-hashes -; } > build.lock
 
-# TAG=v1.2.3 checks that this is the release of that tag.
-release-check: .venv/installed
-	$(BIN)/python -m tests.packaging.release $(if $(TAG),--tag $(TAG))
+# TAG=v1.2.3 checks that this is the release of that tag. The shell reads TAG from
+# its environment, since a tag may hold anything.
+release-check: release-build release-try
+
+release-build: .venv-build/installed
+	PYTHONPATH=src .venv-build/bin/python tests/packaging/release.py build $${TAG:+--tag "$$TAG"}
+
+release-try:
+	PYTHONPATH=src $(PYTHON) tests/packaging/release.py try
+
+.venv-build/installed: build.lock
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python $(PIP) install --require-hashes --only-binary :all: --requirement build.lock
+	touch $@
 
 clean:
-	rm -rf .venv .venv-3.* .venv-lowest build dist
+	rm -rf .venv .venv-3.* .venv-lowest .venv-build build dist

@@ -1,11 +1,16 @@
 """Whether this commit can be released.
 
-    python -m tests.packaging.release [--tag v0.1.0] [DIRECTORY]
+    python tests/packaging/release.py build [--tag v0.1.0]
+    python tests/packaging/release.py try
+    python tests/packaging/release.py notes
 
-``make release-check`` runs it. It compares the versions, builds twice, checks
-the builds, and tries the wheel in a fresh environment. The wheel and the sdist
-are left in the directory, ``dist`` by default. Uncommitted changes are not
-looked at.
+``build`` compares the versions, builds wheel and sdist twice, and leaves them in
+``dist``. ``try`` installs that wheel in a fresh environment and runs it. ``notes``
+prints what CHANGELOG.md says of this version. ``make release-check`` runs the
+first two. Uncommitted changes are not looked at.
+
+Whatever builds must be trusted, so this needs nothing but hatchling, which
+``build.lock`` names with its hashes, and ``src`` in PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -19,7 +24,6 @@ import tempfile
 from pathlib import Path
 
 from sendinvoice_cli import __version__
-from tests.packaging import owners
 
 _ROOT = Path(__file__).parents[2]
 
@@ -84,14 +88,6 @@ def build_twice(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(first)]
 
 
-def check_files(files: list[Path]) -> None:
-    """Have twine check what the package index would show."""
-    with tempfile.TemporaryDirectory() as temporary:
-        python = _environment(Path(temporary))
-        _pip(python, "install", "twine")
-        _run(python, "-m", "twine", "check", "--strict", *map(str, files))
-
-
 def try_wheel(wheel: Path) -> None:
     """Install the wheel with the locked versions and nothing else, and run it."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -100,7 +96,7 @@ def try_wheel(wheel: Path) -> None:
         _pip(python, "install", "--require-hashes", "--only-binary", ":all:", "--requirement", lock)
         _pip(python, "install", "--no-deps", str(wheel))
         _pip(python, "check")
-        _run(python, str(Path(owners.__file__)))
+        _run(python, str(Path(__file__).with_name("owners.py")))
         commands = Path(python).parent
         version = _run(str(commands / "sendinvoice"), "--version")
         if version != f"sendinvoice {__version__}\n":
@@ -144,24 +140,22 @@ def _run(*command: str, cwd: Path = _ROOT, **environment: str) -> str:
 
 
 def main() -> int:
-    """Run all checks, or print the notes; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.packaging.release")
-    parser.add_argument("directory", type=Path, nargs="?", default=_ROOT / "dist")
+    """Do what the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["build", "try", "notes"])
     parser.add_argument("--tag", help="the tag that is to be released")
-    parser.add_argument("--notes", action="store_true", help="print the notes of this version")
     args = parser.parse_args()
-    if args.notes:
-        print(notes(), end="")
-        return 0
     try:
-        check_versions(args.tag)
-        print(f"version {__version__}: the same in code, man pages and changelog")
-        files = build_twice(args.directory)
-        print(f"two builds are the same: {', '.join(path.name for path in files)}")
-        check_files(files)
-        print("twine finds nothing wrong with them")
-        try_wheel(next(path for path in files if path.suffix == ".whl"))
-        print("the wheel installs with the locked versions, runs, and shares no file")
+        if args.command == "build":
+            check_versions(args.tag)
+            print(f"version {__version__}: the same in code, man pages and changelog")
+            files = build_twice(_ROOT / "dist")
+            print(f"two builds are the same: {', '.join(path.name for path in files)}")
+        elif args.command == "try":
+            try_wheel(_ROOT / "dist" / f"sendinvoice-{__version__}-py3-none-any.whl")
+            print("the wheel installs with the locked versions, runs, and shares no file")
+        else:
+            print(notes(), end="")
     except _NotReadyError as reason:
         print(f"not ready: {reason}", file=sys.stderr)
         return 1
