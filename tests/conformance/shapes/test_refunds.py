@@ -7,28 +7,24 @@ so it is seen field by field.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 import pytest
-from coincurve import PrivateKey
 
 from sendinvoice_cli.bolt12 import fields, signature, tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedPath
 from sendinvoice_cli.bolt12.tlv import Record
-from sendinvoice_cli.onion import blinding, message
-from sendinvoice_cli.onion.blinding import PathNode
-from sendinvoice_cli.sandbox.model import onion_layers, sphinx
+from sendinvoice_cli.onion import blinding
 from tests.networks import run
 from tests.networks.shapes import Shape, SimulatedShape
 from tests.support.crafting import craft_request
-from tests.support.requests_builder import Changes, node_id, point
+from tests.support.requests_builder import Changes, node_id
 from tests.support.schema import check_paid, check_result
 
 from . import inside
-from .reading import Fields, payment_paths, read_fields, read_relay, unblind
+from .reading import payment_paths, read_fields, read_relay, unblind
 
 _AMOUNT_MSAT = 12_345_678
 _MPP_BITS = {16, 17}
@@ -208,53 +204,6 @@ def test_path_of_a_public_receiver(sandbox_town: SimulatedShape, label: str) -> 
     ((path, _),) = payment_paths(answer(town, "linked", refund(town), label))
     (of_receiver,) = unblind(path, [town.sandbox.private_key("linked")])
     assert set(of_receiver) == {blinding.PATH_ID}
-
-
-# Dummy hops
-
-#: LDK's mark of a hop that leads nowhere else: its node peels once more.
-_DUMMY = 65_539
-_PAYER_KEY = b"\x51" * 32
-
-
-def _peel(key: bytes, path_key: bytes, packet: bytes) -> tuple[Fields, bytes | None, Fields, bytes]:
-    """Peel one layer: its payload, the rest, what the path says, and the next path key."""
-    private_key = PrivateKey(key)
-    layer = sphinx.peel(packet, onion_layers.onion_secret(private_key, path_key, packet))
-    payload = dict(tlv.decode_stream(layer.payload))
-    data = onion_layers.open_hop(private_key, path_key, payload[message.ENCRYPTED_RECIPIENT_DATA])
-    return payload, layer.next_packet, data.values, data.next_path_key
-
-
-@pytest.mark.parametrize("dummies", [0, 1, 3, 9])
-def test_dummy_hops(dummies: int) -> None:
-    """The payer peels them off one by one, and finds the invoice behind the last."""
-    path_id, start = secrets.token_bytes(32), b"\x52" * 32
-    their_nodes = [
-        PathNode(point(start), (Record(blinding.NEXT_NODE_ID, point(_PAYER_KEY)),)),
-        *[PathNode(point(_PAYER_KEY), (Record(_DUMMY, b""),))] * dummies,
-        PathNode(point(_PAYER_KEY), (Record(blinding.PATH_ID, path_id),)),
-    ]
-    invoice = Record(message.INVOICE, b"an invoice" * 50)
-    onion = message.outgoing(
-        (point(b"\x53" * 32), point(start)), (invoice,), blinding.blind_path(their_nodes)
-    )
-
-    path_key, packet = onion.first_path_key, onion_layers.wrap(onion)
-    _, rest, _, path_key = _peel(b"\x53" * 32, path_key, packet)
-    assert rest is not None
-    _, rest, of_start, path_key = _peel(start, path_key, rest)
-    assert of_start == {blinding.NEXT_NODE_ID: point(_PAYER_KEY)}
-    for _ in range(dummies):
-        assert rest is not None
-        payload, rest, said, path_key = _peel(_PAYER_KEY, path_key, rest)
-        assert set(payload) == {message.ENCRYPTED_RECIPIENT_DATA}
-        assert said == {_DUMMY: b""}
-    assert rest is not None
-    payload, rest, said, _ = _peel(_PAYER_KEY, path_key, rest)
-    assert rest is None
-    assert said == {blinding.PATH_ID: path_id}
-    assert payload[message.INVOICE] == invoice.value
 
 
 # Requests that are not for us to answer
