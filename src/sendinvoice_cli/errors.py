@@ -79,8 +79,8 @@ class SendInvoiceError(Exception):
         self.data = data
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object ``error``: ``code``, ``message`` and, where known, ``data``."""
-        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        """The JSON object ``error``: ``code``, ``message``, ``hint`` and, where known, ``data``."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}
         if self.data is not None:
             error["data"] = dict(self.data)
         return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ExitStatus, SendInvoiceError
@@ -66,10 +66,14 @@ class Outcome(NamedTuple):
 
     :param known: the JSON fields of the result, as far as they are known.
     :param error: None for success.
+    :param ended_at: UNIX seconds.
+    :param warnings: what was warned of meanwhile.
     """
 
     known: Mapping[str, Any]
-    error: SendInvoiceError | None = None
+    error: SendInvoiceError | None
+    ended_at: int
+    warnings: Sequence[str] = ()
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -78,8 +82,12 @@ class Outcome(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object of this result."""
+        unknown = {name: None for name in ("status", "request") if name not in self.known}
         return {
             **self.known,
+            **unknown,
+            "warnings": list(self.warnings),
+            "ended_at": self.ended_at,
             "exit_code": int(self.exit_status),
             "error": None if self.error is None else self.error.as_json(),
         }

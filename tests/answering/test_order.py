@@ -1029,6 +1029,40 @@ def test_the_amount_that_is_offered_is_not_warned_of() -> None:
     assert world.told.must_see == []
 
 
+# --- what programs are told ---
+
+
+def test_outcome_has_what_was_warned_of_each_warning_once() -> None:
+    """Copies that no route takes are warned of one by one, for as long as TIMEOUT."""
+    world = World()
+    world.lightningd.after["injectonionmessage", 1] = lambda: world.lightningd.answers.update(
+        injectonionmessage=LightningdError("no way")
+    )
+    outcome = world.run(amount_msat=3_600, timeout=600)
+    assert len(world.told.warnings) > 2
+    first, second = outcome.warnings
+    assert first.startswith("asking for 3.6 sat")
+    assert second.startswith("no route to the payer")
+
+
+def test_outcome_tells_when_it_ended() -> None:
+    world = World()
+    world.at(7.5, world.pay)
+    result = world.run().as_json()
+    assert result["status"] == "paid"
+    assert result["ended_at"] == START + 7
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_status_is_null_while_there_is_no_invoice(dry_run: bool) -> None:
+    world = World()
+    world.lightningd.answers["getinfo"] = LightningdError("no")
+    result = world.run(dry_run=dry_run).as_json()
+    assert result["exit_code"] == 1
+    assert result["status"] is None
+    assert result["request"]["payer_id"] == node_id(PAYER).hex()
+
+
 def test_an_amount_that_must_match_creates_nothing() -> None:
     world = World()
     outcome = world.run(amount_msat=3_600, must_match=True)

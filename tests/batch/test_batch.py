@@ -123,14 +123,10 @@ def test_exit_status(rows: list[ExitStatus], status: ExitStatus) -> None:
 
 
 def test_a_result_tells_row_and_line() -> None:
-    outcome = Outcome({"label": "x"}, LabelTakenError("taken"))
-    assert Result(2, 7, outcome).as_json() == {
-        "row": 2,
-        "line": 7,
-        "label": "x",
-        "exit_code": 20,
-        "error": {"code": 900, "message": "taken"},
-    }
+    outcome = Outcome({"label": "x"}, LabelTakenError("taken"), 0)
+    shown = Result(2, 7, outcome).as_json()
+    assert (shown.pop("row"), shown.pop("line")) == (2, 7)
+    assert shown == outcome.as_json()
 
 
 def test_rows_fail_one_by_one(still: TimedNetwork) -> None:
@@ -414,6 +410,10 @@ def test_without_a_helper_it_is_said_once(still: TimedNetwork) -> None:
     assert batch.status is ExitStatus.PAID
     (warning,) = batch.told.warnings
     assert "cannot hear the payer's answers" in warning
+    # It concerns each row that was under way then.
+    kept = [text for result in batch.results for text in result.outcome.warnings]
+    assert kept
+    assert all(warning.startswith(text) for text in kept)
 
 
 class _Calls:

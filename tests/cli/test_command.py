@@ -31,6 +31,9 @@ _PAID = {
     "bolt12": "lni1" + "q" * 500,
 }
 
+#: UNIX seconds.
+_NOW = 1_800_000_000
+
 
 class _Sending:
     """Stands for send.send(): takes what it is given, and answers with an outcome."""
@@ -38,7 +41,7 @@ class _Sending:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.clients: list[Client] = []
-        self.outcome = Outcome(_PAID)
+        self.outcome = Outcome(_PAID, None, _NOW)
         self.do: Callable[[Any], None] = lambda _progress: None
 
     def __call__(
@@ -340,7 +343,8 @@ def test_failures_are_results(
     sending: _Sending, capsys: pytest.CaptureFixture[str], error: type[SendInvoiceError]
 ) -> None:
     failure = error("what \x1b[31m happened", hint="what to do", data={"error": "\x1b[31m"})
-    sending.outcome = Outcome({"label": "a label", "bolt12": "lni1qq"}, failure)
+    known = {"label": "a label", "bolt12": "lni1qq"}
+    sending.outcome = Outcome(known, failure, _NOW, ["a warning"])
     assert sending.run(["lnr1qq", "a label", "--json"]) == error.exit_status
     captured = capsys.readouterr()
     assert captured.err == ("sendinvoice: what \\x1b[31m happened\n  hint: what to do\n")
@@ -350,10 +354,15 @@ def test_failures_are_results(
     assert json.loads(captured.out) == {
         "label": "a label",
         "bolt12": "lni1qq",
+        "status": None,
+        "request": None,
+        "ended_at": _NOW,
+        "warnings": ["a warning"],
         "exit_code": int(error.exit_status),
         "error": {
             "code": error.code,
             "message": "what \x1b[31m happened",
+            "hint": "what to do",
             "data": {"error": "\x1b[31m"},
         },
     }
@@ -362,7 +371,8 @@ def test_failures_are_results(
 def test_success_as_json(sending: _Sending, capsys: pytest.CaptureFixture[str]) -> None:
     assert sending.run(["lnr1qq", "a label", "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {**_PAID, "exit_code": 0, "error": None}
+    printed = json.loads(captured.out)
+    assert printed.items() >= {**_PAID, "exit_code": 0, "error": None}.items()
     assert captured.err == ""
 
 
@@ -389,7 +399,7 @@ def test_quiet(sending: _Sending, capsys: pytest.CaptureFixture[str], option: st
     sending.do = lambda progress: progress.warn("a warning")
     assert sending.run(["lnr1qq", "a label", option]) == 0
     assert capsys.readouterr() == ("", "")
-    sending.outcome = Outcome(_PAID, errors.TimedOutError("not paid"))
+    sending.outcome = Outcome(_PAID, errors.TimedOutError("not paid"), _NOW)
     assert sending.run(["lnr1qq", "a label", option]) == ExitStatus.TIMED_OUT
     assert capsys.readouterr() == ("", "sendinvoice: not paid\n")
 

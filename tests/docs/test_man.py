@@ -147,8 +147,7 @@ def test_json_fields() -> None:
     documented = {
         word for words in Page("sendinvoice").tagged("JSON FIELDS", "Li") for word in words
     }
-    of_batches = {"row", "line"}
-    assert documented == set(SCHEMA["properties"]) | of_batches
+    assert documented == set(SCHEMA["properties"])
 
 
 def test_json_fields_of_the_request() -> None:

@@ -212,7 +212,7 @@ class _Rows:
     @property
     def outcome(self) -> Outcome:
         if self.error is not None:
-            return Outcome({}, self.error)
+            return Outcome({}, self.error, int(self._clocks.now()))
         (result,) = self.results
         return result.outcome
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -125,6 +127,15 @@ def test_the_package_is_the_installed_one_and_typed(venv: Path) -> None:
     package = Path(_run(venv, "python", "-c", script).stdout.strip())
     assert package.is_relative_to(venv)
     assert (package / "py.typed").is_file()
+
+
+def test_the_schema_is_where_the_man_page_says(venv: Path) -> None:
+    page = (_ROOT / "man" / "sendinvoice.1").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\.Dl \$ python3 (-c .*)$", page, re.MULTILINE)
+    (found,) = _run(venv, "python", *shlex.split(command)).stdout.splitlines()
+    assert Path(found).is_relative_to(venv)
+    schema = (Path(found) / "result.schema.json").read_bytes()
+    assert schema == (_ROOT / "src/sendinvoice_cli/result.schema.json").read_bytes()
 
 
 def test_the_demo_works_with_the_helper_that_was_installed(venv: Path) -> None:

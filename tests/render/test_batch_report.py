@@ -23,7 +23,7 @@ _PAID = {"label": "one", "status": "paid", "amount_msat": 2000, "amount_received
 
 
 def _result(values: Mapping[str, Any], error: SendInvoiceError | None = None) -> Result:
-    return Result(3, 4, Outcome(values, error))
+    return Result(3, 4, Outcome(values, error, 1_800_000_000))
 
 
 def _refused(text: str = "too much") -> Result:
@@ -143,9 +143,8 @@ def test_json_lines_are_ascii_and_never_cut(streams: KeptStreams) -> None:
     assert captured.err == ""
     assert captured.out == written
     assert written.isascii()
-    assert [json.loads(line) for line in written.splitlines()] == [
-        result.as_json() for result in results
-    ]
+    messages = [json.loads(line)["error"]["message"] for line in written.splitlines()]
+    assert messages == [HOSTILE.replace("\udcff", "\ufffd"), "x" * 1_000_000]
 
 
 def test_output_file_is_private_and_appended_to(tmp_path: Path) -> None:

@@ -53,7 +53,33 @@ def test_json_is_ascii_and_never_cut(streams: KeptStreams) -> None:
     assert printed.isascii()
     assert printed.endswith("\n")
     assert printed.rstrip("\n").isprintable()
-    assert json.loads(printed) == result
+    assert json.loads(printed) == {
+        "label": HOSTILE.replace("\udcff", "\ufffd"),
+        "error": {"message": HOSTILE.replace("\udcff", "\ufffd") * 3000},
+        "amount_msat": 2**63,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        pytest.param("\ud800", "\ufffd", id="high"),
+        pytest.param("\udcfc", "\ufffd", id="low, as a byte of Latin-1 comes"),
+        pytest.param("a\ud800b\udc00", "a\ufffdb\ufffd", id="apart"),
+        pytest.param("\ud83d\ude00", "\U0001f600", id="a pair"),
+        pytest.param("\U0001f600", "\U0001f600", id="a character"),
+        pytest.param("\\ud800 \\\\udc00", "\\ud800 \\\\udc00", id="an escape as text"),
+        pytest.param('\ud800"\n', '\ufffd"\n', id="among other escapes"),
+    ],
+)
+def test_json_has_no_unpaired_surrogate(streams: KeptStreams, text: str, printed: str) -> None:
+    """Strict readers stop at one; here as a value, as a key, and inside of an error."""
+    json_lines.write_json({"label": text, "error": {"data": {text: [text]}}}, streams.stdout)
+    line = streams.read().out
+    assert line.isascii()
+    found = json.loads(line)
+    found["label"].encode()
+    assert found == {"label": printed, "error": {"data": {printed: [printed]}}}
 
 
 def test_json_amounts_are_integers(streams: KeptStreams) -> None:

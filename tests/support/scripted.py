@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from sendinvoice_cli.answering.exchange import Exchange
 from sendinvoice_cli.answering.send import answer_blocking
+from sendinvoice_cli.answering.warnings import ProgressWithWarnings
 from sendinvoice_cli.bolt12 import fields, invoice, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
@@ -341,8 +342,9 @@ class World:
     def run(self, *, timeout: int = 90, invreq: str = INVREQ, **more: Any) -> Outcome:
         """Answer a request."""
         request = Request(invreq, LABEL, timeout=timeout, **more)
-        self.exchange = Exchange(request, self.link, self.progress or self.told)
-        return answer_blocking(self.exchange, ScriptedHost(self))
+        progress = ProgressWithWarnings(self.progress or self.told)
+        self.exchange = Exchange(request, self.link, progress)
+        return answer_blocking(self.exchange, ScriptedHost(self, progress))
 
     def wake(self) -> None:
         """Something was heard: whoever waits, or waits next, looks at what has changed."""
@@ -366,9 +368,9 @@ class World:
 class ScriptedHost:
     """The host of a scripted world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, progress: Progress) -> None:
         self.link: Link = world.link
-        self.progress = world.progress or world.told
+        self.progress = progress
         self._world = world
 
     def now(self) -> float:

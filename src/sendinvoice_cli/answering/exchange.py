@@ -37,7 +37,7 @@ from .label import Expired, Free, Label, Paid, Resumed
 from .outbox import Outbox
 
 if TYPE_CHECKING:
-    from ..reporting import Progress
+    from .warnings import ProgressWithWarnings
 
 
 class NotTried:
@@ -57,7 +57,7 @@ class Issued(NamedTuple):
 class Exchange:
     """What is known of one request and its invoice, and the steps that change it."""
 
-    def __init__(self, request: Request, link: Link, progress: Progress) -> None:
+    def __init__(self, request: Request, link: Link, progress: ProgressWithWarnings) -> None:
         self.request = request
         self.copies = Copies()
         self.issue: NotTried | Unknown | Issued = NotTried()
@@ -352,7 +352,7 @@ class Exchange:
 
         :param error: what ended the steps; None if nothing did.
         """
-        known: dict[str, Any] = {"label": self.request.label, **self._dry_run}
+        known: dict[str, Any] = {"label": self.request.label, "status": None, **self._dry_run}
         found = self.issue.invoice if isinstance(self.issue, Issued) else None
         if isinstance(error, InterruptedBySignalError):
             error = endings.interrupted_error(error, self.request.label, found)
@@ -364,4 +364,4 @@ class Exchange:
                 error = None
         if self._offered is not None:
             known["request"] = self._offered.as_json()
-        return Outcome(known, error)
+        return Outcome(known, error, int(self._link.clock()), self._progress.warnings)

@@ -29,7 +29,10 @@ class Host(Protocol):
     """What differs between a single send and a row of a batch. Times are UNIX seconds."""
 
     link: Link
-    progress: Progress
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how the request goes."""
 
     def now(self) -> float:
         """The time."""

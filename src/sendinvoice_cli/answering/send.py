@@ -30,6 +30,7 @@ from ..signals import Interruption
 from ..threads import spawn
 from .exchange import Exchange
 from .order import answer
+from .warnings import ProgressWithWarnings
 
 if TYPE_CHECKING:
     from ..reporting import Progress
@@ -123,7 +124,7 @@ class BlockingHost:
         wait: Wait,
     ) -> None:
         self.now = clock
-        self.progress = progress
+        self.progress = ProgressWithWarnings(progress)
         self._wait = wait
         self._events: Events = SimpleQueue()
         self._heard: list[Change | Reply] = []
@@ -132,8 +133,8 @@ class BlockingHost:
         self.jobs: list[_Job[Any]] = []
         #: The one of them that sends a copy.
         self.sending: _Job[bool] | None = None
-        self.link = Link(client, self._events.put, progress, clock=clock, sleep=sleep)
-        self.exchange = Exchange(request, self.link, progress)
+        self.link = Link(client, self._events.put, self.progress, clock=clock, sleep=sleep)
+        self.exchange = Exchange(request, self.link, self.progress)
 
     async def call(self, step: Callable[[], _T]) -> _T:
         return step()

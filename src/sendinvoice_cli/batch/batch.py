@@ -105,7 +105,7 @@ class Batch:
     ) -> None:
         self.reporter = reporter
         self.clock = clock
-        self.link = Link(client, self._tell, reporter, clock=clock, sleep=sleep)
+        self.link = Link(client, self._tell, self, clock=clock, sleep=sleep)
         self._limits = limits or Limits()
         self.turns = Turns(pacer or Pacer(), self._limits.threads)
         self.interruption: InterruptedBySignalError | None = None
@@ -227,7 +227,7 @@ class Batch:
         if row.request is None:
             slots.release()
             known = {} if row.label is None else {"label": row.label}
-            self._report(Result(row.number, row.line, Outcome(known, row.error)))
+            self._report(Result(row.number, row.line, Outcome(known, row.error, int(self.clock()))))
             return
         if earlier is not None:
             await asyncio.wait([earlier])
@@ -255,6 +255,18 @@ class Batch:
         paid = self.ended[ExitStatus.PAID]
         failed = sum(self.ended.values()) - paid
         self.reporter.counts(Counts(paid, failed, len(self.waiting), self.total))
+
+    # --- what the link tells users ---
+
+    def step(self, text: str) -> None:
+        """Show a step of the link."""
+        self.reporter.step(text)
+
+    def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
+        """Show a warning of the link, and keep it for the rows that are under way."""
+        self.reporter.warn(text, hint, even_if_quiet=even_if_quiet)
+        for host in tuple(self.hosts):
+            host.progress.keep(text)
 
     # --- events ---
 

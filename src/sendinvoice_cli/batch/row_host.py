@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..answering.exchange import Exchange
+from ..answering.warnings import ProgressWithWarnings
 from ..node.events.link import Link
 from ..node.events.replies import Reply
 from ..node.invoices import Change
@@ -54,8 +55,8 @@ class RowHost:
     ) -> None:
         self.link = shared.link
         self.now = shared.clock
-        self.progress = progress
-        self.exchange = Exchange(request, shared.link, progress)
+        self.progress = ProgressWithWarnings(progress)
+        self.exchange = Exchange(request, shared.link, self.progress)
         self._shared = shared
         self._slots: asyncio.Semaphore | None = slots
         self._heard: list[Change | Reply] = []
