@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 from cryptography.exceptions import InvalidTag
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12 import tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedHop, BlindedPath
@@ -121,3 +123,22 @@ def test_every_path_has_a_key_of_its_own() -> None:
     assert one.introduction_node == other.introduction_node == NODE_ID
     assert one.first_path_key != other.first_path_key
     assert not set(one.hops) & set(other.hops)
+
+
+@given(st.lists(st.integers(0, 80), min_size=1, max_size=6))
+def test_padding_makes_all_data_equally_long(sizes: list[int]) -> None:
+    """Whatever stands in them; no more is added than it takes."""
+    nodes = [PathNode(NODE_ID, (Record(65535, bytes(size)),)) for size in sizes]
+    lengths = {len(tlv.encode_stream(node.data)) for node in blinding.padded(nodes)}
+    (length,) = lengths
+    longest = max(len(tlv.encode_stream(node.data)) for node in nodes)
+    assert length - longest == (2 if max(sizes) - 1 in sizes else 0)
+
+
+def test_padding_is_a_field_of_its_own_and_comes_first() -> None:
+    nodes = [PathNode(NODE_ID, (Record(6, bytes(8)),)), PathNode(node_id(1), ())]
+    one, other = blinding.padded(nodes)
+    assert one == nodes[0]
+    assert other == PathNode(node_id(1), (Record(blinding.PADDING, bytes(8)),))
+    alone = [PathNode(NODE_ID, (Record(6, b"alone"),))]
+    assert blinding.padded(alone) == alone

@@ -153,11 +153,22 @@ def test_reply_path() -> None:
     assert back.introduction_node == nodes[0]
     onion = message.outgoing([nodes[0]], _CONTENT, back)
     data = _data_of_hops(onion, [_key(1), _key(2), _key(3)])
+    # BOLT 4: the creator SHOULD make them equally long.
+    assert len({len(hop.encrypted_data) for hop in back.hops}) == 1
+    for of_hop in data:
+        del of_hop[blinding.PADDING]
     assert data == [
         {blinding.NEXT_NODE_ID: nodes[1]},
         {blinding.NEXT_NODE_ID: nodes[2]},
         {blinding.PATH_ID: b"\xaa" * 32},
     ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_size_of_a_reply_path(count: int) -> None:
+    back = message.reply_path([node_id(number) for number in range(1, count + 1)], bytes(32))
+    record = Record(message.REPLY_PATH, back.encode())
+    assert message.reply_path_size(count) == len(tlv.encode_stream([record]))
 
 
 def _of_size(*sizes: int) -> OnionMessage:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -64,6 +64,34 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
             )
         )
     return BlindedPath(nodes[0].node_id, first_path_key, tuple(hops))
+
+
+def padded(nodes: Sequence[PathNode]) -> list[PathNode]:
+    """Give all nodes of a path data of the same length.
+
+    Whoever sees a path, sees how long each hop's data is, and so which hop is the last.
+    BOLT 4, "Route Blinding": the creator SHOULD add padding.
+
+    :param nodes: their data differ by less than 255 bytes.
+    """
+    sizes = [len(tlv.encode_stream(node.data)) for node in nodes]
+    size = padded_size(sizes)
+    return [
+        node if each == size else node._replace(data=(_padding(size - each), *node.data))
+        for node, each in zip(nodes, sizes, strict=True)
+    ]
+
+
+def padded_size(sizes: Collection[int]) -> int:
+    """The length of data, in bytes, to which :func:`padded` brings data of these lengths."""
+    size = max(sizes)
+    # Type and length of the padding take two bytes, so a difference of one cannot be filled.
+    return size + 2 if size - 1 in sizes else size
+
+
+def _padding(size: int) -> Record:
+    """A padding record that takes ``size`` bytes, at least 2."""
+    return Record(PADDING, bytes(size - 2))
 
 
 def derive_key(name: bytes, shared_secret: bytes) -> bytes:

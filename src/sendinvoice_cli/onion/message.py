@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..bolt12 import tlv
-from ..bolt12.blinded_path import BlindedPath
+from ..bolt12.blinded_path import POINT_SIZE, BlindedPath
 from ..bolt12.tlv import Record
 from . import blinding
 from .blinding import PathNode
@@ -24,9 +24,11 @@ INVOICE_ERROR = 68
 #: Bytes of payloads in the two sizes of onion packets.
 PACKET_SIZES = (1300, 32768)
 _HMAC_SIZE = 32
-#: Bytes of the tag of encrypted data, and of a next_node_id or next_path_key_override record.
+#: Bytes of the tag of encrypted data, and of a next_node_id, next_path_key_override or path_id
+#: record.
 _TAG_SIZE = 16
 _NEXT_NODE_SIZE = 35
+_PATH_ID_SIZE = 34
 
 
 class OnionHop(NamedTuple):
@@ -63,6 +65,8 @@ def outgoing(
     their_path: BlindedPath | None = None,
 ) -> OnionMessage:
     """Make the layers of a message.
+
+    Their lengths may differ: each node sees its own layer alone.
 
     :param nodes: 33-byte node ids. The first unwraps the first layer; the last
         is the recipient or, with ``their_path``, its introduction node.
@@ -113,7 +117,11 @@ def expected_packet_size(
 
 def reply_path_size(nodes: int) -> int:
     """Bytes of the record for a :func:`reply_path` over this number of nodes."""
-    return 4 + 67 + nodes * (35 + _TAG_SIZE) + (nodes - 1) * _NEXT_NODE_SIZE + 34
+    data_size = blinding.padded_size(
+        (_NEXT_NODE_SIZE, _PATH_ID_SIZE) if nodes > 1 else (_PATH_ID_SIZE,)
+    )
+    size = 2 * POINT_SIZE + 1 + nodes * (POINT_SIZE + 2 + data_size + _TAG_SIZE)
+    return size + (2 if size < 253 else 4)
 
 
 def _hop_size(data_size: int, content_size: int = 0) -> int:
@@ -136,7 +144,8 @@ def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
     :param nodes: 33-byte node ids; the last is ours.
     :param path_id: 32 secret bytes; a message that carries them came along this path.
     """
-    return blinding.blind_path(_chain(nodes, last=(Record(blinding.PATH_ID, path_id),)))
+    chain = _chain(nodes, last=(Record(blinding.PATH_ID, path_id),))
+    return blinding.blind_path(blinding.padded(chain))
 
 
 def _chain(

@@ -66,10 +66,26 @@ def test_a_path() -> None:
     path = _path()
     assert path.path.introduction_node == node_id(2)
     peers, ours = _read(path)
+    assert set(peers) - {blinding.PADDING} == {
+        blinding.SHORT_CHANNEL_ID,
+        blinding.PAYMENT_RELAY,
+        blinding.PAYMENT_CONSTRAINTS,
+    }
     assert peers[blinding.SHORT_CHANNEL_ID] == parse_scid("92x1x1").to_bytes(8, "big")
     assert peers[blinding.PAYMENT_RELAY].hex() == "00220000000a03e8"
     # lightningd's own way to tell which invoice is being paid.
     assert ours == {blinding.PATH_ID: sha256(_SECRET + _HASH).digest()}
+
+
+@given(
+    fee_base_msat=st.integers(0, 2**32 - 1),
+    htlc_minimum_msat=st.integers(0, 2**64 - 1),
+)
+def test_hops_are_equally_long(fee_base_msat: int, htlc_minimum_msat: int) -> None:
+    """BOLT 4: the creator SHOULD add padding; the payer sees their lengths."""
+    terms = _TERMS._replace(fee_base_msat=fee_base_msat, htlc_minimum_msat=htlc_minimum_msat)
+    (path,) = _build(Inbound(blinded=(_CHANNEL._replace(terms=terms),)))
+    assert len({len(hop.encrypted_data) for hop in path.path.hops}) == 1
 
 
 @pytest.mark.parametrize("timeout", [1, 90, 86_400, 2**32 - 1])

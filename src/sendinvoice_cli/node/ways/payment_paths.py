@@ -92,7 +92,8 @@ def _blinded_path(
         Record(blinding.PAYMENT_CONSTRAINTS, constraints),
     )
     for_us = (Record(blinding.PATH_ID, path_id),)
-    return blinding.blind_path([PathNode(channel.peer, for_peer), PathNode(info.id, for_us)])
+    nodes = [PathNode(channel.peer, for_peer), PathNode(info.id, for_us)]
+    return blinding.blind_path(blinding.padded(nodes))
 
 
 def _payinfo(info: NodeInfo, terms: Terms, htlc_maximum_msat: int) -> BlindedPayinfo:
