@@ -96,7 +96,7 @@ def timeline(
         if step is Due.COPY:
             done.append((now, "copy"))
             now += copy_takes
-            copies.confirm(copies.begin(ROUTE))
+            copies.begin(ROUTE)
             waiting.copy_ended(START + now)
         elif step is Due.STATE:
             done.append((now, "state"))
@@ -289,7 +289,6 @@ def test_unclear_reply_is_final_only_once_every_copy_has_its_reply_and_all_were_
     copies = Copies()
     path_ids = [copies.begin(ROUTE) for _ in replies]
     for path_id, verdict in zip(path_ids, replies, strict=True):
-        copies.confirm(path_id)
         if verdict is not None:
             copies.reply(path_id, WORDS[verdict])
     waiting = Waiting(START, sent_before=sent_before)
@@ -300,7 +299,6 @@ def test_copy_of_which_lightningd_never_said_whether_it_is_out_may_be_paid() -> 
     copies = Copies()
     copies.begin(ROUTE)
     replied = copies.begin(ROUTE)
-    copies.confirm(replied)
     copies.reply(replied, WORDS[UNCLEAR])
     assert not Waiting(START, sent_before=False).is_final(copies)
 

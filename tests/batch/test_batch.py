@@ -240,6 +240,45 @@ def test_copies_share_the_budget(still: TimedNetwork) -> None:
     assert sent(batch) > 12
 
 
+@pytest.mark.parametrize("is_paced", [True, False])
+def test_lnd_on_the_way(launch: Launch, is_paced: bool) -> None:
+    """It counts bytes, and is known by its features; twelve large onions exceed its burst."""
+    nodes = (NodeSpec(PAYER), NodeSpec(ROUTER, is_lnd=True), NodeSpec(RECEIVER))
+    channels = (ChannelSpec(PAYER, ROUTER), ChannelSpec(ROUTER, RECEIVER))
+    still = launch(Family.V26_06, Topology(nodes, channels))
+    requests = [
+        Request(still.sandbox.request(PAYER, 1000, "so long " * 100), str(number))
+        for number in range(12)
+    ]
+    batch = still.run_batch(rows_of(requests), **({} if is_paced else {"pacer": no_pace()}))
+    batch.end_in_time()
+
+    assert batch.status is ExitStatus.PAID
+    assert bool(too_many(still)) is not is_paced
+    assert (sent(batch) > 12) is not is_paced
+
+
+def test_rows_take_turns_between_two_ways(launch: Launch) -> None:
+    """Two routers take twice as many messages as one."""
+    names = (PAYER, "bob", "bert", RECEIVER)
+    ends = ((PAYER, "bob"), (PAYER, "bert"), ("bob", RECEIVER), ("bert", RECEIVER))
+    still = launch(
+        Family.V26_06,
+        # A payer with an address needs no invreq_paths, which would begin at one of the two.
+        Topology(tuple(map(NodeSpec, names)), tuple(ChannelSpec(*pair) for pair in ends)),
+    )
+    batch = still.run_batch(rows(still, range(20)))
+    batch.end_in_time()
+
+    assert batch.status is ExitStatus.PAID
+    assert sent(batch) == 20
+    taken = {
+        name: still.sandbox.log(name).count(f"onion message from {RECEIVER}")
+        for name in ("bob", "bert")
+    }
+    assert taken == {"bob": 10, "bert": 10}
+
+
 def test_a_busy_way_holds_up_no_other(launch: Launch) -> None:
     """Payers behind different first hops: the second row of one waits, the other's does not."""
     still = launch(Family.V26_06, fork("alice", "dave"))

@@ -399,14 +399,14 @@ class ScriptedHost:
         heard, self._world.heard = self._world.heard, []
         return heard
 
-    def turn_at(self, route: Route, before: float) -> float | None:
+    def take_turn(self, route: Route, before: float) -> tuple[Route, float] | None:
         world = self._world
         times = world.turn_seconds
         at = self.now() + times[min(len(world.routes), len(times) - 1)]
         if at >= before:
             return None
         world.routes.append(route)
-        return at
+        return route, at
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
         if self._world.holds:

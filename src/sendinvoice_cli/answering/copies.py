@@ -13,14 +13,6 @@ from ..bolt12.verdict import Meaning, Verdict, judge
 from ..node.ways.routes import Route
 
 
-class BeingSent:
-    """lightningd has not confirmed the message. It may have sent it, if it went away meanwhile."""
-
-
-class Sent:
-    """lightningd has sent the message."""
-
-
 class Replied(NamedTuple):
     """The payer has replied: with an error, since BOLT 12 has no other reply."""
 
@@ -38,7 +30,8 @@ class Copy:
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self.state: BeingSent | Sent | Replied = BeingSent()
+        #: The payer's reply. None until it comes; lightningd may not have sent the message yet.
+        self.reply: Replied | None = None
 
 
 class Copies:
@@ -74,12 +67,6 @@ class Copies:
         self._copies[path_id] = Copy(route)
         return path_id
 
-    def confirm(self, path_id: bytes) -> None:
-        """Note that lightningd has sent the message. A reply that was faster stays."""
-        copy = self._copies[path_id]
-        if isinstance(copy.state, BeingSent):
-            copy.state = Sent()
-
     def withdraw(self, path_id: bytes) -> None:
         """Forget a copy that was never sent: lightningd refused the message."""
         del self._copies[path_id]
@@ -87,9 +74,9 @@ class Copies:
     def reply(self, path_id: bytes, error: InvoiceError) -> Replied | None:
         """Note the payer's reply to a copy; None when no such copy waits for one."""
         copy = self._copies.get(path_id)
-        if copy is None or isinstance(copy.state, Replied):
+        if copy is None or copy.reply is not None:
             return None
-        copy.state = self._last = Replied(error, judge(error))
+        copy.reply = self._last = Replied(error, judge(error))
         if self._last.verdict is not Verdict.IN_PROGRESS:
             self._last_words = self._last
         return self._last
@@ -108,8 +95,7 @@ class Copies:
     def is_declined(self) -> bool:
         """Whether the payer will not pay: it refused the invoice, or gave the request up."""
         return any(
-            isinstance(copy.state, Replied)
-            and copy.state.verdict in (Verdict.REFUSED, Verdict.GAVE_UP)
+            copy.reply is not None and copy.reply.verdict in (Verdict.REFUSED, Verdict.GAVE_UP)
             for copy in tuple(self._copies.values())
         )
 
@@ -120,7 +106,7 @@ class Copies:
             self._last is not None
             and self._last.verdict is Verdict.UNCLEAR
             and all(
-                isinstance(copy.state, Replied) and copy.state.verdict is not Verdict.IN_PROGRESS
+                copy.reply is not None and copy.reply.verdict is not Verdict.IN_PROGRESS
                 for copy in tuple(self._copies.values())
             )
         )

@@ -63,7 +63,10 @@ class Delivery:
             before = math.inf
             if len(self._exchange.copies):
                 before = self._exchange.invoice.expires_at - LAST_COPY_BEFORE
-            self.goes_at = self._host.turn_at(self.route, before)
+            turn = self._host.take_turn(self.route, before)
+            self.goes_at = None
+            if turn is not None:
+                self.route, self.goes_at = turn
         return True
 
     def try_next(self) -> None:

@@ -55,10 +55,16 @@ class Issued(NamedTuple):
 
 
 class Exchange:
-    """What is known of one request and its invoice, and the steps that change it."""
+    """What is known of one request and its invoice, and the steps that change it.
 
-    def __init__(self, request: Request, link: Link, progress: ProgressWithWarnings) -> None:
+    :param ways: how many routes that are as good to look for.
+    """
+
+    def __init__(
+        self, request: Request, link: Link, progress: ProgressWithWarnings, *, ways: int = 1
+    ) -> None:
         self.request = request
+        self._ways = ways
         self.copies = Copies()
         self.issue: NotTried | Unknown | Issued = NotTried()
         self._link = link
@@ -85,7 +91,12 @@ class Exchange:
         self._invreq = invreq = invoice_request.decode(self.request.invreq)
         may_connect = not self.request.no_connect
         self.outbox = Outbox(
-            invreq, self.copies, self._link, self._progress, allow_connect=may_connect
+            invreq,
+            self.copies,
+            self._link,
+            self._progress,
+            allow_connect=may_connect,
+            ways=self._ways,
         )
         self._offered = Offered.of(invreq)
         self._amount_msat = amount_to_ask(self.request, invreq)

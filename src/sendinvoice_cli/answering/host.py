@@ -49,11 +49,11 @@ class Host(Protocol):
     def take_events(self) -> list[Change | Reply]:
         """The events about this request since the last call."""
 
-    def turn_at(self, route: Route, before: float) -> float | None:
-        """Take a turn on every peer link of a route.
+    def take_turn(self, route: Route, before: float) -> tuple[Route, float] | None:
+        """Take a turn on every peer link of a route, or of one that is as good.
 
         :param before: take none that would come later.
-        :returns: when it comes, or None when it would come too late.
+        :returns: the route, and when its turn comes; None when that would be too late.
         """
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:

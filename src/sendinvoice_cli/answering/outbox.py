@@ -28,6 +28,7 @@ class Outbox:
     :param copies: gets each copy that is sent.
     :param allow_connect: False never opens a connection.
     :param seconds_left: how long a search may still take.
+    :param ways: how many routes that are as good to look for.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Outbox:
         *,
         allow_connect: bool,
         seconds_left: Callable[[], float] = lambda: math.inf,
+        ways: int = 1,
     ) -> None:
         self._invreq = invreq
         self._copies = copies
@@ -47,6 +49,7 @@ class Outbox:
         self._progress = progress
         self._allow_connect = allow_connect
         self._seconds_left = seconds_left
+        self._ways = ways
         self._contacts: set[bytes] = set()
         self._router: Router | None = None
         self._dead_ends_shown = 0
@@ -73,6 +76,7 @@ class Outbox:
             self._invreq,
             allow_connect=self._allow_connect,
             seconds_left=self._seconds_left,
+            ways=self._ways,
             contacts=self._contacts,
         )
         used = {node for route in self._copies.routes for node in route.nodes[1:-1]}
@@ -126,7 +130,6 @@ class Outbox:
             if not is_out:
                 self._copies.withdraw(path_id)
             raise
-        self._copies.confirm(path_id)
         return True
 
     def show(self, route: Route) -> None:

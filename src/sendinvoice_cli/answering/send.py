@@ -156,9 +156,9 @@ class BlockingHost:
         heard, self._heard = self._heard, []
         return heard
 
-    def turn_at(self, _route: Route, _before: float) -> float:
+    def take_turn(self, route: Route, _before: float) -> tuple[Route, float]:
         # Copies of one invoice are further apart than any limit requires.
-        return self.now()
+        return route, self.now()
 
     async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool | None:
         if self.sending is None:

@@ -24,6 +24,9 @@ MAX_WAIT_SECONDS = 3600
 #: Shortest wait for a turn, in seconds: UNIX seconds as a float are hardly finer.
 MIN_WAIT_SECONDS = 0.001
 
+#: Among how many routes that are as good the rows of a batch take turns.
+MAX_WAYS = 4
+
 _T = TypeVar("_T")
 
 
@@ -56,7 +59,7 @@ class RowHost:
         self.link = shared.link
         self.now = shared.clock
         self.progress = ProgressWithWarnings(progress)
-        self.exchange = Exchange(request, shared.link, self.progress)
+        self.exchange = Exchange(request, shared.link, self.progress, ways=MAX_WAYS)
         self._shared = shared
         self._slots: asyncio.Semaphore | None = slots
         self._heard: list[Change | Reply] = []
@@ -107,10 +110,13 @@ class RowHost:
         heard, self._heard = self._heard, []
         return heard
 
-    def turn_at(self, route: Route, before: float) -> float | None:
+    def take_turn(self, route: Route, before: float) -> tuple[Route, float] | None:
         now = self.now()
-        seconds = self._shared.turns.take(route, self._packet_size(route), before - now)
-        return None if seconds is None else now + seconds
+        turn = self._shared.turns.take(route, self._packet_size(route), before - now)
+        if turn is None:
+            return None
+        route, seconds = turn
+        return route, now + seconds
 
     async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
         if self._sending is None:

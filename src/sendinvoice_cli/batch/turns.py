@@ -25,18 +25,21 @@ class Turns:
         #: When each message was handed over that lightningd has not accepted yet.
         self._in_flight: list[float] = []
 
-    def take(self, route: Route, size: int, before: float) -> float | None:
-        """Take a turn.
+    def take(self, route: Route, size: int, before: float) -> tuple[Route, float] | None:
+        """Take the first turn on a route, or on one that is as good.
 
         :param before: seconds from now; take none that would come later.
-        :returns: seconds until it comes, or None when it would come too late.
+        :returns: the route, and seconds until its turn comes; None when that would be too late.
         """
-        peer_links, now = peer_links_of(route), _now()
-        seconds = self._pacer.turn(peer_links, now, size) - now
-        if seconds >= before:
+        now = _now()
+        routes = (route, *route.others)
+        turns = [self._pacer.turn(peer_links_of(each), now, size) for each in routes]
+        at = min(turns)
+        if at - now >= before:
             return None
-        self._pacer.reserve(peer_links, now, size)
-        return seconds
+        first = routes[turns.index(at)]
+        self._pacer.reserve(peer_links_of(first), now, size)
+        return first, at - now
 
     def seconds_left(self, route: Route, size: int) -> float:
         """How long a message has to wait, although its turn has come."""

@@ -35,6 +35,10 @@ def test_aliases_and_features() -> None:
         ((67,), True, True),
         ((38, 66), True, True),
         ((39, 67), True, True),
+        # LND, which tells by neither.
+        ((31, 39), True, True),
+        ((30, 39), True, True),
+        ((31,), False, True),
     ],
 )
 def test_whose_messages_a_node_takes(

@@ -55,6 +55,7 @@ def _router(
     client: FakeClient | None = None,
     graph: Graph | None = None,
     hops: int = 1,
+    ways: int = 1,
     **answers: Answer,
 ) -> tuple[Router, FakeClient]:
     """A router for a request of node 9's, with paths that begin at these nodes."""
@@ -71,6 +72,7 @@ def _router(
         allow_connect=allow_connect,
         seconds_left=seconds_left if callable(seconds_left) else lambda: seconds_left,
         contacts=contacts,
+        ways=ways,
     )
     return router, client
 
@@ -356,6 +358,20 @@ def test_the_search_ends_with_the_time() -> None:
     assert list(router.routes()) == []
     assert [end.target for end in router.dead_ends] == [node.hex() for node in _nodes(3, 4, 5)]
     assert "TIMEOUT" in router.dead_ends[-1].reason
+
+
+def test_routes_that_are_as_good() -> None:
+    """Each over another peer of ours."""
+    network = Network([2, 3, 4], [(2, 9), (3, 9), (4, 5), (5, 9)], lnd=[2])
+    (alone,) = _router(network)[0].routes()
+    assert alone.others == ()
+    (route,) = _router(network, ways=3)[0].routes()
+    (other,) = route.others
+    assert {route.nodes, other.nodes} == {_nodes(1, 2, 9), _nodes(1, 3, 9)}
+    assert {route.counting_bytes, other.counting_bytes} == {frozenset(_nodes(2)), frozenset()}
+    # The next copy avoids the nodes of the first.
+    again = next(_router(network, ways=3)[0].routes(avoid=_nodes(2)))
+    assert (again.nodes, again.others) == (_nodes(1, 3, 9), ())
 
 
 # --- what software the nodes run ---

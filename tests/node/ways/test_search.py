@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sendinvoice_cli.node.ways.graph import Graph
-from sendinvoice_cli.node.ways.search import find_path
+from sendinvoice_cli.node.ways.search import find_path, find_paths
 from tests.node.fake_client import NUMBERS, US, FakeClient, Network, graph_of
 from tests.support.requests_builder import node_id
 
@@ -136,6 +136,73 @@ def test_nothing_is_asked_twice_and_never_for_the_whole_graph() -> None:
     assert all(params for method, params in client.calls if not method.startswith("listpeer"))
 
 
+# --- several ways ---
+
+
+def _ways(network: Network, ways: int) -> list[list[int]]:
+    graph, _ = graph_of(network)
+    found = find_paths(graph, node_id(9), ways=ways)
+    return sorted([NUMBERS[node] for node in path] for path in found)
+
+
+@pytest.mark.parametrize(
+    ("network", "paths"),
+    [
+        pytest.param(
+            Network([2, 3], [(2, 9), (3, 9)]), [[1, 2, 9], [1, 3, 9]], id="a payer behind two peers"
+        ),
+        pytest.param(
+            Network([2, 3], [(2, 4), (3, 4), (4, 9)]),
+            [[1, 2, 4, 9], [1, 3, 4, 9]],
+            id="a node behind two peers",
+        ),
+        pytest.param(
+            Network([2, 3], [(2, 4), (3, 5), (4, 9), (5, 9)]),
+            [[1, 2, 4, 9], [1, 3, 5, 9]],
+            id="by other nodes all the way",
+        ),
+        pytest.param(
+            Network([2, 3, 4], [(2, 9), (3, 5), (5, 9), (4, 9)], silent=[4]),
+            [[1, 2, 9]],
+            id="another is longer, and one is silent",
+        ),
+        pytest.param(
+            Network([2, 3], [(2, 9), (3, 9)], channelless=[3]),
+            [[1, 2, 9]],
+            id="not by a peer without a channel",
+        ),
+        pytest.param(
+            Network([2, 3], [(2, 9), (3, 9)], channelless=[2, 3]),
+            [[1, 2, 9], [1, 3, 9]],
+            id="two peers without a channel",
+        ),
+        pytest.param(
+            Network([2], [(2, 3), (2, 4), (3, 9), (4, 9)]),
+            1,
+            id="one peer, whatever comes behind it",
+        ),
+        pytest.param(Network([2, 9], [(2, 9)]), [[1, 9]], id="a peer"),
+    ],
+)
+def test_paths_that_are_as_short(network: Network, paths: list[list[int]] | int) -> None:
+    found = _ways(network, 4)
+    assert (len(found) if isinstance(paths, int) else found) == paths
+    assert len(_ways(network, 1)) == 1
+
+
+def test_no_more_ways_than_asked_for() -> None:
+    network = Network([2, 3, 4, 5], [(peer, 9) for peer in (2, 3, 4, 5)])
+    assert [len(_ways(network, ways)) for ways in (1, 2, 3, 4, 5)] == [1, 2, 3, 4, 4]
+
+
+def test_one_way_asks_no_more_for_others() -> None:
+    """A single send needs one."""
+    network = Network([2, 3], [(2, 9), (3, 9), *((9, number) for number in range(4, 9))])
+    graph, client = graph_of(network)
+    assert find_path(graph, node_id(9)) is not None
+    assert client.methods().count("listchannels") == 1
+
+
 # --- peers with and without a channel ---
 
 
@@ -242,8 +309,26 @@ def test_a_shortest_path_is_found_wherever_there_is_one(network: Network) -> Non
     if found is None:
         return
     assert found[1] in network.peers
-    assert not set(found) & network.silent
-    assert len(set(found)) == len(found)
-    steps = [(node_id(one).hex(), node_id(other).hex()) for one, other in pairwise(found[1:])]
+    _check_steps(network, found)
+
+
+def _check_steps(network: Network, path: list[int]) -> None:
+    """Every node hands it on to the next, and takes messages."""
+    assert not set(path) & network.silent
+    assert len(set(path)) == len(path)
+    steps = [(node_id(one).hex(), node_id(other).hex()) for one, other in pairwise(path[1:])]
     halves = {(half["source"], half["destination"]) for half in network.halves if half["active"]}
     assert halves.issuperset(steps)
+
+
+@given(_networks())
+@settings(max_examples=200)
+def test_all_ways_are_shortest_paths_over_different_peers(network: Network) -> None:
+    shortest = _path(network, 9)
+    found = _ways(network, 3)
+    assert bool(found) == (shortest is not None)
+    assert len({path[1] for path in found}) == len(found)
+    for path in found:
+        assert shortest is not None
+        assert len(path) == len(shortest)
+        _check_steps(network, path)

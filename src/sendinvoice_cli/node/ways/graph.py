@@ -15,6 +15,7 @@ from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
 from ..rpc.answers import reading
 from ..rpc.client import Client, NoAnswerError
+from .software import takes_channel_peers_only
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
 CONNECT_SECONDS = 180
@@ -276,14 +277,11 @@ class Graph:
         )
 
     def wants_channel(self, node: bytes) -> bool:
-        """Whether a node takes onion messages from channel peers only, and we have no channel.
-
-        BOLT 9: that is what bits 66/67 say, whether 38/39 stand beside them or not.
-        """
+        """Whether a node takes onion messages from channel peers only, and we have no channel."""
         features = self.features(node)
         return (
             features is not None
-            and offers_feature(features, ONION_MESSAGES_BY_CHANNEL)
+            and takes_channel_peers_only(features)
             and not self.has_channel(node)
         )
 

@@ -21,7 +21,7 @@ from ...onion import blinding
 from ..info import NodeInfo, OnionApi
 from ..rpc.client import Client, NoAnswerError
 from .graph import CONNECT_SECONDS, TAKES_NO_MESSAGES, WANTS_CHANNEL, Graph, UnwillingNodeError
-from .search import find_path
+from .search import find_path, find_paths
 from .software import may_count_bytes
 
 _NO_PATH = "no known path carries onion messages to it"
@@ -43,6 +43,7 @@ class Route(NamedTuple):
     :param has_channel: we have a channel with the second node. Without one, some
         nodes drop our messages silently (LND from 0.21).
     :param counting_bytes: the nodes that may limit the bytes which they take from each peer.
+    :param others: routes that are as good, each over another peer of ours.
     """
 
     nodes: tuple[bytes, ...]
@@ -50,6 +51,7 @@ class Route(NamedTuple):
     would_connect: bool = False
     has_channel: bool = True
     counting_bytes: frozenset[bytes] = frozenset()
+    others: tuple[Route, ...] = ()
 
     @property
     def hidden_nodes(self) -> int:
@@ -113,6 +115,7 @@ class Router:
     :param allow_connect: False never opens a connection; lightningd's option
         ``fetchinvoice-noconnect`` forbids it as well.
     :param seconds_left: how long the search may still take; when nothing is left, it ends.
+    :param ways: how many routes that are as good to look for, each over another peer of ours.
     :param contacts: the nodes to which a connection was tried for this request, at most
         MAX_CONTACTS; grows with each.
     """
@@ -126,6 +129,7 @@ class Router:
         *,
         allow_connect: bool = True,
         seconds_left: Callable[[], float] = lambda: math.inf,
+        ways: int = 1,
         contacts: set[bytes] | None = None,
     ) -> None:
         #: The targets that we could not reach so far.
@@ -135,6 +139,7 @@ class Router:
         self._graph = graph
         self._allow_connect = allow_connect
         self._seconds_left = seconds_left
+        self._ways = ways
         self._contacts = set() if contacts is None else contacts
         #: Hops of ours that lead on by a channel which lightningd does not know by that name.
         self._unresolved: list[_OurHop] = []
@@ -204,10 +209,11 @@ class Router:
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path, avoid, connect)
-        nodes = find_path(self._graph, target, avoid=avoid) if avoid else None
-        nodes = nodes or find_path(self._graph, target)
-        if nodes:
-            return self._route(nodes, their_path)
+        search = partial(find_paths, self._graph, target, ways=self._ways)
+        paths = (search(avoid=avoid) if avoid else []) or search()
+        if paths:
+            first, *others = (self._route(nodes, their_path) for nodes in paths)
+            return first._replace(others=tuple(others))
         refusal = self._connect(target, connect)
         if refusal is None:
             return self._route((self._info.id, target), their_path, would_connect=not connect)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..features import AMP, offers_feature
+from ..features import AMP, ONION_MESSAGES_BY_CHANNEL, offers_feature
 
 
 class Limit(NamedTuple):
@@ -29,6 +29,8 @@ class Software(NamedTuple):
         features are those of others as well.
     :param messages: how many messages it takes, None when it does not count them.
     :param size: how many bytes of ``onion_message`` it takes, None when it does not count them.
+    :param channel_peers_only: it drops the messages of peers that have no channel with it, and does
+        not say so by feature bits 66/67.
     :param source: where its code, or its configuration, says so.
     """
 
@@ -36,6 +38,7 @@ class Software(NamedTuple):
     feature: int | None
     messages: Limit | None
     size: Limit | None
+    channel_peers_only: bool
     source: str
 
 
@@ -45,6 +48,7 @@ SOFTWARE = (
         feature=None,
         messages=Limit(per_second=4, burst=4),
         size=None,
+        channel_peers_only=False,
         source="connectd/onion_message.c, ONION_MSG_MSEC and ONION_MSG_TOKENS_MAX",
     ),
     Software(
@@ -52,6 +56,7 @@ SOFTWARE = (
         feature=None,
         messages=Limit(per_second=10, burst=10),
         size=None,
+        channel_peers_only=False,
         source="reference.conf, onion-messages.max-per-peer-per-second (PR 2090)",
     ),
     Software(
@@ -59,6 +64,7 @@ SOFTWARE = (
         feature=AMP,
         messages=None,
         size=Limit(per_second=512 * 125, burst=256 * 1024),
+        channel_peers_only=True,
         source="onionmessage/ratelimit.go, by default 512 kbit/s and 256 KiB (PR 10713, v0.21)",
     ),
 )
@@ -85,3 +91,15 @@ def may_count_bytes(features: str | None) -> bool:
     :param features: its feature bits (bitmap in hex), None when nobody knows them.
     """
     return any(each.size is not None for each in may_run(features))
+
+
+def takes_channel_peers_only(features: str) -> bool:
+    """Whether a node takes onion messages only from peers that have a channel with it.
+
+    BOLT 9: that is what bits 66/67 say, whether 38/39 stand beside them or not.
+
+    :param features: its feature bits (bitmap in hex).
+    """
+    return offers_feature(features, ONION_MESSAGES_BY_CHANNEL) or all(
+        each.channel_peers_only for each in may_run(features)
+    )
