@@ -18,8 +18,9 @@ from pathlib import Path
 
 import click
 
-from sendinvoice_cli.sandbox.sandbox import Sandbox, lightning_options
+from sendinvoice_cli.sandbox.sandbox import lightning_options
 from tests.networks import environment
+from tests.networks.sandbox import Sandbox
 from tests.support.batches import check_books, crowd, lose_messages, wishes, write
 
 from .measure import machine

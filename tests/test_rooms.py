@@ -95,7 +95,7 @@ def test_imports_are_found() -> None:
         ("render/text.py", "from ..node import info", "render"),
         ("answering/waiting.py", "import asyncio", "asyncio"),
         ("batch/rows.py", "import click", "third-parties"),
-        ("sandbox/faults.py", "from .model import node", "sandbox"),
+        ("sandbox/behaviour.py", "from .model import node", "sandbox"),
     ],
 )
 def test_the_contracts_can_be_broken(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -25,10 +25,10 @@ from sendinvoice_cli.node.events.reply_plugin import EXPECT
 from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.render.progress import PlainProgress
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import simulated, timed
+from tests.networks.faults import CallFault
 from tests.networks.runs import Told
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, BatchRun, TimedNetwork, wait_for
 from tests.support.batches import check_books, crowd, lose_messages, wishes

@@ -16,11 +16,11 @@ from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.events.reply_plugin import EXPECT, REPLIES
 from sendinvoice_cli.onion import message
 from sendinvoice_cli.outcome import Outcome
-from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.requests import request_id
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
 from tests.networks import SENT, Network, finish, wait_for
+from tests.networks.faults import CallFault
 from tests.networks.holds import held
 from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, Run, Spending, TimedNetwork

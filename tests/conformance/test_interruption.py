@@ -19,9 +19,9 @@ from sendinvoice_cli.answering import send
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.request import Request
-from sendinvoice_cli.sandbox.faults import CallFault, Hold
 from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import PROMPT_SECONDS, SENT, Network, finish, run, simulated, wait_for
+from tests.networks.faults import CallFault, Hold
 from tests.networks.runs import Told, catches, paid_msat, read_until
 from tests.networks.simulated import SimulatedNetwork
 from tests.support.schema import check_paid, check_result

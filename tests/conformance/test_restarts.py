@@ -16,9 +16,9 @@ import pytest
 from sendinvoice_cli.answering.waiting import LAST_WORD_SECONDS
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.outcome import Outcome
-from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import Network, finish
+from tests.networks.faults import CallFault
 from tests.networks.runs import paid_msat, read_until
 from tests.networks.timed import PAYER, RECEIVER, ROUTER, Run, Spending, TimedNetwork, wait_for
 from tests.support.schema import check_paid, check_result, lasting

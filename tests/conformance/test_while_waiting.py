@@ -12,10 +12,10 @@ import pytest
 from sendinvoice_cli.answering.waiting import RETRY_INTERVALS
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.events.reply_plugin import EXPECT, REPLIES
-from sendinvoice_cli.sandbox.faults import CallFault
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import NodeSpec, Topology
 from tests.networks import SENT, Network, timed
+from tests.networks.faults import CallFault
 from tests.networks.timed import PAYER, RECEIVER, TimedNetwork, wait_for
 
 from .conftest import in_both_ways

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sendinvoice_cli.sandbox.faults import Hold
-
 from . import Network, Node, hold_plugin
+from .faults import Hold
 from .simulated import SimulatedNetwork
 
 

@@ -36,11 +36,11 @@ from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.onion import message
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from sendinvoice_cli.sandbox.sandbox import Sandbox
 from tests.support.crafting import craft_request
 from tests.support.requests_builder import Changes, encode
 
 from . import CHAIN, Mailbox, Node, Result, real, run, wait_for
+from .sandbox import Sandbox
 
 #: Makes the invreq_paths of a request; it is given the path_id that their end has to find.
 Paths = Callable[[bytes], Sequence[BlindedPath]]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from sendinvoice_cli.sandbox.sandbox import Sandbox
 
 from . import Mailbox, Network, Node
+from .sandbox import Sandbox
 
 ROLES = ("payer", "router", "receiver", "hermit", "recluse")
 CHANNELS = (("payer", "router"), ("router", "receiver"), ("hermit", "recluse"))

@@ -26,7 +26,6 @@ from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import Topology
-from sendinvoice_cli.sandbox.sandbox import Sandbox
 from sendinvoice_cli.signals import Interruption
 from tests.support.manual_clock import ManualClock
 
@@ -34,6 +33,7 @@ from . import simulated
 from . import wait_for as wait_in_real_time
 from .manual_loop import ManualLoop
 from .runs import Told
+from .sandbox import Sandbox
 
 #: Seconds of real time between two looks at an event queue.
 _LOOK_SECONDS = 0.001
@@ -297,7 +297,12 @@ class _Running:
         return max(until - self._clocks.now(), 0)
 
     def skip_wait(self) -> float:
-        """Let the time for which it now waits for an event go by; returns its seconds."""
+        """Let the time for which it now waits for an event go by; returns its seconds.
+
+        What is under way arrives first.
+        """
+        self._await_wait()
+        self._sandbox.settle()
         seconds = self._await_wait()
         assert seconds, "it has ended"
         self._skip(seconds)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from sendinvoice_cli.sandbox.model.topology import Topology
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 from tests.support.manual_clock import ManualClock
 
 Start = Callable[..., Sandbox]

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sendinvoice_cli.sandbox.faults import CallFault
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.faults import CallFault
+from tests.networks.sandbox import Sandbox
 from tests.sandbox.wire import CallError, Connection, call, deliver, prepare, refusals, row
 from tests.support.manual_clock import ManualClock
 

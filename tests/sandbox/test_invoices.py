@@ -13,7 +13,7 @@ from sendinvoice_cli.bolt12.blinded_path import decode_paths
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import line
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import CallError, call, deliver, prepare, row, with_node
 from tests.support.crafting import UNKNOWN_FIELDS, craft_request

@@ -9,7 +9,7 @@ import pytest
 
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import call, channel_between, deliver, payment_path, prepare, refusals, row
 

@@ -16,7 +16,7 @@ from sendinvoice_cli.onion import blinding, message
 from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology, line
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 from tests.sandbox.conftest import Start
 from tests.sandbox.wire import (
     Prepared,

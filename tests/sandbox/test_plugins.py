@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 from tests.sandbox.wire import (
     CallError,
     Connection,

@@ -24,7 +24,7 @@ from sendinvoice_cli.onion.blinding import PathNode
 from sendinvoice_cli.sandbox.model.channels import Channel
 from sendinvoice_cli.sandbox.model.sphinx import Hop
 from sendinvoice_cli.sandbox.model.topology import Topology
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 
 _TIMEOUT_SECONDS = 20
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.model.topology import ChannelSpec, NodeSpec, Topology
-from sendinvoice_cli.sandbox.sandbox import Sandbox
+from tests.networks.sandbox import Sandbox
 
 #: What the refuser says.
 REFUSAL = "No, thank you"

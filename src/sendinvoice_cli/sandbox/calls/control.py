@@ -77,9 +77,6 @@ async def plugin(context: Context, args: dict[str, Any]) -> Result:
     if subcommand in ("start", "stop") and name is None:
         raise RpcError(INVALID_PARAMS, "missing required parameter: plugin")
     if subcommand == "start":
-        error = context.network.faults.plugin_error(context.node.name)
-        if error is not None:
-            raise error
         await host.start(name, context.cmd_id)
     elif subcommand == "stop":
         return {"command": "stop", "result": f"Successfully stopped {await host.stop(name)}."}

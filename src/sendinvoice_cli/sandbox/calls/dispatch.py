@@ -1,15 +1,13 @@
-"""From a request to its answer: the envelope, the faults, the call, the filter.
+"""From a request to its answer: the envelope, the call, the filter.
 
 Source: lightningd's JSON-RPC server.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ..faults import CallFault
 from ..model.family import Family
 from ..model.network import Network
 from ..model.node import Node
@@ -21,27 +19,18 @@ from .call import Call, Context
 
 _MODULES = (control, decoding, invoicing, messages, peers, requesting)
 _WRONG_VERSION = 'jsonrpc: "2.0" must be specified in the request'
-_GARBAGE = b"\x00\xffthis is not JSON\n\n"
-
-#: Called for each call with the node's name, the method, and a phase: ``before``
-#: the call takes effect, or ``after`` it, but before the answer.
-CallObserver = Callable[[str, str, str], None]
 
 
 class Dispatcher:
     """Answers the requests to one node.
 
     :param stop: stops the node.
-    :param observe: see :data:`CallObserver`.
     """
 
-    def __init__(
-        self, network: Network, node: Node, stop: Callable[[], None], observe: CallObserver
-    ) -> None:
+    def __init__(self, network: Network, node: Node, stop: Callable[[], None]) -> None:
         self._network = network
         self._node = node
         self._stop = stop
-        self._observe = observe
         self._calls = _calls_of(node.family)
 
     async def answer(self, request: dict[str, Any]) -> bytes | None:
@@ -49,24 +38,7 @@ class Dispatcher:
         refusal = _refuse(request)
         if refusal is not None:
             return encode(refusal)
-        method = request["method"]
-        await self._node.thawed.wait()
-        fault = self._network.faults.fate_of_call(self._node.name, method)
-        await self._show(method, "before")
-        if fault is CallFault.CLOSE_BEFORE or not self._node.is_running:
-            return None
-        if fault is CallFault.NEVER:
-            await asyncio.Event().wait()
-        response = await self._respond(request)
-        await self._show(method, "after")
-        if fault is CallFault.CLOSE_AFTER:
-            return None
-        return _GARBAGE if fault is CallFault.GARBAGE else encode(response)
-
-    async def _show(self, method: str, phase: str) -> None:
-        self._observe(self._node.name, method, phase)
-        # Let what the observer has started run first.
-        await asyncio.sleep(0)
+        return await self._network.behaviour.answer(self._node.name, request, self._respond)
 
     async def call(self, method: str, given: Any, cmd_id: str = "sandbox") -> dict[str, Any]:
         """Make a call without a socket.
@@ -80,22 +52,22 @@ class Dispatcher:
         self._network.timers.run_due()
         return await call.run(context, parameters.match(given, call.parameters))
 
-    async def _respond(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _respond(self, request: dict[str, Any]) -> bytes:
         id_, method, params = request["id"], request["method"], request["params"]
         more = {"filter": request["filter"]} if "filter" in request else {}
         try:
             plugin = self._node.plugins.providing(method)
             if plugin is not None:
                 answer = await plugin.request(method, params, cmd_id=str(id_), **more)
-                return {**answer, "jsonrpc": "2.0", "id": id_}
+                return encode({**answer, "jsonrpc": "2.0", "id": id_})
             if more and method in self._calls:
                 answer_filter.check(more["filter"])
             result = await self.call(method, params, str(id_))
         except RpcError as error:
-            return error.as_response(id_)
+            return encode(error.as_response(id_))
         if more:
             result = answer_filter.apply(more["filter"], result)
-        return {"jsonrpc": "2.0", "id": id_, "result": result}
+        return encode({"jsonrpc": "2.0", "id": id_, "result": result})
 
 
 def _calls_of(family: Family) -> dict[str, Call]:

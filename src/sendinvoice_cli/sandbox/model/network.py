@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...bolt12.blinded_path import BlindedPath
-from ..faults import Faults
-from ..rpc.errors import CONNECT_FAILED, CONNECT_NO_ADDRESS, LIGHTNINGD, RpcError
+from ..behaviour import Behaviour
+from ..rpc.errors import CONNECT_FAILED, CONNECT_NO_ADDRESS, RpcError
 from . import onion_layers
 from .channels import Channel, Channels
 from .clock import Clock, Timers
@@ -31,6 +31,7 @@ class Network:
 
     :param base: parent of the nodes' directories.
     :param receive: called with each onion message that reaches its recipient.
+    :param behaviour: what the nodes do.
     """
 
     def __init__(
@@ -39,18 +40,17 @@ class Network:
         base: Path,
         clock: Clock,
         receive: Callable[[Network, Node, Received], Coroutine[Any, Any, None]],
+        behaviour: Behaviour,
     ) -> None:
         self.clock = clock
         self.timers = Timers(clock)
-        self.tasks = Tasks()
-        self.faults = Faults()
+        self.behaviour = behaviour
+        self.tasks = Tasks(behaviour.started)
         self.nodes = {spec.name: Node(spec, base, clock, self.timers) for spec in topology.nodes}
         self._by_id = {node.id: node for node in self.nodes.values()}
         self.channels = Channels()
         self._wanted_links: set[frozenset[bytes]] = set()
         self._links: set[frozenset[bytes]] = set()
-        #: The links whose channels cannot be used yet.
-        self._not_reestablished: set[frozenset[bytes]] = set()
         #: By sender and receiver of onion messages, where the receiver has a limit.
         self._allowances: dict[tuple[bytes, bytes], Allowance] = {}
         self._receive = receive
@@ -82,12 +82,6 @@ class Network:
         if spec.connected:
             self.link(left, right)
 
-    async def wait_thawed(self, node: Node) -> None:
-        """Return once a node is no longer frozen."""
-        if not node.thawed.is_set():
-            async with self.tasks.parked():
-                await node.thawed.wait()
-
     def can_carry(self, channel: Channel, source: bytes, amount_msat: int) -> bool:
         """Whether the given end can send an HTLC through a channel now."""
         is_usable = self.is_reestablished(source, channel.other(source))
@@ -95,27 +89,17 @@ class Network:
 
     # Connections
 
-    def bring_up(self, node: Node, *, channels_later: bool = False) -> None:
-        """Connect a node that has started to its peers.
-
-        :param channels_later: its channels stay unusable until :meth:`reestablish`.
-        """
+    def bring_up(self, node: Node) -> None:
+        """Connect a node that has started to its peers."""
         node.is_running = True
         for link in self._wanted_links:
             if node.id in link and all(self._by_id[id_].is_running for id_ in link):
                 self._connect(link)
-                if channels_later:
-                    self._not_reestablished.add(link)
-
-    def reestablish(self, node: Node) -> None:
-        """Make the channels of a node usable."""
-        self._not_reestablished = {link for link in self._not_reestablished if node.id not in link}
 
     def take_down(self, node: Node) -> None:
         """Disconnect a node that stops."""
         node.is_running = False
         self._links = {link for link in self._links if node.id not in link}
-        self.reestablish(node)
 
     def is_connected(self, one: bytes, other: bytes) -> bool:
         """Whether two nodes are peers."""
@@ -123,8 +107,8 @@ class Network:
 
     def is_reestablished(self, one: bytes, other: bytes) -> bool:
         """Whether the channels of two nodes are usable."""
-        link = frozenset((one, other))
-        return link in self._links and link not in self._not_reestablished
+        names = (self._by_id[id_].name for id_ in (one, other))
+        return self.is_connected(one, other) and self.behaviour.has_reestablished(*names)
 
     def peers(self, id_: bytes) -> list[Node]:
         """The nodes that a node is connected to, in the order of the topology."""
@@ -159,13 +143,8 @@ class Network:
             self._connect(link)
 
     def disconnect(self, one: bytes, other: bytes) -> None:
-        """Disconnect two nodes, until they are connected again.
-
-        :raises RpcError: they are not connected.
-        """
+        """Disconnect two nodes, until they are connected again."""
         link = frozenset((one, other))
-        if link not in self._links:
-            raise RpcError(LIGHTNINGD, "Peer not connected")
         self._links.discard(link)
         self._wanted_links.discard(link)
 
@@ -192,20 +171,8 @@ class Network:
             self.tasks.spawn(self._carry(sender, self._by_id[receiver], path_key, packet))
 
     async def _carry(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
-        late_seconds = self.faults.fate_of_message(receiver.name)
-        if late_seconds is None:
-            receiver.log(f"onion message from {sender.name} lost on the way")
-        elif late_seconds:
-            receiver.log(f"onion message from {sender.name} delayed")
-            self.timers.at(
-                self.clock() + late_seconds,
-                lambda: self.tasks.spawn(self._arrive(sender, receiver, path_key, packet)),
-            )
-        else:
-            await self._arrive(sender, receiver, path_key, packet)
-
-    async def _arrive(self, sender: Node, receiver: Node, path_key: bytes, packet: bytes) -> None:
-        await self.wait_thawed(receiver)
+        if not await self.behaviour.carry(sender.name, receiver.name):
+            return
         if not self.is_connected(sender.id, receiver.id):
             return
         if not receiver.takes_messages(bool(self.channels.between(sender.id, receiver.id))):

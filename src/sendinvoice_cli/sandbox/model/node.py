@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -48,19 +47,25 @@ class PaymentRecord:
     :param group: lightningd's ``groupid`` of the attempt.
     :param details: its row of ``listpays`` without the status.
     :param status: ``pending``, ``complete`` or ``failed``.
+    :param sharing: told if it fails: other attempts that share its outcome.
     """
 
     request_id: bytes
     group: int
     details: dict[str, Any]
     status: str = "pending"
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    sharing: list[Callable[[], None]] = field(default_factory=list)
 
-    def finish(self, status: str, **details: Any) -> None:
-        """Record how it ended."""
-        self.status = status
+    def complete(self, **details: Any) -> None:
+        """Record that it has arrived."""
+        self.status = "complete"
         self.details.update(details)
-        self.finished.set()
+
+    def fail(self) -> None:
+        """Record that it has failed."""
+        self.status = "failed"
+        for tell in self.sharing:
+            tell()
 
 
 class Node:
@@ -85,14 +90,7 @@ class Node:
         #: By channel (scid) and end (node id): an amount (msat) that it did not carry, and until
         #: when this node believes that (UNIX seconds).
         self.too_much: dict[tuple[int, bytes], tuple[int, float]] = {}
-        #: TLV streams of the invoices that have arrived, in order.
-        self.received_invoices: list[bytes] = []
-        #: Ids of the active invoice_requests that it no longer pays.
-        self.abandoned: set[bytes] = set()
         self.is_running = False
-        #: Clear while it is frozen.
-        self.thawed = asyncio.Event()
-        self.thawed.set()
         self.lightning_dir = base / spec.name
         self.network_dir = self.lightning_dir / NETWORK
         self.rpc_file = self.network_dir / RPC_FILE

@@ -53,13 +53,10 @@ async def receive_invoice(
     :param path_id: the 32-byte path_id of the blinded path that it came along;
         None if it came without one.
     """
-    node.received_invoices.append(data)
-    behaviour = network.faults.payer(node.name)
-    if behaviour.ignored is not None and behaviour.ignored in data:
-        node.log("ignored an invoice")
-        return
-    if behaviour.refusal is not None:
-        _reply(network, node, reply_path, behaviour.refusal)
+    refusal = network.behaviour.refusal(node.name, data)
+    if refusal is not None:
+        if refusal:
+            _reply(network, node, reply_path, refusal)
         return
     try:
         records = tlv.decode_stream(data)
@@ -68,24 +65,25 @@ async def receive_invoice(
         text = f"Failed invoice: Invalid invoice {data.hex()}"
         _reply(network, node, reply_path, text)
         return
-    if request_id(records) in node.abandoned:
-        node.log("ignored an invoice: gave up on its invoice_request")
-        return
+
+    def answer(reason: str) -> None:
+        text = f"Failed invoice {invoice.encode(records)}: {reason}"
+        _reply(network, node, reply_path, text)
+
+    def answer_failed(failed: PaymentError) -> None:
+        if failed.invoice_error is None:
+            answer(f"pay attempt failed: {json.dumps(failed.text)}")
+        else:
+            node.log(failed.text)
+            _send_error(network, node, reply_path, failed.invoice_error)
+
     try:
         bill = _check(node, records, path_id, network.clock())
-        await payments.pay(network, node, bill, behaviour)
+        await payments.pay(network, node, bill, answer_failed)
     except _RefusedError as refused:
-        reason = str(refused)
+        answer(str(refused))
     except PaymentError as failed:
-        if failed.as_ldk:
-            node.abandoned.add(request_id(records))
-            _reply(network, node, reply_path, failed.text, as_ldk=True)
-            return
-        reason = f"pay attempt failed: {json.dumps(failed.text)}"
-    else:
-        return
-    text = f"Failed invoice {invoice.encode(records)}: {reason}"
-    _reply(network, node, reply_path, text)
+        answer_failed(failed)
 
 
 def _check(node: Node, records: tuple[Record, ...], path_id: bytes | None, now: float) -> Bill:
@@ -168,25 +166,21 @@ def _usable_paths(values: dict[int, bytes]) -> tuple[PaymentPath, ...]:
     )
 
 
-def _reply(
-    network: Network,
-    node: Node,
-    reply_path: BlindedPath | None,
-    text: str,
-    *,
-    as_ldk: bool = False,
-) -> None:
+def _reply(network: Network, node: Node, reply_path: BlindedPath | None, text: str) -> None:
+    """Log a refusal, and send it as an invoice_error."""
+    node.log(text)
+    _send_error(network, node, reply_path, invoice_error.encode(InvoiceError(text)))
+
+
+def _send_error(network: Network, node: Node, reply_path: BlindedPath | None, data: bytes) -> None:
     """Send an invoice_error along the sender's reply path, if there is one.
 
-    :param as_ldk: put the length of its TLV stream, a BigSize, in front.
+    :param data: its TLV stream.
     """
-    node.log(text)
     introduction = None if reply_path is None else network.introduction_node(reply_path)
     if reply_path is None or introduction is None:
         return
-    stream = invoice_error.encode(InvoiceError(text))
-    length = tlv.encode_bigsize(len(stream)) if as_ldk else b""
-    error = Record(message.INVOICE_ERROR, length + stream)
+    error = Record(message.INVOICE_ERROR, data)
     if not node.family.routes_replies:
         # v24.02 replies only along a path that begins at a peer.
         onion = message.outgoing((introduction.id,), (error,), reply_path)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from ...bolt12.blinded_path import format_scid
 from ...bolt12.invoice import PaymentPath
-from ..faults import Hold, PayerBehaviour, PaymentFailure
 from . import htlcs
 from .channels import Channel, Step
 from .htlcs import HtlcError, Part
@@ -29,13 +28,13 @@ class PaymentError(Exception):
     """A payment failed.
 
     :param text: the error of ``pay`` or ``xpay``.
-    :param as_ldk: whether the payer answers as LDK does, and gives up.
+    :param invoice_error: what the payer answers with, if not as lightningd does.
     """
 
-    def __init__(self, text: str, *, as_ldk: bool = False) -> None:
+    def __init__(self, text: str, invoice_error: bytes | None = None) -> None:
         super().__init__(text)
         self.text = text
-        self.as_ldk = as_ldk
+        self.invoice_error = invoice_error
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,19 @@ class Bill:
     request_id: bytes
 
 
-async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehaviour) -> None:
+async def pay(
+    network: Network, payer: Node, bill: Bill, on_failure: Callable[[PaymentError], None]
+) -> None:
     """Pay an invoice, and mark its request used.
 
-    :param behaviour: the payer's faults.
+    :param on_failure: called later, if this attempt shares the outcome of one
+        that is under way, and that one fails.
     :raises PaymentError: it fails, or the payer does not try.
     """
-    amount_msat = behaviour.sends_msat or bill.amount_msat
+    amount_msat = network.behaviour.amount_msat(payer.name, bill.amount_msat)
     if not _may_pay(payer, bill):
-        await _wait_for_other(network, payer, bill)
+        other = payer.payments[bill.payment_hash]
+        other.sharing.append(lambda: on_failure(_out_of_routes()))
         return
     details = {
         "bolt12": bill.bolt12,
@@ -78,19 +81,17 @@ async def pay(network: Network, payer: Node, bill: Bill, behaviour: PayerBehavio
     }
     record = PaymentRecord(bill.request_id, secrets.randbits(64), details)
     payer.payments[bill.payment_hash] = record
-    failure = network.faults.take_payment_failure(payer.name)
     try:
-        parts = () if failure else _find_parts(network, payer, bill, amount_msat)
-        await _stay_in_flight(network, behaviour, failure)
+        parts = _find_parts(network, payer, bill, amount_msat)
+        await network.behaviour.in_flight(payer.name, bill.payee, bill.request_id)
         invoice = htlcs.deliver(network, parts, bill.payment_hash, amount_msat)
     except HtlcError as refused:
-        record.finish("failed")
+        record.fail()
         raise _refused(payer, refused.at_recipient) from None
     except PaymentError:
-        record.finish("failed")
+        record.fail()
         raise
-    record.finish(
-        "complete",
+    record.complete(
         completed_at=int(network.clock()),
         preimage=invoice.preimage.hex(),
         amount_sent_msat=sum(part.sent_msat for part in parts),
@@ -137,30 +138,6 @@ def _in_progress(payment_hash: bytes) -> PaymentError:
 
 def _out_of_routes() -> PaymentError:
     return PaymentError("Ran out of routes to try after 1 attempt: see `paystatus`")
-
-
-async def _wait_for_other(network: Network, payer: Node, bill: Bill) -> None:
-    """Wait for the payment that is under way: ``pay`` shares its outcome."""
-    other = payer.payments[bill.payment_hash]
-    async with network.tasks.parked():
-        await other.finished.wait()
-    if other.status == "failed":
-        raise _out_of_routes()
-
-
-async def _stay_in_flight(
-    network: Network, behaviour: PayerBehaviour, failure: PaymentFailure | None
-) -> None:
-    holds = [] if behaviour.hold is None else [behaviour.hold]
-    if behaviour.delay_seconds:
-        late = Hold()
-        network.timers.at(network.clock() + behaviour.delay_seconds, late.release)
-        holds.append(late)
-    for hold in holds:
-        async with network.tasks.parked():
-            await hold.wait()
-    if failure is not None:
-        raise PaymentError(failure.text, as_ldk=failure.as_ldk)
 
 
 def _find_parts(network: Network, payer: Node, bill: Bill, amount_msat: int) -> tuple[Part, ...]:

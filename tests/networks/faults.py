@@ -1,15 +1,20 @@
-"""Faults that tests can inject. Every method may be called from any thread."""
+"""Faults that tests inject into a sandbox. Every method is for any thread.
+
+:mod:`tests.networks.faulty` has the effects.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
-from .rpc.errors import RpcError
+from sendinvoice_cli.sandbox.rpc.errors import RpcError
 
 
 class CallFault(Enum):
@@ -25,29 +30,34 @@ class CallFault(Enum):
     NEVER = "never"
 
 
+class Sync(Enum):
+    """Why lightningd is behind the chain: ``getinfo``'s warning, and its text."""
+
+    BITCOIND = "warning_bitcoind_sync", "Bitcoind is not up-to-date with network."
+    LIGHTNINGD = "warning_lightningd_sync", "Still loading latest blocks from bitcoind."
+
+
 class Hold:
-    """Payments that stay in flight until they are released."""
+    """Something that is kept waiting until it is released."""
 
     def __init__(self) -> None:
         self._released: Future[None] = Future()
 
     def release(self) -> None:
-        """Let the payments continue."""
+        """Let it go on."""
         with suppress(InvalidStateError):
             self._released.set_result(None)
 
     async def wait(self) -> None:
-        """Return once they are released."""
+        """Return once it is released."""
         await asyncio.shield(asyncio.wrap_future(self._released))
 
 
 @dataclass
 class PaymentFailure:
-    """How a payer's attempts to pay fail.
+    """How a payer's attempts to pay fail; see :meth:`Faults.fail_payments`.
 
-    :param text: the error of its ``pay`` or ``xpay``.
-    :param remaining: how many more attempts fail; None for all.
-    :param as_ldk: whether it answers as LDK does, and gives up.
+    :param remaining: how many more attempts; None for all.
     """
 
     text: str
@@ -56,16 +66,10 @@ class PaymentFailure:
 
 
 @dataclass(frozen=True)
-class PayerBehaviour:
-    """How a payer handles the invoices that reach it.
+class Payer:
+    """How a payer handles the invoices that reach it; see the methods of :class:`Faults`.
 
-    :param refusal: text of the invoice_error that it answers with at once.
-    :param ignored: it neither pays nor answers invoices that contain these
-        bytes; None for none.
-    :param sends_msat: amount that it pays, whatever the invoice says.
-    :param hold: its payments stay in flight until this is released.
-    :param delay_seconds: how long its payments stay in flight.
-    :param failure: how its attempts to pay fail, after they were in flight.
+    :param ignored: bytes of the invoices that it ignores; None for no invoice.
     """
 
     refusal: str | None = None
@@ -87,21 +91,32 @@ class _MessageRule:
 
 @dataclass
 class _CallRule:
+    """Calls that fail.
+
+    :param method: None for every method.
+    :param fault: how, or the error that they are answered with.
+    :param times: how often; negative for always.
+    :param params: what they have among their named parameters.
+    """
+
     node: str
-    method: str
-    fault: CallFault
+    method: str | None
+    fault: CallFault | RpcError
     times: int
+    params: Mapping[str, Any]
 
 
 class Faults:
     """The faults of one sandbox."""
 
     def __init__(self) -> None:
-        self._payers: dict[str, PayerBehaviour] = {}
+        self._lock = threading.Lock()
+        self._payers: dict[str, Payer] = {}
         self._messages: list[_MessageRule] = []
         self._calls: list[_CallRule] = []
-        self._plugin_errors: dict[str, RpcError] = {}
-        self._lock = threading.Lock()
+        self._behind: dict[str, tuple[Sync, Hold]] = {}
+
+    # Messages
 
     def drop_message(self, n: int = 1, *, at: str | None = None) -> None:
         """Lose the n-th onion message from now.
@@ -117,6 +132,8 @@ class Faults:
     def delay_message(self, n: int = 1, *, seconds: float, at: str | None = None) -> None:
         """Delay the n-th onion message from now, by the sandbox's clock."""
         self._add_message_rule(_MessageRule(at, n, seconds))
+
+    # Payers
 
     def refuse(self, payer: str, text: str) -> None:
         """Have a payer answer every invoice with an invoice_error."""
@@ -168,28 +185,56 @@ class Faults:
         with self._lock:
             self._payers.pop(payer, None)
 
-    def break_call(self, node: str, method: str, fault: CallFault, times: int = 1) -> None:
-        """Have the next ``times`` calls of a method fail at one node."""
+    # Calls
+
+    def break_call(
+        self, node: str, method: str, fault: CallFault, times: int = 1, **params: Any
+    ) -> None:
+        """Have the next ``times`` calls of a method fail at one node.
+
+        :param params: only calls that have these among their parameters.
+        """
         with self._lock:
-            self._calls.append(_CallRule(node, method, fault, times))
+            self._calls.append(_CallRule(node, method, fault, times, params))
 
     def refuse_plugins(self, node: str, code: int, text: str) -> None:
         """Have ``plugin start`` fail at one node, as when it cannot run the file."""
         with self._lock:
-            self._plugin_errors[node] = RpcError(code, text)
+            starting = {"subcommand": "start"}
+            self._calls.append(_CallRule(node, "plugin", RpcError(code, text), -1, starting))
+
+    def shut_down(self, node: str) -> None:
+        """Have a node answer every call as lightningd does while it ends, until :meth:`clear`."""
+        with self._lock:
+            error = RpcError(-5, "lightningd is shutting down")
+            self._calls.append(_CallRule(node, None, error, -1, {}))
+
+    # Nodes
+
+    def fall_behind(self, node: str, sync: Sync = Sync.LIGHTNINGD) -> None:
+        """Take a node behind the chain until :meth:`catch_up`: payments to it stay in flight."""
+        with self._lock:
+            self._behind[node] = sync, Hold()
+
+    def catch_up(self, node: str) -> None:
+        """Take a node to the tip of the chain."""
+        with self._lock:
+            _, hold = self._behind.pop(node)
+        hold.release()
 
     def clear(self) -> None:
-        """Remove all faults. Payments that are held stay held."""
+        """Remove the faults of payers, messages and calls. Payments that are held stay held."""
         with self._lock:
             self._payers.clear()
             self._messages.clear()
             self._calls.clear()
-            self._plugin_errors.clear()
 
-    def payer(self, name: str) -> PayerBehaviour:
+    # What comes of it
+
+    def payer(self, name: str) -> Payer:
         """How a node handles invoices."""
         with self._lock:
-            return self._payers.get(name, PayerBehaviour())
+            return self._payers.get(name, Payer())
 
     def take_payment_failure(self, payer: str) -> PaymentFailure | None:
         """How the attempt to pay that starts now fails; None if it does not."""
@@ -219,21 +264,25 @@ class Faults:
                     late_seconds += rule.delay_seconds
         return late_seconds
 
-    def fate_of_call(self, node: str, method: str) -> CallFault | None:
+    def fate_of_call(self, node: str, method: str, params: Any) -> CallFault | RpcError | None:
         """How the call that has just arrived fails; None if it does not."""
         with self._lock:
             for rule in self._calls:
-                if rule.node == node and rule.method == method:
-                    rule.times -= 1
-                    if rule.times == 0:
-                        self._calls.remove(rule)
-                    return rule.fault
+                if rule.node != node or rule.method not in (None, method):
+                    continue
+                named = params if isinstance(params, dict) else {}
+                if not rule.params.items() <= named.items():
+                    continue
+                rule.times -= 1
+                if rule.times == 0:
+                    self._calls.remove(rule)
+                return rule.fault
         return None
 
-    def plugin_error(self, node: str) -> RpcError | None:
-        """Why a node cannot start plugins; None if it can."""
+    def behind(self, node: str) -> tuple[Sync, Hold] | None:
+        """Why a node is behind the chain, and what waits for it; None if it is not."""
         with self._lock:
-            return self._plugin_errors.get(node)
+            return self._behind.get(node)
 
     def _add_message_rule(self, rule: _MessageRule) -> None:
         with self._lock:
@@ -241,5 +290,5 @@ class Faults:
 
     def _change_payer(self, payer: str, **changes: object) -> None:
         with self._lock:
-            behaviour = self._payers.get(payer, PayerBehaviour())
+            behaviour = self._payers.get(payer, Payer())
             self._payers[payer] = replace(behaviour, **changes)  # type: ignore[arg-type]
