@@ -152,10 +152,24 @@ class NoRouteError(SendInvoiceError):
 
 
 class PayerError(SendInvoiceError):
-    """The payer answered with an error message."""
+    """The payer answered with an error message.
+
+    ``what_payer_did`` is its outcome in two or three words, such as ``refused``.
+    """
 
     code = 1004
     exit_status = ExitStatus.PAYER_ERROR
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        what_payer_did: str = "refused",
+    ) -> None:
+        super().__init__(message, hint=hint, data=data)
+        self.what_payer_did = what_payer_did
 
 
 class TimedOutError(SendInvoiceError):

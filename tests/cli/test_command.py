@@ -23,7 +23,7 @@ from sendinvoice_cli.request import Request
 from tests.render.kept_streams import Terminal
 from tests.support.requests_builder import request_string
 
-_PAID = {
+_PAID: dict[str, Any] = {
     "label": "a label",
     "status": "paid",
     "amount_msat": 1500,
@@ -380,9 +380,11 @@ def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str
     assert sending.run(["lnr1qq", "a label"]) == 0
     captured = capsys.readouterr()
     assert "1.5 sat (1,500 msat)" in captured.out
-    assert _PAID["bolt12"] in captured.out.splitlines()
     assert r"[red]\x1b[31m\u202e" in captured.out
+    assert "lni1" not in captured.out
     assert captured.err == ""
+    assert sending.run(["lnr1qq", "a label", "-v"]) == 0
+    assert _PAID["bolt12"] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [[], ["-q"], ["--json", "-q"]])

@@ -101,7 +101,7 @@ def try_wheel(wheel: Path) -> None:
         version = _run(str(commands / "sendinvoice"), "--version")
         if version != f"sendinvoice {__version__}\n":
             raise _NotReadyError(f"the installed command says it is {version.strip()}")
-        if "Paid\n" not in _run(str(commands / "sendinvoice-sandbox"), "demo"):
+        if "\nPaid " not in _run(str(commands / "sendinvoice-sandbox"), "demo"):
             raise _NotReadyError("the demo was not paid")
 
 

@@ -142,7 +142,7 @@ def test_the_demo_works_with_the_helper_that_was_installed(venv: Path) -> None:
     done = _run(venv, "sendinvoice-sandbox", "demo")
     # A helper that does not start is warned of on stderr.
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Paid\n" in done.stdout
+    assert "\nPaid 50,000 sat: " in done.stdout
 
 
 def test_requirements_fit_together(venv: Path) -> None:

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.errors import ExitStatus, PayerError, SendInvoiceError
+from sendinvoice_cli.errors import (
+    ExitStatus,
+    NoRouteError,
+    PayerError,
+    SendInvoiceError,
+    TimedOutError,
+)
 from sendinvoice_cli.outcome import Counts, Outcome, Result
 from sendinvoice_cli.render.batch import BatchReport, open_output
 from sendinvoice_cli.render.spool import Spool
@@ -46,32 +52,62 @@ def test_each_row_gets_a_line(streams: KeptStreams) -> None:
     assert captured.err == "sendinvoice: row 3 (line 4)  too much: too much\n"
 
 
-def test_summary_counts_and_sums_each_outcome(streams: KeptStreams) -> None:
+def _summary(streams: KeptStreams, *results: Result, total: int | None = None) -> list[str]:
+    """The lines with which a batch of these ends."""
     report = BatchReport(streams)
-    for result in (_result(_PAID), _result(_PAID), _refused()):
+    for result in results:
         report.result(result)
+    report.counts(Counts(paid=0, failed=0, waiting=0, total=total))
     streams.read()
     report.close(summary=True)
-    assert streams.read().out.splitlines() == [
-        "paid                                2  4.002 sat (4,002 msat)",
-        "refused by the payer (exit 14)      1  9 sat",
+    return streams.read().out.splitlines()
+
+
+def _failed(error: SendInvoiceError) -> Result:
+    return _result({"label": "any"}, error)
+
+
+def test_summary_counts_what_was_paid_then_the_failures_by_kind(streams: KeptStreams) -> None:
+    paid = _result({**_PAID, "amount_received_msat": 2000})
+    timed_out = _failed(TimedOutError("no"))
+    refused = _failed(PayerError("no"))
+    could_not = _failed(PayerError("no", what_payer_did="could not pay"))
+    results = (refused, paid, timed_out, paid, timed_out, could_not)
+    assert _summary(streams, *results, total=6) == [
+        "2 of 6 paid, 4 sat",
+        "  2 timed out (exit 15)",
+        "  1 the payer refused (exit 14)",
+        "  1 the payer could not pay (exit 14)",
     ]
 
 
+def test_summary_of_a_batch_that_was_interrupted(streams: KeptStreams) -> None:
+    assert _summary(streams, _result(_PAID), total=3) == [
+        "1 of 3 paid, 2.001 sat (2,001 msat)",
+        "  2 without a result",
+    ]
+    assert _summary(streams, _failed(NoRouteError("no")), total=None) == [
+        "0 of 1 paid",
+        "  1 no route (exit 13)",
+    ]
+
+
+def test_summary_of_a_dry_run(streams: KeptStreams) -> None:
+    could = _result({"label": "two", "status": "dry-run", "amount_msat": 1000})
+    assert _summary(streams, could, could, total=2) == ["2 of 2 could be sent, 2 sat"]
+
+
 def test_summary_of_no_rows_is_empty(streams: KeptStreams) -> None:
-    BatchReport(streams).close(summary=True)
-    assert streams.read() == ("", "")
+    assert _summary(streams, total=0) == []
 
 
 def test_summary_names_every_exit_status(streams: KeptStreams) -> None:
     failures = set(ExitStatus) - {ExitStatus.PAID, ExitStatus.PARTLY_PAID}
-    report = BatchReport(streams)
-    for status in failures:
-        error = type("AnyError", (SendInvoiceError,), {"exit_status": status})("any")
-        report.result(_result({"label": "any"}, error))
-    report.close(summary=True)
-    summary = streams.read().out
-    assert all(f" (exit {status.value}) " in summary for status in failures)
+    errors = [
+        type("AnyError", (SendInvoiceError,), {"exit_status": status})("any") for status in failures
+    ]
+    summary = _summary(streams, *map(_failed, errors))
+    assert {int(line.split("exit ")[1].rstrip(")")) for line in summary[1:]} == failures
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -30,9 +30,19 @@ _PAID: dict[str, Any] = {
     "exit_code": 0,
     "error": None,
 }
+#: What an invoice that is not paid has instead.
+_UNPAID: dict[str, Any] = {
+    "status": "unpaid",
+    "amount_received_msat": None,
+    "paid_at": None,
+    "payment_preimage": None,
+    "exit_code": 15,
+    "error": {"code": 1005, "message": "not in time"},
+}
 _DRY_RUN: dict[str, Any] = {
     "label": "a label",
     "status": "dry-run",
+    "description": "A refund",
     "amount_msat": 1000,
     "payer": PAYER_ID.hex(),
     "network": "regtest",
@@ -90,13 +100,16 @@ def test_json_amounts_are_integers(streams: KeptStreams) -> None:
 # --- the table ---
 
 
+def _found(shown: str) -> dict[str, str]:
+    """The rows of a table, by name."""
+    return {line[:14].strip(): line[14:] for line in shown.splitlines() if line[12:14] == "  "}
+
+
 def test_table_shows_a_payment(streams: KeptStreams) -> None:
-    table.print_result(streams, _PAID, ["us", "Bob", "the payer"])
+    table.print_result(streams, _PAID, route=["us", "Bob", "the payer"])
     shown = streams.read().out
     assert "\x1b" not in shown
-    rows = [line.split(maxsplit=1) for line in shown.splitlines() if "  " in line]
-    found = {row[0]: row[1].strip() for row in rows}
-    assert shown.splitlines()[0] == "Paid"
+    found = _found(shown)
     assert found["label"] == "a label"
     assert found["description"] == "A refund"
     assert found["amount"] == "1,500 sat"
@@ -109,7 +122,6 @@ def test_piped_table_is_neither_cut_nor_wrapped(streams: KeptStreams) -> None:
     description = "word " * 99 + "last"
     table.print_result(streams, {**_PAID, "description": description})
     printed = streams.read().out.splitlines()
-    assert _PAID["bolt12"] in printed
     assert any(line.endswith(description) for line in printed)
     assert any(line.endswith("77" * 32) for line in printed)
 
@@ -119,48 +131,101 @@ def test_table_has_colour_only_if_told_but_never_in_bolt12(
     streams: KeptStreams, color: bool | None
 ) -> None:
     streams.color = color
-    table.print_result(streams, _PAID)
+    table.print_result(streams, _PAID, with_bolt12=True)
     shown = streams.read().out
     assert ("\x1b[" in shown) is (color is True)
     # A bolt12 string is copied from there: no colour in it, and no line break.
     assert _PAID["bolt12"] in without_colour(shown).splitlines()
 
 
+def test_table_has_the_invoice_only_when_it_is_wanted(streams: KeptStreams) -> None:
+    """It fills the screen."""
+    table.print_result(streams, _PAID)
+    assert "lni1" not in streams.read().out
+
+
+@pytest.mark.parametrize("with_bolt12", [False, True])
 @pytest.mark.parametrize(
-    ("changes", "title"),
-    [({}, "Paid"), ({"status": "unpaid"}, "Not paid"), ({"status": "expired"}, "Not paid")],
+    ("changes", "verdict"),
+    [
+        ({}, "Paid 1,500.001 sat (1,500,001 msat): A refund"),
+        ({"amount_received_msat": 1_500_000}, "Paid 1,500 sat: A refund"),
+        ({"amount_received_msat": 1_500_000, "description": ""}, "Paid 1,500 sat"),
+        (_UNPAID, "Not paid, 1,500 sat: A refund"),
+        ({**_UNPAID, "status": "expired"}, "Not paid, 1,500 sat: A refund"),
+        ({**_UNPAID, "exit_code": 5}, "Unknown whether paid, 1,500 sat: A refund"),
+        ({**_UNPAID, "exit_code": 130}, "Not paid yet, 1,500 sat: A refund"),
+        ({**_UNPAID, "exit_code": 143}, "Not paid yet, 1,500 sat: A refund"),
+        (
+            {"status": "dry-run"},
+            "Dry run: the request can be answered; nothing was sent",
+        ),
+    ],
 )
-def test_title_says_whether_the_invoice_was_paid(
-    streams: KeptStreams, changes: dict[str, Any], title: str
+def test_last_line_is_the_verdict(
+    streams: KeptStreams, changes: dict[str, Any], verdict: str, with_bolt12: bool
 ) -> None:
-    table.print_result(streams, {**_PAID, **changes})
-    assert streams.read().out.splitlines()[0] == title
+    changed = {**_PAID, **changes}
+    result: dict[str, Any] = {name: each for name, each in changed.items() if each is not None}
+    table.print_result(streams, {"error": None, **result}, with_bolt12=with_bolt12)
+    assert streams.read().out.splitlines()[-1] == verdict
 
 
-def test_table_of_a_dry_run_says_that_nothing_was_sent(streams: KeptStreams) -> None:
+def test_verdict_stays_on_a_line(streams: KeptStreams) -> None:
+    table.print_result(streams, {**_PAID, "amount_received_msat": 1, "description": "word " * 50})
+    verdict = streams.read().out.splitlines()[-1]
+    assert verdict.startswith("Paid 0.001 sat (1 msat): word word ")
+    assert verdict.endswith("… (190 more characters)")
+
+
+def test_table_of_a_dry_run(streams: KeptStreams) -> None:
     table.print_result(streams, _DRY_RUN)
-    shown = streams.read().out
-    assert shown.startswith("Dry run: the request can be answered; nothing was sent")
-    assert PAYER_ID.hex() in shown
-    assert "a new connection" in shown
+    found = _found(streams.read().out)
+    assert found["amount"] == "1 sat"
+    assert found["description"] == "A refund"
+    assert found["payer"] == PAYER_ID.hex()
+    assert found["network"] == "regtest"
+    assert found["connect"].startswith("a new connection")
+
+
+def test_table_says_nothing_that_the_screen_shows_already(streams: KeptStreams) -> None:
+    progress = TerminalProgress(streams)
+    progress.offered(
+        _offered("A refund")._replace(issuer=None, payer_note=None, bip_353_name=None), 1000
+    )
+    progress.routed(["us", "Bob"])
+    progress.close()
+    table.print_result(streams, _DRY_RUN, route=progress.route, is_offer_shown=True)
+    shown = "".join(streams.read())
+    for once in ("1 sat", "A refund", PAYER_ID.hex(), "us → Bob"):
+        assert shown.count(once) == 1, once
 
 
 def test_no_table_is_printed_without_an_invoice(streams: KeptStreams) -> None:
-    table.print_result(streams, {"label": "a label", "exit_code": 4, "error": {}})
+    result: dict[str, Any] = {"label": "a label", "status": None, "exit_code": 4, "error": {}}
+    table.print_result(streams, result)
     assert streams.read().out == ""
 
 
 @pytest.mark.parametrize("color", [None, True])
 @pytest.mark.parametrize(
-    "field", ["label", "description", "status", "payment_hash", "payment_preimage", "bolt12"]
+    ("field", "times"),
+    [
+        ("label", 2),
+        ("description", 3),
+        ("payment_hash", 2),
+        ("payment_preimage", 2),
+        ("bolt12", 2),
+    ],
 )
 def test_hostile_results_are_escaped_and_cut(
-    streams: KeptStreams, field: str, color: bool | None
+    streams: KeptStreams, field: str, times: int, color: bool | None
 ) -> None:
     streams.color = color
-    table.print_result(streams, {**_PAID, field: HOSTILE}, ["us", HOSTILE * 1000])
+    result, route = {**_PAID, field: HOSTILE}, ["us", HOSTILE * 1000]
+    table.print_result(streams, result, route=route, with_bolt12=True)
     shown = harmless(streams.read().out)
-    assert shown.count(r"[red]x[/red] \x1b[31m") == 2
+    assert shown.count(r"[red]x[/red] \x1b[31m") == times
     assert len(shown) < 20_000
 
 

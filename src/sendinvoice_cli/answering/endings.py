@@ -121,10 +121,10 @@ def _payer_error(
         meaning.verdict is Verdict.NOT_YET or meaning.is_about_time
     ):
         hint = _NEW_REQUEST if has_lapsed else "run the same command again later with --renew"
-    messages = {
-        Verdict.REFUSED: f"the payer refused the invoice{about}: {told}",
-        Verdict.GAVE_UP: f"the payer has given the request up: {told}",
-        Verdict.NOT_YET: f"the payer could not pay the invoice: {told}",
-        Verdict.UNCLEAR: f"the payer answered with an error: {told}",
-    }
-    return PayerError(messages[meaning.verdict], hint=hint, data=data)
+    did, message = {
+        Verdict.REFUSED: ("refused", f"the payer refused the invoice{about}: {told}"),
+        Verdict.GAVE_UP: ("gave up", f"the payer has given the request up: {told}"),
+        Verdict.NOT_YET: ("could not pay", f"the payer could not pay the invoice: {told}"),
+        Verdict.UNCLEAR: ("sent an error", f"the payer answered with an error: {told}"),
+    }[meaning.verdict]
+    return PayerError(message, hint=hint, data=data, what_payer_did=did)

@@ -103,7 +103,13 @@ def _answer_one(
         elif not parameters.quiet:
             from ..render.table import print_result
 
-            print_result(streams, result, progress.route)
+            print_result(
+                streams,
+                result,
+                route=progress.route,
+                with_bolt12=parameters.verbose,
+                is_offer_shown=progress.is_on_screen and streams.stdout.isatty(),
+            )
     if outcome.error is not None:
         lines.print_error(streams, outcome.error.message, outcome.error.hint)
     return outcome.exit_status

@@ -150,7 +150,12 @@ _DECLARATIONS = (
         envvar="SENDINVOICE_JSON",
         help="Print one JSON object for each request.",
     ),
-    _output("-v", "--verbose", is_flag=True, help="Show each step, and each call to lightningd."),
+    _output(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Show each step, each call to lightningd, and the invoice.",
+    ),
     _output(
         "-q", "--quiet", is_flag=True, help="Show errors only, and warnings that money may be lost."
     ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from ..amounts import format_amount, format_duration
-from ..errors import ExitStatus
+from ..errors import ExitStatus, PayerError, SendInvoiceError
 from . import lines
 from .console import draw, make_console
 from .json_lines import write_json
@@ -18,16 +19,15 @@ from .text import printable
 if TYPE_CHECKING:
     from ..outcome import Counts, Result
 
-#: The result of a row in a word or two.
-_OUTCOMES = {
-    ExitStatus.PAID: "paid",
+#: A failure in a word or two.
+_FAILURES = {
     ExitStatus.ERROR: "other error",
     ExitStatus.USAGE: "cannot be answered",
     ExitStatus.UNREACHABLE: "lightningd unreachable",
     ExitStatus.OUTCOME_UNKNOWN: "outcome unknown",
     ExitStatus.REQUEST_EXPIRED: "request expired",
     ExitStatus.NO_ROUTE: "no route",
-    ExitStatus.PAYER_ERROR: "refused by the payer",
+    ExitStatus.PAYER_ERROR: "error from the payer",
     ExitStatus.TIMED_OUT: "timed out",
     ExitStatus.LABEL_TAKEN: "label taken",
     ExitStatus.INTERRUPTED: "interrupted",
@@ -64,8 +64,11 @@ class BatchReport:
         self._unwritable: set[str] = set()
         self._counts: Counts | None = None
         self._started = time.monotonic()
-        #: Number and sum (msat) of rows by outcome.
-        self._sums: dict[str, tuple[int, int]] = {}
+        #: Rows that were paid or, in a dry run, could be sent, and their amounts together.
+        self._succeeded = self._received_msat = 0
+        self._success = "paid"
+        #: The other rows, by kind of failure.
+        self._failures: Counter[str] = Counter()
         self._stop_drawing: Callable[[], None] | None = None
         if not (as_json or quiet) and streams.stderr.isatty():
             self._start_drawing()
@@ -76,10 +79,13 @@ class BatchReport:
         if self._output is not None:
             output = self._output
             self._write("--output", lambda: write_json(values, output))
-        error = values["error"]
-        outcome = _outcome(values)
-        number, amount_msat = self._sums.get(outcome, (0, 0))
-        self._sums[outcome] = (number + 1, amount_msat + _amount_msat(values))
+        error = result.outcome.error
+        if error is None:
+            self._success = "could be sent" if values["status"] == "dry-run" else "paid"
+            self._succeeded += 1
+            self._received_msat += _amount_msat(values)
+        else:
+            self._failures[_kind(error)] += 1
         if self._as_json:
             self._write("standard output", lambda: write_json(values, self._streams.stdout))
         elif not self._quiet or error is not None:
@@ -117,10 +123,8 @@ class BatchReport:
         head = f"row {values['row']}"
         if values["error"] is None:
             amount = format_amount(_amount_msat(values))
-            self._write(
-                "standard output",
-                lambda: self._print(f"{head}  {label}  {_outcome(values)}  {amount}"),
-            )
+            line = f"{head}  {label}  {self._success}  {amount}"
+            self._write("standard output", lambda: self._print(line))
         else:
             lines.print_line(
                 self._streams,
@@ -153,25 +157,34 @@ class BatchReport:
         return text
 
     def _print_summary(self) -> None:
-        width = max(map(len, self._sums), default=0)
-        for outcome, (number, amount_msat) in sorted(self._sums.items()):
-            self._print(f"{outcome:<{width}}{number:>7}  {format_amount(amount_msat)}")
+        """Print how many rows were paid, with how much, then the failures by kind."""
+        done = self._succeeded + sum(self._failures.values())
+        if not done:
+            return
+        known_total = self._counts.total if self._counts is not None else None
+        total = done if known_total is None else known_total
+        sum_ = f", {format_amount(self._received_msat)}" if self._succeeded else ""
+        self._print(f"{self._succeeded} of {total} {self._success}{sum_}")
+        for kind, number in self._failures.most_common():
+            self._print(f"  {number} {kind}")
+        if total > done:
+            self._print(f"  {total - done} without a result")
 
     def _print(self, line: str) -> None:
         self._streams.write_line(self._streams.stdout, line)
 
 
-def _outcome(values: Mapping[str, Any]) -> str:
-    if values.get("status") == "dry-run":
-        return "could be sent"
-    status = ExitStatus(values["exit_code"])
-    suffix = "" if status == ExitStatus.PAID else f" (exit {status.value})"
-    return _OUTCOMES[status] + suffix
-
-
 def _amount_msat(values: Mapping[str, Any]) -> int:
-    amount_msat: int = values.get("amount_received_msat", values.get("amount_msat", 0))
+    amount_msat: int = values.get("amount_received_msat", values["amount_msat"])
     return amount_msat
+
+
+def _kind(error: SendInvoiceError) -> str:
+    """What kind of failure it is, in a few words."""
+    kind = _FAILURES[error.exit_status]
+    if isinstance(error, PayerError):
+        kind = f"the payer {error.what_payer_did}"
+    return f"{kind} (exit {error.exit_status.value})"
 
 
 def open_output(path: str) -> IO[str]:

@@ -26,6 +26,8 @@ class PlainProgress:
     :param must_see_only: pass on only the warnings that the user must see.
     """
 
+    is_on_screen = False
+
     def __init__(
         self,
         notices: Notices,
@@ -73,6 +75,9 @@ class TerminalProgress:
 
     :param clock: tells the time in UNIX seconds.
     """
+
+    #: Whether the terminal shows what the payer offers, and the route.
+    is_on_screen = True
 
     def __init__(self, streams: Streams, *, clock: Callable[[], float] = time.time) -> None:
         self._streams = streams
