@@ -60,8 +60,9 @@ def _copies(*said: InvoiceError | None, has_channel: bool = True) -> Copies:
 def _end(
     *said: InvoiceError | None, after: float = 90, invreq: InvoiceRequest | None = None
 ) -> SendInvoiceError:
+    stored = _stored("expired" if after >= 90 else "unpaid")
     invreq = invreq or _read()
-    return endings.unpaid_error(_copies(*said), _stored(), invreq, _CREATED_AT + after)
+    return endings.unpaid_error(_copies(*said), stored, invreq, _CREATED_AT + after)
 
 
 def _cln(words: str) -> InvoiceError:
@@ -107,6 +108,15 @@ def test_request_that_is_still_valid_is_not_blamed() -> None:
 def test_invoice_that_lightningd_takes_for_expired_at_once_names_the_clocks() -> None:
     end = endings.unpaid_error(Copies(), _stored("expired"), _read(), _CREATED_AT + 1)
     assert end.message.endswith("because lightningd took it for expired 1m 29s too early")
+    assert end.hint is not None
+    assert "the clocks of this machine and of lightningd differ" in end.hint
+
+
+def test_invoice_that_lightningd_takes_for_valid_at_the_end_names_the_clocks() -> None:
+    end = endings.unpaid_error(_copies(None), _stored("unpaid"), _read(), _CREATED_AT + 120)
+    assert end.message.endswith(
+        "no answer came from the payer; lightningd takes it for valid still"
+    )
     assert end.hint is not None
     assert "the clocks of this machine and of lightningd differ" in end.hint
 

@@ -12,7 +12,7 @@ import pytest
 
 from sendinvoice_cli.answering.order import MAX_LOSSES
 from sendinvoice_cli.answering.send import run_blocking
-from sendinvoice_cli.bolt12 import fields
+from sendinvoice_cli.bolt12 import fields, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import (
     ExitStatus,
@@ -24,6 +24,7 @@ from sendinvoice_cli.errors import (
 from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.rpc.client import NoAnswerError
+from sendinvoice_cli.onion import message
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.signals import Interruption
 from tests.node import fake_client
@@ -870,6 +871,28 @@ def test_request_that_lightningd_refuses_for_its_text_names_the_character(
     assert outcome.error is not None
     assert outcome.error.message == message
     assert world.copies_at == []
+
+
+@pytest.mark.parametrize("hears", [False, True])
+def test_message_has_a_reply_path_only_if_a_reply_can_be_heard(hears: bool) -> None:
+    """BOLT 4: none, where the payer may not reply."""
+    world = World()
+    world.link.hears = hears
+    onions: list[Any] = []
+
+    def create(params: Mapping[str, Any]) -> Mapping[str, Any]:
+        onions.append(params["hops"])
+        return {"onion": "00"}
+
+    world.lightningd.answers["createonion"] = create
+    world.at(3, world.pay)
+    assert_ends(world, world.run(), ExitStatus.PAID, 3)
+    ((*_, last),) = onions
+    payload = bytes.fromhex(last["payload"])
+    _, start = tlv.decode_bigsize(payload, 0)
+    types = [record.type for record in tlv.decode_stream(payload[start:])]
+    assert (message.REPLY_PATH in types) is hears
+    assert message.INVOICE in types
 
 
 def break_and_change(world: World) -> Callable[[], None]:

@@ -51,6 +51,10 @@ def unpaid_error(
         )
     elif payer.is_ldk(invreq):
         hint = f"{_NEW_REQUEST}: LDK gives one up in silence when its attempt to pay fails"
+    if now >= invoice.expires_at and invoice.status == "unpaid":
+        said += "; lightningd takes it for valid still"
+        hint = "the clocks of this machine and of lightningd differ: set them right, and run the "
+        hint += "same command again"
     if invoice_request.has_expired(invreq, now):
         said += "; the request expired meanwhile, which is the likely reason"
         hint = _NEW_REQUEST
