@@ -7,7 +7,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,7 +22,7 @@ from sendinvoice_cli.request import Request
 from sendinvoice_cli.sandbox.model.family import Family
 from tests.networks import PROMPT_SECONDS, SENT, Network, finish, run, simulated, wait_for
 from tests.networks.faults import CallFault, Hold
-from tests.networks.runs import Told, catches, paid_msat, read_until
+from tests.networks.runs import Told, catches, full_pipe, paid_msat, read_until
 from tests.networks.simulated import SimulatedNetwork
 from tests.support.schema import check_paid, check_result
 
@@ -395,14 +395,3 @@ def test_second_signal_ends_at_once(network: Network, label: str, number: signal
 
     assert (result.exit, result.seconds < PROMPT_SECONDS) == (-number, True)
     assert network.run("--json", request, label).exit == 0
-
-
-def full_pipe() -> tuple[int, int]:
-    """A pipe that takes no more."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, bytes(4096))
-    os.set_blocking(writer, True)
-    return reader, writer

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from subprocess import DEVNULL, PIPE, Popen
+from typing import Any
 
 import pytest
 
-from tests.networks import Network, command_line, environment
+from tests.networks import (
+    PROMPT_SECONDS,
+    Network,
+    command_line,
+    environment,
+    finish,
+    wait_for,
+)
+from tests.networks.runs import catches, full_pipe
 from tests.support.schema import check_paid
 
 
@@ -52,7 +63,10 @@ def test_steps_on_a_broken_stderr(network: Network, label: str, stderr: object) 
 def test_warning_on_a_broken_stderr(network: Network, label: str, stderr: object) -> None:
     """The command asks for more than is offered, and hears the refusal."""
     assert callable(stderr)
-    assert outcome(network, stderr(), "--json", network.request(1000), label, 2000) == 14
+    assert (
+        outcome(network, stderr(), "--json", network.request(1000), label, "--amount-msat", 2000)
+        == 14
+    )
 
 
 @pytest.mark.parametrize("options", [("--json",), ()], ids=["json", "table"])
@@ -99,3 +113,72 @@ def test_closed_descriptors(
     assert done.returncode == 0
     if 1 not in descriptors and options:
         check_paid(json.loads(done.stdout))
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """A pipe that is full, and that nobody reads."""
+    reader, writer = full_pipe()
+    yield writer
+    os.close(reader)
+    os.close(writer)
+
+
+def start_batch(network: Network, stderr: int, *rows: tuple[str, str]) -> Popen[str]:
+    """Start a batch of these requests and labels, with ``-v``."""
+    batch = "".join(json.dumps({"invreq": row[0], "label": row[1]}) + "\n" for row in rows)
+    with tempfile.TemporaryFile("w+") as stdin:
+        stdin.write(batch)
+        stdin.seek(0)
+        return Popen(
+            command_line(*network.as_receiver(), "-v", "--json", "--batch", "-"),
+            env=environment(),
+            stdin=stdin,
+            stdout=PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+
+def read_result(process: Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    result: dict[str, Any] = json.loads(process.stdout.readline())
+    return result
+
+
+numbers = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@numbers
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_batch_goes_on_although_nobody_reads_its_steps(
+    network: Network, label: str, unread: int, number: signal.Signals
+) -> None:
+    """It froze as soon as the pipe was full, and took no signal."""
+    rows = [(network.request(1000), f"{label} {row}") for row in range(3)]
+    with start_batch(network, unread, *rows) as process:
+        for _ in rows:
+            check_paid(read_result(process))
+        wait_for(lambda: not catches(process, number), "the end of the batch")
+        assert process.poll() is None
+        process.send_signal(number)
+        ended = finish(process)
+    assert (ended.exit, ended.seconds < PROMPT_SECONDS) == (-number, True)
+
+
+@numbers
+@pytest.mark.parametrize("network", ["v26.06"], indirect=True)
+def test_signal_interrupts_a_batch_although_nobody_reads_its_steps(
+    network: Network, label: str, unread: int, number: signal.Signals
+) -> None:
+    request = network.request(1000)
+    with (
+        network.hushed(request) as mailbox,
+        start_batch(network, unread, (request, label)) as batch,
+    ):
+        wait_for(mailbox.invoices, "the invoice at the payer")
+        batch.send_signal(number)
+        assert read_result(batch)["exit_code"] == 128 + number
+        batch.send_signal(number)
+        ended = finish(batch)
+    assert (ended.exit, ended.seconds < PROMPT_SECONDS) == (-number, True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -84,3 +86,14 @@ class Told:
         self.warnings.append(warning)
         if even_if_quiet:
             self.must_see.append(warning)
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that takes no more: where to read, and where to write."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    return reader, writer

@@ -129,7 +129,7 @@ def _answer_many(
 
     from ..batch import batch, file, rows
     from ..render.batch import BatchReport, open_output
-    from ..render.spool import Spool
+    from ..render.spool import Spool, spooled_stderr
 
     run_batch = run_batch or batch.run
     with ExitStack() as files:
@@ -142,6 +142,7 @@ def _answer_many(
             raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
         if output is not None and _is_same_file(source, output.fileno()):
             raise UsageError("--output and --batch name the same file")
+        files.enter_context(spooled_stderr(streams))
         report = Spool(
             BatchReport(
                 streams,

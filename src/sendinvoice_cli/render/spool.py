@@ -1,22 +1,25 @@
-"""Printing in a thread of its own."""
+"""Printing in threads of its own, one for each stream.
+
+A reader that is slow or stops, so that the pipe is full, delays neither messages nor signals.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
+from typing import TextIO, cast
 
 from ..outcome import Counts, Result
 from ..threads import spawn
 from .batch import BatchReport
 from .progress import PlainProgress
+from .streams import Streams
 
 
 class Spool:
-    """A report that a thread of its own prints.
-
-    A reader that is slow or stops, so that the pipe is full, delays neither messages nor signals.
-    """
+    """A report that a thread of its own prints."""
 
     def __init__(self, report: BatchReport) -> None:
         self._report = report
@@ -55,3 +58,43 @@ class Spool:
     def _write(self) -> None:
         while (work := self._work.get()) is not None:
             work()
+
+
+@contextmanager
+def spooled_stderr(streams: Streams) -> Iterator[None]:
+    """Have a thread write whatever goes to stderr, and wait at the end until it is written."""
+    stderr = streams.stderr
+    texts: SimpleQueue[str | None] = SimpleQueue()
+
+    def write() -> None:
+        while (text := texts.get()) is not None:
+            stderr.write(text)
+            stderr.flush()
+
+    thread = spawn(write)
+    streams.stderr = cast("TextIO", _SpooledStream(stderr, texts))
+    try:
+        yield
+    finally:
+        texts.put(None)
+        thread.join()
+        streams.stderr = stderr
+
+
+class _SpooledStream:
+    """Everything but writing is passed to the stream."""
+
+    def __init__(self, stream: TextIO, texts: SimpleQueue[str | None]) -> None:
+        self._stream = stream
+        self._texts = texts
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Queue the text."""
+        self._texts.put(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: the thread does."""
