@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..amounts import format_amount
 from ..bolt12 import invoice, invoice_request
 from ..bolt12.invoice_request import InvoiceRequest
 from ..errors import LabelTakenError, LightningdError, MalformedError
@@ -51,9 +52,10 @@ def look_up(
     if not _answers(stored, invreq):
         raise invoices.label_taken_error(label, stored.fields)
     if stored.amount_msat != amount_msat:
+        other = "any amount" if stored.amount_msat is None else format_amount(stored.amount_msat)
         raise LabelTakenError(
             f"the label {label!r} belongs to an invoice for this request "
-            f"over {stored.amount_msat} msat, not {amount_msat} msat",
+            f"over {other}, not {format_amount(amount_msat)}",
             hint="ask for that amount, or choose another label",
             data=stored.fields,
         )

@@ -25,6 +25,23 @@ def test_aliases_and_features() -> None:
     assert len(asked) == len(set(asked))
 
 
+def test_names_are_not_waited_for() -> None:
+    """A lightningd that hung in listnodes delayed the result by 30 s for each node."""
+    graph, client = graph_of(Network([2, 3, 4]))
+    assert graph.name(node_id(2)) == "node 2"
+    client.answers["listnodes"] = NoAnswerError("it hangs")
+    before = len(client.calls)
+    assert [graph.name(node_id(number)) for number in (3, 4, 3)] == [
+        node_id(3).hex()[:16],
+        node_id(4).hex()[:16],
+        node_id(3).hex()[:16],
+    ]
+    assert len(client.calls) == before + 1
+    assert client.patience["listnodes"] == 1
+    # What is known already costs nothing.
+    assert graph.name(node_id(2)) == "node 2"
+
+
 @pytest.mark.parametrize(
     ("bits", "takes", "takes_only_channel_peers"),
     [

@@ -14,11 +14,13 @@ from ...errors import LightningdError
 from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
 from ..rpc.answers import reading
-from ..rpc.client import Client, NoAnswerError
+from ..rpc.client import CALL_SECONDS, Client, NoAnswerError
 from .software import takes_channel_peers_only
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
 CONNECT_SECONDS = 180
+#: Seconds that lightningd gets to tell a node's name.
+NAME_SECONDS = 1
 #: Seconds for which we remember that a connection failed.
 FAILED_SECONDS = 60
 
@@ -112,6 +114,8 @@ class Graph:
         self.own_id = own_id
         self._failures: dict[bytes, _Failure] = {}
         self._nodes: dict[bytes, dict[str, Any]] = {}
+        #: False once lightningd was too slow to tell a name.
+        self._has_names = True
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
     def renewed(self) -> Graph:
@@ -250,12 +254,18 @@ class Graph:
     def name(self, node: bytes) -> str:
         """The name a node gives itself (``listnodes``), or else the start of its id in hex.
 
-        A name is not worth failing for, whatever lightningd answers.
+        A name is not worth failing for, whatever lightningd answers, nor waiting for: once it
+        takes NAME_SECONDS to answer, it is asked for no other name.
         """
         try:
-            return self.alias(node) or short_id(node)
+            if node not in self._nodes and not self._has_names:
+                return short_id(node)
+            return self._node(node, NAME_SECONDS).get("alias") or short_id(node)
+        except NoAnswerError:
+            self._has_names = False
         except Exception:
-            return short_id(node)
+            pass
+        return short_id(node)
 
     def has_address(self, node: bytes) -> bool:
         """Whether a node announces an address (``listnodes``)."""
@@ -330,9 +340,11 @@ class Graph:
                 )
         return self._neighbours[key]
 
-    def _node(self, node: bytes) -> dict[str, Any]:
+    def _node(self, node: bytes, patience: float = CALL_SECONDS) -> dict[str, Any]:
         if node not in self._nodes:
-            answer = self._client.call("listnodes", {"id": node.hex()}, reply_filter=_NODE_FIELDS)
+            answer = self._client.call(
+                "listnodes", {"id": node.hex()}, reply_filter=_NODE_FIELDS, patience=patience
+            )
             with reading("listnodes"):
                 found: dict[str, Any] = dict(answer["nodes"][0]) if answer["nodes"] else {}
                 if "features" in found:
