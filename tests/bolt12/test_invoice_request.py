@@ -40,11 +40,12 @@ _TESTNET = bytes.fromhex("43497fd7f826957108f4a30fd9cec3aeba79972084e90ead01ea33
 
 
 def _refused(text: str, error: type[SendInvoiceError], message: str) -> None:
-    """The request must be refused, with this message and as what was given wrongly."""
+    """The request must be refused, with this message, a next step, and as a usage error."""
     with pytest.raises(error, match=message) as refusal:
         invoice_request.decode(text)
     assert refusal.value.exit_status == ExitStatus.USAGE
     assert refusal.value.code == -32602
+    assert refusal.value.hint
 
 
 def test_a_full_request() -> None:

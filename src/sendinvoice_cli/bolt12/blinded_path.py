@@ -94,6 +94,7 @@ def decode_paths(data: bytes, name: str) -> tuple[BlindedPath, ...]:
     :param name: the field's name, for the errors.
     :raises MalformedError: cut short, an invalid point, a path without hops, or no path at all.
     """
+    # BOLT 12, "Invoice Requests" and "Invoices": a field of paths has one at least.
     reader = _Reader(data, name)
     paths = []
     while not reader.at_end():
@@ -130,12 +131,14 @@ class _Reader:
 def _read_path(reader: _Reader) -> BlindedPath:
     first = reader.take(1)
     introduction_node: IntroductionNode
+    # BOLT 1, sciddir_or_pubkey: 0 or 1 is the end of a channel, 2 or 3 begins a point.
     if first[0] in (0, 1):
         introduction_node = ShortChannelIdDirection(reader.take_int(8), first[0])
     else:
         introduction_node = reader.take_point(first)
     first_path_key = reader.take_point()
     count = reader.take_int(1)
+    # BOLT 12: a reader rejects a path without hops.
     if count == 0:
         raise MalformedError(f"{reader.name}: a path has no hops")
     hops = tuple(

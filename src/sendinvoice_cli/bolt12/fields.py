@@ -66,6 +66,7 @@ def _tu32(value: bytes, name: str) -> int:
 
 
 def _utf8(value: bytes, name: str) -> str:
+    # BOLT 1, "Fundamental Types": a reader may reject a utf8 field that is not valid UTF-8.
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -86,6 +87,7 @@ def _exactly(size: int) -> Callable[[bytes, str], bytes]:
 
 
 def _chains(value: bytes, name: str) -> tuple[bytes, ...]:
+    # BOLT 12, "Offers": at least one chain, if the field is there at all.
     if not value or len(value) % 32:
         raise MalformedError(f"{name}: not a list of 32-byte chain hashes")
     return tuple(value[at : at + 32] for at in range(0, len(value), 32))
@@ -101,6 +103,7 @@ def _bip_353_name(value: bytes, name: str) -> tuple[str, str]:
         rest = rest[1 + rest[0] :]
     if rest:
         raise MalformedError(f"{name}: has bytes after its end")
+    # BOLT 12, "Invoice Requests": names have letters, digits, and three other characters.
     if not all(_BIP_353_CHARACTERS.issuperset(part) for part in parts):
         raise MalformedError(f"{name}: has a character that is not allowed in names")
     return parts[0].decode("ascii"), parts[1].decode("ascii")
@@ -170,6 +173,8 @@ def decode_field(type_: int, value: bytes) -> Any:
 
 def unknown_feature(features: bytes) -> int | None:
     """The lowest even feature bit that is set, None without one.
+
+    BOLT 9: it is OK to be odd; whoever does not know an even bit must not go on.
 
     A reader must know every even bit, and BOLT 12 defines none so far.
 

@@ -97,6 +97,7 @@ def build_unsigned(
         invoice_paths, and lightningd's ``createinvoice`` adds a path.
     :returns: records in order of type.
     """
+    # BOLT 12, "Invoices": what every writer sets.
     own = {
         fields.INVOICE_CREATED_AT: tlv.encode_tu(created_at),
         fields.INVOICE_PAYMENT_HASH: payment_hash,
@@ -104,12 +105,15 @@ def build_unsigned(
         fields.INVOICE_FEATURES: MPP_OPTIONAL,
         fields.INVOICE_NODE_ID: node_id,
     }
+    # To be left out only if it is 7200 s.
     if relative_expiry != DEFAULT_RELATIVE_EXPIRY:
         own[fields.INVOICE_RELATIVE_EXPIRY] = tlv.encode_tu(relative_expiry)
+    # The favourite path first, and one payinfo for each, in the same order.
     if payment_paths:
         own[fields.INVOICE_PATHS] = b"".join(each.path.encode() for each in payment_paths)
         own[fields.INVOICE_BLINDEDPAY] = b"".join(each.payinfo.encode() for each in payment_paths)
     added = (Record(type_, value) for type_, value in own.items())
+    # All fields of the request but signatures, unknown ones included.
     return tuple(sorted((*invreq.signed_fields(), *added)))
 
 
@@ -153,6 +157,7 @@ def check_signed(records: Sequence[Record], unsigned: Sequence[Record]) -> tuple
         if type_ not in signed:
             raise MalformedError(f"{fields.field_name(type_)}: missing")
         new[type_] = fields.decode_field(type_, signed[type_])
+    # BOLT 12, "Invoices", the reader: the payer rejects all that is checked from here on.
     if fields.INVOICE_PATHS in new:
         paths, payinfos = len(new[fields.INVOICE_PATHS]), len(new[fields.INVOICE_BLINDEDPAY])
         if paths != payinfos:

@@ -20,6 +20,8 @@ _TEXTS = (
     fields.INVREQ_PAYER_NOTE,
 )
 
+_TELL = "tell the payer what is wrong with it, and ask for another request"
+
 #: More than all bitcoin there will ever be, in msat: 21 million BTC.
 MAX_AMOUNT_MSAT = 21_000_000 * 100_000_000 * 1000
 
@@ -129,6 +131,8 @@ def has_expired(invreq: InvoiceRequest, now: float) -> bool:
 def check_expiry(invreq: InvoiceRequest, now: float) -> None:
     """Refuse an invoice_request whose offer_absolute_expiry has passed.
 
+    BOLT 12, "Offers": nobody answers an offer that has expired. Requests have the field from there.
+
     :param now: UNIX seconds.
     :raises RequestExpiredError: it has.
     """
@@ -152,73 +156,88 @@ def _check_type(type_: int) -> bool:
 
     :raises UnanswerableRequestError: BOLT 12 has readers reject requests with this type.
     """
+    name = fields.field_name(type_)
     if type_ in fields.RECURRENCE:
-        raise UnanswerableRequestError(
-            f"recurring payments are not supported ({fields.field_name(type_)})"
-        )
+        # Drafts of recurrence differ, and not one of them is part of BOLT 12.
+        raise _refusal_error(f"recurring payments are not supported ({name})")
     if type_ in fields.FIELDS and (fields.is_request_field(type_) or type_ == fields.SIGNATURE):
         return True
+    # BOLT 12, "Invoice Requests": no fields outside of the two ranges, signatures excepted.
     if not fields.is_request_field(type_) and type_ not in signature.SIGNATURE_TYPES:
-        raise UnanswerableRequestError(
-            f"the request has {fields.field_name(type_)}, which no request may have"
-        )
+        raise _refusal_error(f"the request has {name}, which no request may have")
+    # BOLT 1, "Type-Length-Value Format": an unknown even type is an error, an odd one is ignored.
     if type_ % 2 == 0:
-        raise UnanswerableRequestError(
-            f"the request has {fields.field_name(type_)}, which this version does not know, "
-            "and may not ignore"
+        raise _refusal_error(
+            f"the request has {name}, which this version does not know, and may not ignore"
         )
     return False
 
 
 def _check_rules(values: dict[int, Any]) -> None:
+    """Check which fields are there (BOLT 12, "Invoice Requests", the reader)."""
     for required in (fields.INVREQ_METADATA, fields.INVREQ_PAYER_ID):
         if required not in values:
-            raise UnanswerableRequestError(f"the request has no {fields.field_name(required)}")
+            raise _refusal_error(f"the request has no {fields.field_name(required)}")
+    # With either of them it is the response to an offer, for the node that made the offer.
     for of_offer in (fields.OFFER_ISSUER_ID, fields.OFFER_PATHS):
         if of_offer in values:
-            raise UnanswerableRequestError(
+            raise _refusal_error(
                 "this request answers an offer; the node that made the offer answers it by itself",
                 hint="to be paid yourself, ask the payer for a request of its own: Core Lightning "
                 "makes one with 'invoicerequest', LDK as a refund",
             )
+    # Of the three fields that are rejected without an offer; QUANTITY makes up for the third,
+    # offer_quantity_max (see SECURITY.md).
     for forbidden in (fields.OFFER_CHAINS, fields.OFFER_FEATURES):
         if forbidden in values:
-            raise UnanswerableRequestError(
+            raise _refusal_error(
                 f"the request has {fields.field_name(forbidden)}, which only a request that "
                 "answers an offer may have"
             )
+    # Unknown odd bits are ignored; an unknown even one rejects the request.
     bit = fields.unknown_feature(values.get(fields.INVREQ_FEATURES, b""))
     if bit is not None:
-        raise UnanswerableRequestError(
+        raise _refusal_error(
             f"the request requires feature {bit}, which this version does not know"
         )
+    # Not a rule of BOLT 12: lightningd takes a NUL for the end of a text, and would sign less.
     for text in _TEXTS:
         if "\0" in values.get(text, ""):
-            raise UnanswerableRequestError(
+            raise _refusal_error(
                 f"the request has a NUL character in {fields.field_name(text)}, which lightningd "
                 "cannot answer"
             )
 
 
 def _check_amounts(values: dict[int, Any]) -> None:
+    """Check what the payer offers.
+
+    BOLT 12, "Invoice Requests": without an offer, invreq_amount must be there. We make do with
+    offer_amount, and with what the user asks for (see SECURITY.md).
+    """
+    # BOLT 12, "Offers": offer_amount is greater than zero. Of zero there is nothing to pay.
     for amount in (fields.INVREQ_AMOUNT, fields.OFFER_AMOUNT):
         if values.get(amount) == 0:
-            raise UnanswerableRequestError(
+            raise _refusal_error(
                 f"the request names an amount of zero ({fields.field_name(amount)})"
             )
     if values.get(fields.INVREQ_AMOUNT, 0) > MAX_AMOUNT_MSAT:
-        raise UnanswerableRequestError(
+        raise _refusal_error(
             "the request names more than all bitcoin there will ever be (invreq_amount)"
         )
     if fields.INVREQ_AMOUNT not in values and fields.OFFER_AMOUNT not in values:
-        raise UnanswerableRequestError("the request names no amount (invreq_amount)")
+        raise _refusal_error("the request names no amount (invreq_amount)")
+    # BOLT 12, "Offers": a currency comes with an amount in it.
     if fields.OFFER_CURRENCY in values and fields.OFFER_AMOUNT not in values:
-        raise UnanswerableRequestError(
-            "the request names a currency without an amount (offer_currency)"
-        )
+        raise _refusal_error("the request names a currency without an amount (offer_currency)")
 
 
 def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> None:
+    """Check the signature if there is one.
+
+    BOLT 12, "Invoice Requests", contradicts itself here: without an offer, the writer must not
+    sign, and the reader must reject what is not signed. LDK does not sign, Core Lightning does.
+    """
     sig = values.get(fields.SIGNATURE)
     if sig is None:
         return
@@ -226,3 +245,8 @@ def _check_signature(records: tuple[Record, ...], values: dict[int, Any]) -> Non
         raise UnanswerableRequestError(
             "the request's signature is not the payer's (invreq_payer_id)", hint=string.CUT_SHORT
         )
+
+
+def _refusal_error(message: str, hint: str = _TELL) -> UnanswerableRequestError:
+    """The error for a request that we do not answer."""
+    return UnanswerableRequestError(message, hint=hint)

@@ -47,10 +47,12 @@ def merkle_root(records: Sequence[Record]) -> bytes:
     signed = [record for record in records if not is_signature(record)]
     if not signed:
         raise ValueError("nothing to sign")
+    # Each leaf has a nonce beside it, so that a proof does not tell its neighbours.
     nonce = _tagged(b"LnNonce" + signed[0].encode())
     nodes = [
         _branch(_leaf(record.encode()), nonce(encode_bigsize(record.type))) for record in signed
     ]
+    # Without a power of two of leaves, the first ones are the deepest.
     while len(nodes) > 1:
         pairs = [_branch(nodes[at], nodes[at + 1]) for at in range(0, len(nodes) - 1, 2)]
         nodes = pairs + nodes[len(pairs) * 2 :]

@@ -85,13 +85,14 @@ def decode(text: str, prefix: str) -> bytes:
     data = joined[start:]
     if not _CHARACTERS.issuperset(data):
         raise _stray_error(text, joined, prefix)
+    # BOLT 12, "Encoding": all lower or all upper case.
     if joined not in (joined.lower(), joined.upper()):
         raise _case_error(text, joined, prefix)
     if not data:
         raise MalformedError(f"nothing follows {prefix}1", hint=CUT_SHORT)
     size, rest = divmod(len(data) * 5, 8)
     value = int(data.lower().translate(_TO_DIGITS), 32)
-    # Bits that do not fill a byte are padding: fewer than 5, and all zero.
+    # BOLT 12's vectors: bits that do not fill a byte are padding, fewer than 5, and all zero.
     if rest > 4 or value & ((1 << rest) - 1):
         raise MalformedError(f"the {prefix}1 string ends inside a byte", hint=CUT_SHORT)
     return (value >> rest).to_bytes(size, "big")
@@ -108,7 +109,10 @@ def check_length(text: str, prefix: str) -> None:
     :raises MalformedError: it is longer.
     """
     if len(text) > MAX_LENGTH:
-        raise MalformedError(f"the {prefix}1 string is longer than {MAX_LENGTH} characters")
+        raise MalformedError(
+            f"the {prefix}1 string is longer than {MAX_LENGTH} characters",
+            hint="no payer makes such a string: was something else copied with it?",
+        )
 
 
 def _beginning_error(joined: str, prefix: str) -> MalformedError:

@@ -46,6 +46,7 @@ def decode_bigsize(data: bytes, offset: int) -> tuple[int, int]:
     if end > len(data):
         raise MalformedError("TLV stream: ends inside a type or length")
     value = int.from_bytes(data[offset + 1 : end], "big")
+    # BOLT 1, "Appendix A": the shortest form, and no other.
     if value < minimum:
         raise MalformedError("TLV stream: a type or length is not in its shortest form")
     return value, end
@@ -63,6 +64,7 @@ def decode_stream(data: bytes) -> tuple[Record, ...]:
     while offset < len(data):
         type_, offset = decode_bigsize(data, offset)
         length, offset = decode_bigsize(data, offset)
+        # BOLT 1, "Type-Length-Value Format": types strictly increase.
         if type_ == previous:
             raise MalformedError(f"TLV stream: field {type_} occurs twice")
         if type_ < previous:
@@ -96,6 +98,7 @@ def decode_tu(value: bytes, size: int, name: str) -> int:
         raise MalformedError(
             f"{name}: an integer of {len(value)} bytes, at most {size} are allowed"
         )
+    # BOLT 1, "Fundamental Types": zeros in front are left out.
     if value[:1] == b"\0":
         raise MalformedError(f"{name}: an integer with a leading zero byte")
     return int.from_bytes(value, "big")
