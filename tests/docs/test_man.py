@@ -18,6 +18,7 @@ from sendinvoice_cli.cli.help import Group
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.request import DEFAULT_TIMEOUT, MAX_TIMEOUT
 from sendinvoice_cli.sandbox import cli as sandbox_cli
+from sendinvoice_cli.sandbox.known_ends import End
 from tests.docs import messages
 from tests.docs.mdoc import ROOT, Page
 from tests.support.schema import SCHEMA
@@ -108,6 +109,11 @@ def test_subcommands_of_the_sandbox() -> None:
     page = Page("sendinvoice-sandbox")
     synopsis = {line.split()[-1] for line in page.section("SYNOPSIS") if " Cm " in line}
     assert synopsis == set(sandbox_cli.main.commands)
+
+
+def test_requests_of_the_sandbox() -> None:
+    rows = Page("sendinvoice-sandbox").columns("REQUESTS")
+    assert rows == [[end.file, str(int(end.status)), end.meaning] for end in End]
 
 
 def test_limits_and_defaults() -> None:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from sendinvoice_cli import __version__
 from sendinvoice_cli.sandbox import cli
+from sendinvoice_cli.sandbox.known_ends import End
 from sendinvoice_cli.sandbox.model.family import Family
 from sendinvoice_cli.sandbox.rpc import server
 
@@ -69,8 +71,10 @@ def test_demo_ends_paid() -> None:
     assert "Paid" in done.stdout
 
 
-def test_sandbox_prints_a_working_command_and_runs_until_interrupted(tmp_path: Path) -> None:
-    directory = tmp_path / "with a space"
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """What the command prints before it waits; at the end it is interrupted."""
+    directory = tmp_path_factory.mktemp("sandbox") / "with a space"
     process = subprocess.Popen(
         [sys.executable, "-m", "sendinvoice_cli.sandbox", "--dir", str(directory)],
         stdout=subprocess.PIPE,
@@ -81,21 +85,10 @@ def test_sandbox_prints_a_working_command_and_runs_until_interrupted(tmp_path: P
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
-            lines.append(line.strip())
+            lines.append(line.rstrip())
             if "Ctrl-C" in line:
                 break
-        assert _NOTICE in lines[0]
-        (command,) = [shlex.split(line) for line in lines if line.startswith("sendinvoice ")]
-        assert command[command.index("--lightning-dir") + 1] == str(directory / "carol")
-        for name in ("alice", "bob", "carol"):
-            assert (directory / name / "regtest" / "lightning-rpc").is_socket()
-        paid = subprocess.run(
-            [sys.executable, "-m", "sendinvoice_cli", *command[1:]],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert paid.returncode == 0
+        yield lines
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=20)
         assert "The sandbox has ended." in rest
@@ -103,6 +96,58 @@ def test_sandbox_prints_a_working_command_and_runs_until_interrupted(tmp_path: P
     finally:
         process.kill()
         process.wait()
+
+
+def test_sandbox_prints_its_nodes_and_fits_a_terminal(printed: list[str]) -> None:
+    assert _NOTICE in printed[0]
+    sockets = [line[line.index("/") :] for line in printed if line.endswith("/lightning-rpc")]
+    assert [Path(path).is_socket() for path in sockets] == [True] * 3
+    directory = shlex.split(next(line for line in printed if line.startswith("cd ")))[1]
+    long = [line for line in printed if len(line.replace(directory, "/tmp/sandbox-q72zo31h")) > 80]
+    assert long == []
+
+
+@pytest.mark.parametrize("end", list(End), ids=lambda end: end.file)
+def test_each_request_ends_as_is_printed(printed: list[str], end: End) -> None:
+    """The commands as they are printed, in a shell."""
+    assert f"  {end.file:12}  {end.status:4}  {end.meaning}" in printed
+    first = next(at for at, line in enumerate(printed) if line.startswith("cd "))
+    script = "\n".join(printed[first : first + 3])
+    assert script.count(f"sendinvoice - LABEL < {End.PAID.file}") == 1
+    script = script.replace("LABEL", f"label-{end.name}").replace(End.PAID.file, end.file)
+    done = subprocess.run(
+        ["sh", "-ec", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            # Only the silent one lasts until then.
+            "SENDINVOICE_TIMEOUT": "6s" if end is End.SILENT else "60s",
+        },
+    )
+    assert done.returncode == end.status, done
+    file = Path(shlex.split(script.splitlines()[0])[1]) / end.file
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_request_is_paid_later_each_time(printed: list[str]) -> None:
+    """So a script can be run against it again and again."""
+    directory = Path(shlex.split(next(line for line in printed if line.startswith("cd ")))[1])
+    command = [sys.executable, "-m", "sendinvoice_cli", "--lightning-dir", str(directory / "carol")]
+    for label in ("one", "two"):
+        done = subprocess.run(
+            [*command, "--regtest", "-v", "-", label],
+            input=(directory / End.LATER.file).read_text(encoding="ascii"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done
+        assert "could not pay" in done.stderr
 
 
 def test_version_is_that_of_the_package() -> None:

@@ -16,7 +16,10 @@ from typing import Any
 import click
 
 from .. import __version__
+from .behaviour import Behaviour
+from .known_ends import End, KnownEnds
 from .model.family import Family
+from .model.node import NETWORK
 from .model.topology import line
 from .sandbox import Sandbox, lightning_options
 
@@ -24,6 +27,7 @@ _ROLES = {"alice": "pays", "bob": "forwards", "carol": "is paid"}
 _DEFAULT_AMOUNT_MSAT = 50_000_000
 _MOST_MSAT = 400_000_000
 _NOTICE = "This is simulated money on a simulated network: nothing here is worth anything."
+_FILE_WIDTH = max(len(end.file) for end in End)
 #: A shell adds this to the number of the signal that ended a process.
 _SIGNAL_BASE = 128
 
@@ -70,17 +74,25 @@ def main(context: click.Context, directory: Path | None, family: str, amount_msa
 
     It runs three nodes: alice pays, bob forwards, and carol is paid. Each
     answers lightningd's JSON-RPC on a unix socket until you press Ctrl-C. The
-    money is simulated, too.
+    money is simulated, too. Requests whose end is known beforehand are there
+    to try scripts with.
     """
     if context.invoked_subcommand is not None:
         # Options may stand on either side of the subcommand's name.
         context.default_map = {context.invoked_subcommand: context.params}
         return
-    with _nodes_up(directory, family) as sandbox:
-        request = sandbox.request("alice", amount_msat, "a payout from the sandbox")
-        command = ["sendinvoice", *lightning_options(sandbox, "carol"), request, "LABEL"]
-        click.echo(f"\nalice asks for an invoice:\n\n{request}\n")
-        click.echo(f"Answer it as carol, with any label:\n\n{shlex.join(command)}\n")
+    ends = KnownEnds()
+    with _nodes_up(directory, family, ends) as sandbox:
+        with _usable(sandbox.directory):
+            ends.write(sandbox, amount_msat)
+        click.echo("\nRequests, and how sendinvoice ends with each:\n")
+        click.echo(f"  {'file':{_FILE_WIDTH}}  exit")
+        for end in End:
+            click.echo(f"  {end.file:{_FILE_WIDTH}}  {end.status:4}  {end.meaning}")
+        click.echo("\nAnswer them as carol, each with a label of its own:\n")
+        click.echo(f"cd {shlex.quote(str(sandbox.directory))}")
+        click.echo(f'export SENDINVOICE_LIGHTNING_DIR="$PWD/carol" SENDINVOICE_NETWORK={NETWORK}')
+        click.echo(f"sendinvoice - LABEL < {End.PAID.file}\n")
         click.echo("Press Ctrl-C to end the sandbox.")
         _wait_for_end()
     click.echo("\nThe sandbox has ended.")
@@ -106,17 +118,17 @@ def demo(context: click.Context, directory: Path | None, family: str, amount_msa
 
 
 @contextmanager
-def _nodes_up(directory: Path | None, family: str) -> Iterator[Sandbox]:
+def _nodes_up(
+    directory: Path | None, family: str, behaviour: Behaviour | None = None
+) -> Iterator[Sandbox]:
     """Start a sandbox and print its nodes; stop it at the end.
 
     :raises click.ClickException: the directory cannot be used.
     """
-    sandbox = Sandbox(line(family=Family(family)), directory=directory and directory.absolute())
-    try:
+    directory = directory and directory.absolute()
+    sandbox = Sandbox(line(family=Family(family)), directory=directory, behaviour=behaviour)
+    with _usable(sandbox.directory):
         sandbox.start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise click.ClickException(f"cannot use {sandbox.directory}: {reason}") from None
     try:
         click.echo(_NOTICE)
         click.echo(f"\nThree nodes, as lightningd {Family(family).version}:\n")
@@ -125,6 +137,19 @@ def _nodes_up(directory: Path | None, family: str) -> Iterator[Sandbox]:
         yield sandbox
     finally:
         sandbox.stop()
+
+
+@contextmanager
+def _usable(directory: Path) -> Iterator[None]:
+    """Turn an OSError into one line.
+
+    :raises click.ClickException: it was raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"cannot use {directory}: {reason}") from None
 
 
 def _wait_for_end() -> None:
