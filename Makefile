@@ -9,7 +9,8 @@
 # make release-check  whether this can be released: versions, two builds, the wheel
 #
 # make completions  write completions/ anew, with the click that is installed
-# make session      run the demo, and put what it prints into README.md
+# make session      run the demo, put what it prints into README.md, and draw
+#                   the picture of a terminal there
 # make lock         write requirements.lock, build.lock and constraints.txt anew
 #
 # PYTHON=python3.12 takes another Python; ARGS='-k man' goes to pytest, which

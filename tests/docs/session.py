@@ -1,6 +1,6 @@
 """The session that README.md shows: recorded from a run, and comparable with another one.
 
-``python -m tests.docs.session`` records it anew (``make session``).
+``python -m tests.docs.session`` records it anew (``make session``), and the picture above it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 
+from tests.docs import picture
 from tests.docs.mdoc import ROOT
 
 README = ROOT / "README.md"
@@ -84,3 +85,4 @@ def _write(session: str) -> None:
 
 if __name__ == "__main__":
     _write(record())
+    picture.PICTURE.write_text(picture.draw(picture.record()), encoding="utf-8")

@@ -12,7 +12,7 @@ from sendinvoice_cli import __version__
 from sendinvoice_cli.batch.formats import COLUMNS
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.errors import ExitStatus
-from tests.docs import messages, session
+from tests.docs import messages, picture, session
 from tests.docs.mdoc import ROOT
 
 _README = session.README.read_text(encoding="utf-8")
@@ -48,6 +48,35 @@ def test_session() -> None:
 def test_normalising_leaves_what_matters() -> None:
     ours = session.normalise("route  us → bob\nlni1qqgq7ugj5hkg2as90e4yhyegw959\n50,000 sat\n")
     assert ours == "route  us → bob\nlni1…\n50,000 sat\n"
+
+
+def test_picture() -> None:
+    """If this fails, look at what has changed, then run ``make session``."""
+    shown = picture.text_of(picture.PICTURE.read_text(encoding="utf-8"))
+    now = picture.text_of(picture.draw(picture.record()))
+    assert session.normalise(shown) == session.normalise(now)
+
+
+def test_picture_needs_nothing_from_the_network() -> None:
+    drawn = picture.PICTURE.read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    assert "url(http" not in drawn
+    assert "@import" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("written", "lines"),
+    [
+        ("one\r\ntwo\r\n", ["one", "two"]),
+        ("\x1b[1mbold\x1b[0m", ["\x1b[1mbold\x1b[0m"]),
+        ("\x1b[?25lwait 9\r\x1b[2Kwait 8\r\x1b[2Kpaid\x1b[?25h", ["paid"]),
+        ("one\r\nwait\r\n\x1b[1A\x1b[2Ktwo", ["one", "two"]),
+        ("wait\r\nlong\r\x1b[2K\x1b[1A\x1b[2Kend\r\n", ["end"]),
+        ("kept\rover", ["over"]),
+    ],
+)
+def test_screen_has_what_was_not_erased(written: str, lines: list[str]) -> None:
+    assert picture.screen(written) == lines
 
 
 def test_exit_statuses() -> None:
