@@ -20,6 +20,7 @@ from ..node.invoices import StoredInvoice
 from .copies import Copies, Replied
 
 _NEW_REQUEST = "ask the payer for a new request"
+_CLOCKS = "the clocks of this machine and of lightningd differ: set them right, then"
 _TELL = "tell the payer what its node says, and ask for a new request"
 
 
@@ -32,35 +33,39 @@ def unpaid_error(
     """
     if copies.last_words is not None:
         return _payer_error(copies.last_words, invoice, invreq, now)
-    said = "and no answer came from the payer"
-    hint = f"{_NEW_REQUEST}, or try this one again with --renew"
-    if not len(copies):
-        said = "because it expired before it could be sent"
-        if now < invoice.expires_at:
-            early = format_duration(invoice.expires_at - now)
-            said = f"because lightningd took it for expired {early} too early"
-            hint = "the clocks of this machine and of lightningd differ: set them right, then "
-            hint += "use --renew"
-    elif copies.is_being_paid:
-        said = "although the payer said that it was paying"
-    elif not any(route.has_channel for route in copies.routes):
-        peer = copies.routes[-1].nodes[1].hex()
-        hint = (
-            f"your node has no channel with {peer}, and some nodes drop messages from peers "
-            "without a channel; open one, or ask the payer for a request with other paths"
-        )
-    elif payer.is_ldk(invreq):
-        hint = f"{_NEW_REQUEST}: LDK gives one up in silence when its attempt to pay fails"
-    if now >= invoice.expires_at and invoice.status == "unpaid":
-        said += "; lightningd takes it for valid still"
-        hint = "the clocks of this machine and of lightningd differ: set them right, and run the "
-        hint += "same command again"
-    if invoice_request.has_expired(invreq, now):
-        said += "; the request expired meanwhile, which is the likely reason"
-        hint = _NEW_REQUEST
+    said, hint = _why_unpaid(copies, invoice, invreq, now)
     return TimedOutError(
         f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": invoice.bolt12}
     )
+
+
+def _why_unpaid(
+    copies: Copies, invoice: StoredInvoice, invreq: InvoiceRequest, now: float
+) -> tuple[str, str]:
+    """What is known of an invoice about which the payer said nothing, and the next step."""
+    if invoice.status == "expired" and now < invoice.expires_at:
+        early = format_duration(invoice.expires_at - now)
+        return f"because lightningd took it for expired {early} too early", f"{_CLOCKS} use --renew"
+    said = "and no answer came from the payer"
+    if not len(copies):
+        said = "because it expired before it could be sent"
+    elif copies.is_being_paid:
+        said = "although the payer said that it was paying"
+    if invoice_request.has_expired(invreq, now):
+        return f"{said}; the request expired meanwhile, which is the likely reason", _NEW_REQUEST
+    if invoice.status == "unpaid" and now >= invoice.expires_at:
+        again = f"{_CLOCKS} run the same command again"
+        return f"{said}; lightningd takes it for valid still", again
+    if len(copies) and not any(route.has_channel for route in copies.routes):
+        peer = copies.routes[-1].nodes[1].hex()
+        return said, (
+            f"your node has no channel with {peer}, and some nodes drop messages from peers "
+            "without a channel; open one, or ask the payer for a request with other paths"
+        )
+    if len(copies) and payer.is_ldk(invreq):
+        silence = "LDK gives one up in silence when its attempt to pay fails"
+        return said, f"{_NEW_REQUEST}: {silence}"
+    return said, f"{_NEW_REQUEST}, or try this one again with --renew"
 
 
 def interrupted_error(
