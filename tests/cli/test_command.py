@@ -3,8 +3,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,11 +117,12 @@ def test_only_an_amount_by_position_must_be_what_is_offered(
     assert _request(sending, "2000").must_match
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_third_word_that_is_meant_as_a_timeout(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
     """Nothing listens on the socket: the amount is refused before lightningd is asked."""
-    args = [request_string(), "a label", "3600", "--rpc-file", "/nowhere"]
+    args = [request_string(), "a label", "3600", "--rpc-file", "/nowhere", *options]
     assert cli.run(args) == ExitStatus.USAGE
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -143,7 +148,10 @@ def test_a_label_of_any_text(sending: _Sending) -> None:
 
 
 def _typed(text: str) -> Streams:
-    return Streams(io.TextIOWrapper(io.BytesIO(text.encode())), None, None)
+    file = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    file.write(text)
+    file.seek(0)
+    return Streams(file, None, None)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +168,35 @@ def test_too_much_on_standard_input(sending: _Sending, before: str) -> None:
     text = before + "q" * (string.MAX_LENGTH + 50)
     sending.run(["-", "a label"], _typed(text))
     assert all(len(request.invreq) > string.MAX_LENGTH for request in sending.requests)
+
+
+@pytest.mark.parametrize(
+    ("args", "what"), [(["-", "a label"], "the request"), (["--batch", "-"], "the batch")]
+)
+def test_a_terminal_is_told_what_is_awaited(
+    sending: _Sending, args: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leading, following = pty.openpty()
+    with os.fdopen(following, "r+b", buffering=0) as file:
+        os.write(leading, b"lnr1qq\n\x04\x04")
+        sending.run(args, Streams(io.TextIOWrapper(file), None, sys.stderr))
+    os.close(leading)
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"sendinvoice: reading {what} from the terminal; end it with Ctrl-D")
+
+
+def test_a_request_in_a_file_that_others_can_read(
+    sending: _Sending, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "request")
+        path.write_text("lnr1qq\n")
+        path.chmod(0o644)
+        path.parent.chmod(0o755)
+        for options, count in (([], 1), (["-q"], 0)):
+            with path.open() as file:
+                assert sending.run(["-", "label", *options], Streams(file, None, sys.stderr)) == 0
+            assert capsys.readouterr().err.count("other users can read the file on") == count
 
 
 @pytest.mark.parametrize("args", [["-", "a label"], ["--batch", "-"]])
@@ -260,6 +297,110 @@ def test_an_option_wins_over_the_environment(
     assert Path(sending.clients[0].rpc_file) == home / ".lightning/regtest/lightning-rpc"
 
 
+def test_a_configuration_file_of_another_place(sending: _Sending, home: Path) -> None:
+    conf = home / "conf"
+    conf.write_text(f"lightning-dir={home}/dir\nregtest\n")
+    _request(sending, "--conf", str(conf))
+    assert Path(sending.clients[0].rpc_file) == home / "dir/regtest/lightning-rpc"
+
+
+@pytest.mark.parametrize("option", ["--lightning-dir", "--rpc-file", "--batch", "--output"])
+def test_nothing_is_checked_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path, option: str
+) -> None:
+    """A socket that may be written but not read works, and so does a folder of mode 0711."""
+    asked: list[object] = []
+    for name in ("access", "stat"):
+        monkeypatch.setattr(os, name, lambda path, *_, **__: asked.append(path))
+    args = [option, str(home / "thing")]
+    if option == "--output":
+        args += ["--batch", "/dev/null"]
+    elif option != "--batch":
+        args = [request_string(), "a label", *args]
+    cli.run(args)
+    assert str(home / "thing") not in map(str, asked)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
+def test_a_socket_of_another_user(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(home / "rpc"))
+        server.listen()
+        (home / "rpc").chmod(0)
+        args = [request_string(), "a label", "--rpc-file", str(home / "rpc")]
+        assert cli.run(args) == ExitStatus.UNREACHABLE
+    assert "run sendinvoice as lightningd's user" in capsys.readouterr().err
+
+
+def test_a_socket_that_is_there_for_another_network(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    for network in ("regtest", "signet"):
+        (home / ".lightning" / network).mkdir(parents=True)
+        (home / ".lightning" / network / "lightning-rpc").touch()
+    assert cli.run([request_string(), "a label"]) == ExitStatus.UNREACHABLE
+    hint = "there is a socket for signet and regtest: is it --network signet?"
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["-h"]])
+def test_help_on_a_full_disk(args: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sendinvoice_cli", *args],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "sendinvoice: cannot write to standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (ExitStatus.ERROR, said)
+
+
+def test_a_current_directory_that_is_gone(
+    sending: _Sending,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    args = ["lnr1qq", "a label", "--lightning-dir"]
+    assert sending.run([*args, "lightning"]) == ExitStatus.USAGE
+    assert (
+        "lightning is relative to the current directory, which is gone" in capsys.readouterr().err
+    )
+    assert sending.run([*args, str(tmp_path)]) == ExitStatus.PAID
+
+
+@pytest.mark.parametrize("way", ["file", "pipe", "output"])
+def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) -> None:
+    """Each that can be read gets its object. A pipe that goes on is not waited for."""
+    batch, results = tmp_path / "batch", tmp_path / "results"
+    batch.write_text("invreq,label,quantity\nlnr1qqqq,one,\nlnr1qqqq,two,0\n")
+    args = ["--output", str(results)] if way == "output" else ["--json"]
+    args += ["--rpc-file", str(tmp_path / "rpc"), "--batch", "-" if way == "pipe" else str(batch)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sendinvoice_cli", *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(batch.read_bytes())
+        process.stdin.flush()
+        assert process.wait(30) == ExitStatus.UNREACHABLE
+        shown = process.stdout.read().decode()
+    found = map(json.loads, (results.read_text() if way == "output" else shown).splitlines())
+    assert [(each["row"], each["label"], each["exit_code"]) for each in found] == [
+        (1, "one", ExitStatus.UNREACHABLE),
+        (2, "two", ExitStatus.USAGE),
+    ]
+
+
 # --- usage errors ---
 
 
@@ -267,8 +408,16 @@ def test_an_option_wins_over_the_environment(
     ("args", "message"),
     [
         ([], "INVREQ"),
-        (["lnr1qq"], "LABEL"),
-        (["lnr1qq", "label", "1", "2", "3", "4"], "4"),
+        (["--dry-run"], "INVREQ is missing\n  hint: give the request, as in: sendinvoice lnr1"),
+        (["lnr1qq"], "LABEL is missing\n  hint: give the invoice a name of your own, as in: "),
+        (["lnr1qq", ""], "LABEL is empty"),
+        (["lnr1qq", " \t"], "LABEL is empty"),
+        (["my label", "lnr1qq"], "INVREQ and LABEL are swapped"),
+        (["my label", "lightning:LNR1QQ"], "INVREQ and LABEL are swapped"),
+        (["lnr1qq", "label", "1", "2", "3", "4"], "too many words: 4\n  hint: put a label"),
+        (["lnr1qq", "my", "refund", "of", "order", "number", "7"], "too many words: number 7"),
+        (["lnr1qq", "my", "refund"], "'refund' is not an amount\n  hint: if it belongs to the l"),
+        (["lnr1qq", "label", "1h"], "'1h' is not an amount\n  hint: to wait that long, give --ti"),
         (["lnr1qq", "label", "--nonsense"], "--nonsense"),
         (["lnr1qq", "label", "abc"], "not an amount"),
         (["lnr1qq", "label", "0"], "must be more than 0"),
@@ -283,7 +432,10 @@ def test_an_option_wins_over_the_environment(
         (["lnr1qq", "label", "--signet", "--regtest"], "more than one network"),
         (["lnr1qq", "label", "--signet", "--network", "regtest"], "more than one network"),
         (["lnr1qq", "label", "--color", "pink"], "pink"),
-        (["lnr1qq", "label", "--output", "results"], "--output"),
+        (["lnr1qq", "label", "--output", "results"], "--output is for a batch"),
+        (["--batch", "x", "--output", "-"], "cannot open x"),
+        (["--batch", "/dev/null", "--output", "-"], "--output needs the name of a file"),
+        (["lnr1qq", "label", "--conf", "/nowhere/conf"], "cannot read /nowhere/conf: No such"),
     ],
 )
 @pytest.mark.parametrize("json_option", [[], ["--json"]], ids=["plain", "--json"])

@@ -10,6 +10,7 @@ import pytest
 
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.cli.help import EXAMPLES, Group
+from sendinvoice_cli.errors import ExitStatus
 
 
 @pytest.fixture
@@ -65,3 +66,27 @@ def test_no_arguments_but_a_batch_in_the_environment(
     monkeypatch.setenv("SENDINVOICE_BATCH", "/nowhere/at/all.csv")
     cli.run([])
     assert "Usage" not in capsys.readouterr().err
+
+
+def test_it_ends_with_exit_statuses_and_the_man_page(shown: str) -> None:
+    statuses, man = shown.splitlines()[-2:]
+    assert statuses.startswith("Exit status: 0 paid, ")
+    assert {int(number) for number in re.findall(r"[0-9]+", statuses)} <= set(ExitStatus)
+    assert "sendinvoice(1)" in man
+
+
+def test_help_makes_sense_up_to_its_first_comma() -> None:
+    """fish shows no more of it when it completes an option."""
+    for param in cli.command.params:
+        if isinstance(param, click.Option):
+            shown = (param.help or "").partition(",")[0]
+            assert len(shown.split()) > 2, param.opts
+            assert shown.count("(") == shown.count(")"), param.opts
+            assert not shown.startswith("The same as"), param.opts
+
+
+def test_arguments_are_short_forms_in_the_order_of_the_rpc(shown: str) -> None:
+    rows = re.findall(r"^  ([A-Z_]+)  +(.*)$", shown, re.MULTILINE)
+    assert [name for name, _ in rows] == ["INVREQ", "LABEL", "AMOUNT_MSAT", "TIMEOUT", "QUANTITY"]
+    for name, text in rows[2:]:
+        assert text.startswith(f"Short for --{name.lower().replace('_', '-')}.")

@@ -252,6 +252,8 @@ def test_labels_that_are_not_utf_8(network: Network, label: str, tmp_path: Path)
     [
         ("invreq\nlnr1qqqq\n", "there is no column 'label'"),
         ("lnr1qqqq,label\n", "the first line is a request, but must name columns"),
+        ("", "the batch has no rows"),
+        ("invreq,label\n,\n", "the batch has no rows"),
     ],
 )
 def test_what_is_no_batch(network: Network, tmp_path: Path, content: str, said: str) -> None:

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +15,7 @@ from sendinvoice_cli.errors import (
     TimedOutError,
 )
 from sendinvoice_cli.outcome import Counts, Outcome, Result
-from sendinvoice_cli.render.batch import BatchReport, open_output
+from sendinvoice_cli.render.batch import BatchReport
 from sendinvoice_cli.render.spool import Spool
 from sendinvoice_cli.render.streams import Streams
 
@@ -181,16 +178,3 @@ def test_json_lines_are_ascii_and_never_cut(streams: KeptStreams) -> None:
     assert written.isascii()
     messages = [json.loads(line)["error"]["message"] for line in written.splitlines()]
     assert messages == [HOSTILE.replace("\udcff", "\ufffd"), "x" * 1_000_000]
-
-
-def test_output_file_is_private_and_appended_to(tmp_path: Path) -> None:
-    path = tmp_path / "results"
-    before = os.umask(0)
-    try:
-        for _ in range(2):
-            with open_output(str(path)) as file:
-                file.write("line\n")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert path.read_text() == "line\nline\n"

@@ -28,11 +28,11 @@ from ..node import invoices
 from ..node.events.link import Event, Link, LinkNews
 from ..node.events.replies import Reply
 from ..node.rpc.client import Client
-from ..outcome import Counts, Outcome, Result
+from ..outcome import Counts, Result
 from ..threads import spawn
 from .pacing import Pacer
 from .row_host import RowHost
-from .rows import Row
+from .rows import Row, unanswered
 from .turns import Turns
 from .workers import Workers
 
@@ -226,8 +226,8 @@ class Batch:
         """
         if row.request is None:
             slots.release()
-            known = {} if row.label is None else {"label": row.label}
-            self._report(Result(row.number, row.line, Outcome(known, row.error, int(self.clock()))))
+            assert row.error is not None
+            self._report(unanswered(row, row.error, self.clock()))
             return
         if earlier is not None:
             await asyncio.wait([earlier])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import select
 from collections.abc import Iterable, Iterator
 
 from ..errors import UsageError
@@ -23,7 +24,7 @@ _OTHERS = (
 _LONGEST_MARK = 4
 
 
-def read_pieces(descriptor: int) -> Iterator[str]:
+def read_pieces(descriptor: int, *, waits: bool = True) -> Iterator[str]:
     """Read a file as it comes: its lines, and in parts those that are longer than a read.
 
     Bytes that are not UTF-8 become unpaired surrogates. Every line ends in a line feed, whatever
@@ -33,10 +34,11 @@ def read_pieces(descriptor: int) -> Iterator[str]:
     the process could not end.
 
     :param descriptor: of the open file.
+    :param waits: whether to wait for what a pipe does not hold yet.
     :raises UsageError: it cannot be read, or is no text.
     """
     head = b""
-    while len(head) < _LONGEST_MARK and (data := _read(descriptor)):
+    while len(head) < _LONGEST_MARK and (data := _read(descriptor, waits)):
         head += data
     decoder = _decoder(head)
     data, rest = head, ""
@@ -50,7 +52,7 @@ def read_pieces(descriptor: int) -> Iterator[str]:
         if len(rest) >= _READ_SIZE:
             yield rest
             rest = ""
-        data = _read(descriptor)
+        data = _read(descriptor, waits)
     if rest := rest + decoder.decode(b"", final=True):
         yield rest
 
@@ -67,8 +69,10 @@ def join_pieces(pieces: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _read(descriptor: int) -> bytes:
+def _read(descriptor: int, waits: bool) -> bytes:
     try:
+        if not waits and not select.select([descriptor], [], [], 0)[0]:
+            return b""
         return os.read(descriptor, _READ_SIZE)
     except OSError as failure:
         raise UsageError(f"cannot read the batch: {failure.strerror}") from None

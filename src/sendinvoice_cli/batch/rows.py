@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import SendInvoiceError, UsageError
+from ..outcome import Outcome, Result
 from ..request import Request, parse_amount, parse_quantity, parse_timeout
 from .formats import COLUMNS, EXAMPLE, REQUIRED, Values, read_values
 
@@ -57,6 +58,12 @@ def read(pieces: Iterable[str], defaults: Request) -> Iterator[Row]:
         yield Row(number + 1, line + 1, None, failure)
     if not number:
         raise UsageError("the batch has no rows", hint=EXAMPLE)
+
+
+def unanswered(row: Row, error: SendInvoiceError, ended_at: float) -> Result:
+    """The result of a row for which nothing was done; it ended at ``ended_at`` (UNIX seconds)."""
+    known = {} if row.label is None else {"label": row.label}
+    return Result(row.number, row.line, Outcome(known, error, int(ended_at)))
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

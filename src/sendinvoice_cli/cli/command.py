@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import gc
 import os
-import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from .. import signals, threads
-from ..errors import ExitStatus, SendInvoiceError, UsageError
+from ..errors import ExitStatus, SendInvoiceError, UnreachableError, UsageError
 from ..render import lines
 from ..render.streams import Streams, silence
 from .help import WIDTH, Command
-from .options import add_options
+from .options import PARAMETERS
 
 if TYPE_CHECKING:
     from ..outcome import Outcome
-    from ..request import Request
+    from ..render.progress import PlainProgress, TerminalProgress
     from .parameters import Parameters
 
     #: Answers a single request, as send.send() does.
@@ -30,20 +30,14 @@ if TYPE_CHECKING:
     BatchRunner = Callable[..., ExitStatus]
 
 _HELP_HINT = "sendinvoice --help shows how"
+#: A shell that completes a command line sets it.
+_COMPLETE = "_SENDINVOICE_COMPLETE"
 
 
-@click.command(
+command = Command(
     name="sendinvoice",
-    cls=Command,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "auto_envvar_prefix": "SENDINVOICE",
-        "max_content_width": WIDTH,
-    },
-)
-@add_options
-def command(**params: Any) -> ExitStatus:
-    """Answer a BOLT 12 invoice_request with an invoice, and wait until it is paid.
+    params=list(PARAMETERS),
+    help="""Answer a BOLT 12 invoice_request with an invoice, and wait until it is paid.
 
     An invoice_request (lnr1...) is money that somebody offers you: a refund, a
     withdrawal, a payout. Your own Core Lightning node makes the invoice and sends
@@ -51,10 +45,25 @@ def command(**params: Any) -> ExitStatus:
 
     Running the same command again never makes a second invoice: it continues
     with the first one.
-    """
-    from .parameters import Parameters
+    """,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "SENDINVOICE",
+        "max_content_width": WIDTH,
+    },
+)
 
-    return _run(Parameters(**params), *click.get_current_context().obj)
+
+def _parse(args: list[str], streams: Streams) -> click.Context:
+    """Parse the command line; --help and --version are printed, and end the command.
+
+    :raises SendInvoiceError: they cannot be written.
+    """
+    try:
+        return command.make_context("sendinvoice", args)
+    except OSError as failure:
+        silence(streams.stdout)
+        raise SendInvoiceError(f"cannot write to standard output: {failure.strerror}") from None
 
 
 def _run(
@@ -67,35 +76,44 @@ def _run(
 
     if parameters.color != "auto":
         streams.color = parameters.color == "always"
-    request = parameters.request(streams)
     # A request on the command line wins over SENDINVOICE_BATCH.
     if parameters.batch is not None and not (parameters.invreq and is_by_environment("batch")):
-        return _answer_many(parameters, streams, parameters.batch, request, run_batch)
+        return _answer_many(parameters, streams, parameters.batch, run_batch)
     if parameters.output is not None and not is_by_environment("output"):
-        raise UsageError("--output needs --batch")
-    for name in ("invreq", "label"):
-        if getattr(parameters, name) is None:
-            raise UsageError(f"{name.upper()} is missing", hint=_HELP_HINT)
-    return _answer_one(parameters, streams, request, sender)
+        raise UsageError("--output is for a batch", hint="--json prints the result of one request")
+    return _answer_one(parameters, streams, sender)
 
 
-def _answer_one(
-    parameters: Parameters, streams: Streams, request: Request, sender: Sender | None
-) -> ExitStatus:
+def _answer_one(parameters: Parameters, streams: Streams, sender: Sender | None) -> ExitStatus:
+    request = parameters.request(streams)
     client = parameters.client(streams)
     if sender is None:
         from ..answering import send
 
         sender = send.send
     progress = parameters.progress(streams)
-    _collect_garbage()
+    _enable_garbage_collection()
     try:
         outcome = sender(request, client, progress, settled=signals.finish)
     finally:
         client.close()
         progress.close()
+    if not isinstance(outcome.error, UsageError):
+        _print_result(parameters, streams, outcome, progress)
+    if outcome.error is not None:
+        lines.print_error(streams, outcome.error.message, outcome.error.hint)
+    return outcome.exit_status
+
+
+def _print_result(
+    parameters: Parameters,
+    streams: Streams,
+    outcome: Outcome,
+    progress: PlainProgress | TerminalProgress,
+) -> None:
+    """Print a result; a write failure does not change the exit status."""
     result = outcome.as_json()
-    with _writing(streams):
+    try:
         if parameters.as_json:
             from ..render.json_lines import write_json
 
@@ -110,39 +128,43 @@ def _answer_one(
                 with_bolt12=parameters.verbose,
                 is_offer_shown=progress.is_on_screen and streams.stdout.isatty(),
             )
-    if outcome.error is not None:
-        lines.print_error(streams, outcome.error.message, outcome.error.hint)
-    return outcome.exit_status
+        streams.stdout.flush()
+    except OSError as failure:
+        lines.print_error(streams, f"cannot write the result: {failure.strerror}")
+        silence(streams.stdout)
 
 
 def _answer_many(
     parameters: Parameters,
     streams: Streams,
     path: str,
-    defaults: Request,
     run_batch: BatchRunner | None,
 ) -> ExitStatus:
     names = ("invreq", "label", "amount_msat", "timeout", "quantity")
     if any(getattr(parameters, name) is not None for name in names):
-        raise UsageError("with --batch, requests come from the file")
+        raise UsageError(
+            "with --batch, requests come from the file",
+            hint="leave INVREQ and what follows it out, or --batch",
+        )
+    defaults = parameters.defaults()
     client = parameters.client(streams)
 
     from ..batch import batch, file, rows
-    from ..render.batch import BatchReport, open_output
+    from ..render.batch import BatchReport
     from ..render.spool import Spool, spooled_stderr
+    from . import files
 
     run_batch = run_batch or batch.run
-    with ExitStack() as files:
-        try:
-            source = _open_batch(streams, path, files)
-            output = (
-                files.enter_context(open_output(parameters.output)) if parameters.output else None
-            )
-        except OSError as failure:
-            raise UsageError(f"cannot open {failure.filename}: {failure.strerror}") from None
-        if output is not None and _is_same_file(source, output.fileno()):
-            raise UsageError("--output and --batch name the same file")
-        files.enter_context(spooled_stderr(streams))
+    with ExitStack() as opened:
+        source = files.open_batch(streams, path, opened, lines.Log(streams, quiet=parameters.quiet))
+        output = None
+        if parameters.output is not None:
+            output = opened.enter_context(files.open_output(parameters.output))
+            if files.is_same_file(source, output.fileno()):
+                raise UsageError(
+                    "--output and --batch name the same file", hint="name another for the results"
+                )
+        opened.enter_context(spooled_stderr(streams))
         report = Spool(
             BatchReport(
                 streams,
@@ -153,10 +175,16 @@ def _answer_many(
             )
         )
         has_ended = False
-        _collect_garbage()
+        _enable_garbage_collection()
         try:
             status = run_batch(rows.read(file.read_pieces(source), defaults), client, report)
             has_ended = True
+        except UnreachableError as error:
+            if parameters.as_json or output is not None:
+                with suppress(UsageError):
+                    for row in rows.read(file.read_pieces(source, waits=False), defaults):
+                        report.result(rows.unanswered(row, row.error or error, time.time()))
+            raise
         finally:
             # Only writing is left, and it may block for ever: a signal ends it at once.
             signals.end_process()
@@ -165,39 +193,10 @@ def _answer_many(
     return status
 
 
-def _collect_garbage() -> None:
+def _enable_garbage_collection() -> None:
     """Collect garbage from now on, but never search what was imported."""
     gc.freeze()
     gc.enable()
-
-
-def _is_same_file(one: int, other: int) -> bool:
-    """Whether two descriptors are of one regular file: a batch would read its own results."""
-    status = os.fstat(one)
-    return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(other))
-
-
-def _open_batch(streams: Streams, path: str, files: ExitStack) -> int:
-    """A descriptor of the file; - is stdin.
-
-    :raises OSError: it cannot be opened.
-    """
-    if path == "-":
-        return streams.stdin.fileno()
-    source = os.open(path, os.O_RDONLY)
-    files.callback(os.close, source)
-    return source
-
-
-@contextmanager
-def _writing(streams: Streams) -> Iterator[None]:
-    """Write a result; a write failure does not change the exit status."""
-    try:
-        yield
-        streams.stdout.flush()
-    except OSError as failure:
-        lines.print_error(streams, f"cannot write the result: {failure.strerror}")
-        silence(streams.stdout)
 
 
 def run(
@@ -213,15 +212,16 @@ def run(
     :param sender: answers a single request, by default send.send().
     :param run_batch: answers many, by default batch.run().
     """
+    if _COMPLETE in os.environ:
+        # click prints completions and exits.
+        command.main(prog_name="sendinvoice")
     streams = streams or Streams.of_process()
     signals.interrupt()
     try:
-        status = command.main(
-            args=args,
-            prog_name="sendinvoice",
-            standalone_mode=False,
-            obj=(streams, sender, run_batch),
-        )
+        with _parse(sys.argv[1:] if args is None else args, streams) as context:
+            from .parameters import Parameters
+
+            return _run(Parameters(**context.params), streams, sender, run_batch)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.UsageError as error:
@@ -237,7 +237,6 @@ def run(
         # Nothing was created yet.
         lines.print_error(streams, interruption.error.message)
         return interruption.error.exit_status
-    return ExitStatus(status or 0)
 
 
 def main() -> NoReturn:

@@ -8,6 +8,8 @@ from typing import IO, Any
 
 import click
 
+from ..errors import UsageError
+
 #: Columns of the output, margin included; less on narrower terminals.
 WIDTH = 80
 #: Longest name that still shares a line with its text, in characters.
@@ -32,6 +34,9 @@ EXAMPLES = (
         "Answer many requests, and keep every result.",
     ),
 )
+
+_EXIT_STATUSES = "Exit status: 0 paid, 2 usage, 12 expired, 13 no route, 14 refused, 15 timed out"
+_MORE = "The man page, sendinvoice(1), explains these and all others, and the JSON."
 
 
 class Argument(click.Argument):
@@ -72,9 +77,17 @@ class Command(click.Command):
         """Parse the command line.
 
         :raises NoArgumentsError: it has no arguments.
+        :raises UsageError: it has more than there are names for.
         """
         is_empty = not args
+        ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise UsageError(
+                f"too many words: {' '.join(rest)}",
+                hint="put a label that has blanks in quotes, as in: "
+                "sendinvoice lnr1qqg... 'refund 4711'",
+            )
         # A file for --batch may come from the environment.
         if is_empty and not ctx.resilient_parsing and ctx.params["batch"] is None:
             raise NoArgumentsError(
@@ -108,7 +121,7 @@ class Command(click.Command):
                 formatter.write_dl(rows, col_max=column)
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples."""
+        """Write the examples, then what scripts ask for."""
         with formatter.section("Examples"):
             for at, (command, meaning) in enumerate(EXAMPLES):
                 if at:
@@ -116,6 +129,7 @@ class Command(click.Command):
                 formatter.write_text(meaning)
                 with formatter.indentation():
                     formatter.write(f"{'':{formatter.current_indent}}{command}\n")
+        formatter.write(f"\n{_EXIT_STATUSES}\n{_MORE}\n")
 
 
 def _merged(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
 from .help import Argument, Group, Option
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-_argument = partial(click.argument, cls=Argument, required=False)
-_what, _how, _node, _batch, _output = (
-    partial(click.option, cls=Option, group=group) for group in Group
-)
-
-
-def _parsed_by(
-    function: str,
-) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
-    """A click callback that reads a value with a function of request.py."""
-
-    def parse(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-        if value is None or ctx.resilient_parsing:
-            return None
-        from .. import request
-
-        parsed: int = getattr(request, function)(value)
-        return parsed
-
-    return parse
-
-
-_amount = _parsed_by("parse_amount")
-_timeout = _parsed_by("parse_timeout")
-_quantity = _parsed_by("parse_quantity")
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -46,74 +20,97 @@ def _complete_network(_ctx: click.Context, _param: click.Parameter, incomplete: 
     return [name for name in NETWORKS if name.startswith(incomplete)]
 
 
-def _same_as(name: str, declare: Callable[..., Any], **attributes: Any) -> Any:
+def _complete_path(
+    kind: str, _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Have the shell complete a path; ``kind`` is "file" or "dir"."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type=kind)]
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"sendinvoice {__version__}")
+        ctx.exit()
+
+
+def _option(group: Group, *names: str, **attributes: Any) -> Option:
+    return Option(names, group=group, **attributes)
+
+
+def _argument(name: str, about: str) -> Argument:
+    return Argument([name], required=False, group=Group.WHAT, about=about)
+
+
+def _named(name: str, group: Group, **attributes: Any) -> Option:
     """An option for a value that may also be an argument."""
-    return declare(
+    return _option(
+        group,
         f"--{name.replace('_', '-')}",
         f"{name}_option",
         envvar=f"SENDINVOICE_{name.upper()}",
-        help=f"The same as {name.upper()}.",
         **attributes,
     )
 
 
-_DECLARATIONS = (
+_flag = partial(_option, is_flag=True)
+_file = partial(_option, metavar="FILE", shell_complete=partial(_complete_path, "file"))
+
+# A shell such as fish shows the help of an option up to its first comma.
+PARAMETERS: tuple[click.Parameter, ...] = (
     _argument(
-        "invreq",
-        group=Group.WHAT,
-        about="The request: lnr1..., a bitcoin: URI with lnr=, or - to read it from stdin.",
+        "invreq", "The request: lnr1..., a bitcoin: URI with lnr=, or - to read it from stdin."
     ),
-    _argument(
-        "label",
-        group=Group.WHAT,
-        about="The name that the invoice gets in lightningd. It must be unique.",
-    ),
-    _argument(
+    _argument("label", "The name that the invoice gets in lightningd. It must be unique."),
+    _argument("amount_msat", "Short for --amount-msat. It must be what the request offers."),
+    _argument("timeout", "Short for --timeout."),
+    _argument("quantity", "Short for --quantity."),
+    _named(
         "amount_msat",
-        callback=_amount,
-        group=Group.WHAT,
-        about="What to ask for: 1000, 1000msat, 1sat or 0.00000001btc.  [default: what the request"
-        " offers]",
+        Group.WHAT,
+        metavar="AMOUNT",
+        help="Ask for 1000 or 1000msat or 1sat or 0.00000001btc instead of what is offered. Payers"
+        " may refuse that, or pay it and no more.",
     ),
-    _argument(
-        "timeout",
-        callback=_timeout,
-        group=Group.HOW,
-        about="How long to wait, and how long the invoice can be paid: 90 (seconds), 10m, 1h or 2d."
-        "  [default: 90]",
-    ),
-    _argument(
+    _named(
         "quantity",
-        callback=_quantity,
-        group=Group.WHAT,
-        about="How many items, when the request leaves that open.",
+        Group.WHAT,
+        metavar="NUMBER",
+        help="How many items, when the request leaves that open.",
     ),
-    _same_as("amount_msat", _what, callback=_amount, metavar="AMOUNT"),
-    _same_as("quantity", _what, callback=_quantity, metavar="NUMBER"),
-    _same_as("timeout", _how, callback=_timeout, metavar="SECONDS"),
-    _how(
+    _named(
+        "timeout",
+        Group.HOW,
+        metavar="TIME",
+        help="How long to wait for the payment: 90 (seconds), 10m, 1h or 2d. The invoice expires"
+        " then.  [default: 90]",
+    ),
+    _flag(
+        Group.HOW,
         "--dry-run",
-        is_flag=True,
-        help="Check everything, and show what would be sent along which path. Changes nothing.",
+        help="Check everything and show what would be sent along which path. Changes nothing.",
     ),
-    _how(
+    _flag(
+        Group.HOW,
         "--renew",
-        is_flag=True,
-        help="If LABEL's invoice for this request has expired unpaid, replace it with a new one.",
+        help="Replace LABEL's invoice for this request if it has expired unpaid.",
     ),
-    _how("--no-connect", is_flag=True, help="Never open a connection to another node."),
-    _how(
+    _flag(Group.HOW, "--no-connect", help="Never open a connection to another node."),
+    _flag(
+        Group.HOW,
         "--no-replies",
-        is_flag=True,
         help="Do not start the reply helper in lightningd. A refusal then looks like a timeout.",
     ),
-    _node(
+    _option(
+        Group.NODE,
         "--lightning-dir",
-        type=click.Path(file_okay=False),
         metavar="DIR",
+        shell_complete=partial(_complete_path, "dir"),
         help="lightningd's directory.  [default: ~/.lightning]",
     ),
-    _node(
+    _option(
+        Group.NODE,
         "--network",
         metavar="NAME",
         shell_complete=_complete_network,
@@ -121,63 +118,61 @@ _DECLARATIONS = (
     ),
     # --help joins options that have the same text.
     *(
-        _node(f"--{name}", is_flag=True, help="Short for --network.")
+        _flag(Group.NODE, f"--{name}", help="Short for --network.")
         for name in ("mainnet", "testnet", "testnet4", "signet", "regtest")
     ),
-    _node(
+    _file(
+        Group.NODE,
         "--rpc-file",
-        type=click.Path(dir_okay=False),
-        metavar="FILE",
         help="lightningd's socket. An absolute path is used as it is.  [default: lightning-rpc]",
     ),
-    _batch(
+    _file(
+        Group.NODE,
+        "--conf",
+        help="Read this configuration file of lightningd instead of those in its directory.",
+    ),
+    _file(
+        Group.BATCH,
         "--batch",
-        type=click.Path(dir_okay=False, allow_dash=True),
-        metavar="FILE",
-        help="Answer many requests: JSON Lines, or CSV with a header (invreq, label, amount_msat,"
-        " timeout, quantity). - is stdin.",
+        help="Answer the requests in FILE: CSV with a header or JSON Lines. The columns are invreq,"
+        " label, amount_msat, timeout, quantity. - is stdin.",
     ),
-    _batch(
-        "--output",
-        type=click.Path(dir_okay=False),
-        metavar="FILE",
-        help="Append each result of the batch to FILE, as JSON.",
+    _file(
+        Group.BATCH, "--output", help="Append each result of the batch to FILE. They are in JSON."
     ),
-    _output(
+    _flag(
+        Group.OUTPUT,
         "--json",
         "as_json",
-        is_flag=True,
         envvar="SENDINVOICE_JSON",
         help="Print one JSON object for each request.",
     ),
-    _output(
+    _flag(
+        Group.OUTPUT,
         "-v",
         "--verbose",
-        is_flag=True,
-        help="Show each step, each call to lightningd, and the invoice.",
+        help="Show each step and each call to lightningd and the invoice.",
     ),
-    _output(
-        "-q", "--quiet", is_flag=True, help="Show errors only, and warnings that money may be lost."
+    _flag(
+        Group.OUTPUT,
+        "-q",
+        "--quiet",
+        help="Show errors and warnings that money may be lost. Nothing else.",
     ),
-    _output(
+    _option(
+        Group.OUTPUT,
         "--color",
         type=click.Choice(["auto", "always", "never"]),
         default="auto",
         show_default=True,
         help="When to use colour.",
     ),
-    click.version_option(
-        __version__,
-        cls=Option,
-        group=Group.OUTPUT,
-        prog_name="sendinvoice",
-        message="%(prog)s %(version)s",
+    _flag(
+        Group.OUTPUT,
+        "--version",
+        is_eager=True,
+        expose_value=False,
+        callback=_print_version,
+        help="Show the version and exit.",
     ),
 )
-
-
-def add_options(function: _F) -> _F:
-    """Add all arguments and options to a function, before it becomes a click command."""
-    for declare in reversed(_DECLARATIONS):
-        function = declare(function)
-    return function

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from click.core import ParameterSource
 
+from ..bolt12 import string
 from ..errors import UsageError
 from ..node.rpc import socket_path
 from ..render import lines
-from ..request import DEFAULT_TIMEOUT, Request
+from ..request import DEFAULT_TIMEOUT, Request, parse_amount, parse_quantity, parse_timeout
+from . import files
 
 if TYPE_CHECKING:
     from ..node.rpc.client import Client
@@ -21,18 +24,21 @@ if TYPE_CHECKING:
 #: Most bytes that we read from stdin: one more than the longest string that we accept.
 _MAX_STDIN = 64 * 1024 + 1
 
+_EXAMPLE = "as in: sendinvoice lnr1qqg... refund-4711"
+_EXAMPLE_QUOTED = "as in: sendinvoice lnr1qqg... 'refund 4711'"
+
 
 class Parameters(NamedTuple):
     """The command line as click parsed it; the fields have click's names."""
 
     invreq: str | None
     label: str | None
-    amount_msat: int | None
-    amount_msat_option: int | None
-    timeout: int | None
-    timeout_option: int | None
-    quantity: int | None
-    quantity_option: int | None
+    amount_msat: str | None
+    amount_msat_option: str | None
+    timeout: str | None
+    timeout_option: str | None
+    quantity: str | None
+    quantity_option: str | None
     dry_run: bool
     renew: bool
     no_connect: bool
@@ -45,6 +51,7 @@ class Parameters(NamedTuple):
     signet: bool
     regtest: bool
     rpc_file: str | None
+    conf: str | None
     batch: str | None
     output: str | None
     as_json: bool
@@ -53,16 +60,38 @@ class Parameters(NamedTuple):
     color: str
 
     def request(self, streams: Streams) -> Request:
-        """What the user asks for; with --batch, the defaults for each row.
+        """What the user asks for.
 
-        :raises UsageError: a value is given as an argument and as an option, or stdin is closed.
+        :raises UsageError: INVREQ or LABEL is missing, both are swapped, stdin is closed, or as
+            for :meth:`defaults`.
+        """
+        defaults = self.defaults()
+        if self.invreq is None:
+            raise UsageError("INVREQ is missing", hint=f"give the request, {_EXAMPLE}")
+        if self.label is None:
+            raise UsageError(
+                "LABEL is missing", hint=f"give the invoice a name of your own, {_EXAMPLE}"
+            )
+        if not self.label.strip():
+            raise UsageError("LABEL is empty", hint="if it is a variable, is that set?")
+        if _is_request(self.label) and not _is_request(self.invreq):
+            raise UsageError(
+                "INVREQ and LABEL are swapped", hint=f"the request comes first, {_EXAMPLE}"
+            )
+        invreq = _read_invreq(streams, self.invreq, lines.Log(streams, quiet=self.quiet))
+        return defaults._replace(invreq=invreq, label=self.label)
+
+    def defaults(self) -> Request:
+        """What holds for every request of a batch.
+
+        :raises UsageError: a value cannot be read, or is given as an argument and as an option.
         """
         return Request(
-            invreq=_read_invreq(streams, self.invreq),
-            label=self.label or "",
-            amount_msat=_once("amount_msat", self.amount_msat, self.amount_msat_option),
-            timeout=_once("timeout", self.timeout, self.timeout_option) or DEFAULT_TIMEOUT,
-            quantity=_once("quantity", self.quantity, self.quantity_option),
+            invreq="",
+            label="",
+            amount_msat=self._value("amount_msat", parse_amount),
+            timeout=self._value("timeout", parse_timeout) or DEFAULT_TIMEOUT,
+            quantity=self._value("quantity", parse_quantity),
             dry_run=self.dry_run,
             renew=self.renew,
             no_connect=self.no_connect,
@@ -71,12 +100,31 @@ class Parameters(NamedTuple):
             must_match=self.amount_msat is not None,
         )
 
+    def _value(self, name: str, parse: Callable[[str], int]) -> int | None:
+        """The value of a parameter that has an argument and an option."""
+        by_position: str | None = getattr(self, name)
+        by_name: str | None = getattr(self, f"{name}_option")
+        if by_position is None:
+            return None if by_name is None else parse(by_name)
+        if by_name is not None and not is_by_environment(f"{name}_option"):
+            option = name.replace("_", "-")
+            raise UsageError(
+                f"{name.upper()} and --{option} are the same",
+                hint=f"leave the word {by_position} out, or --{option}",
+            )
+        try:
+            return parse(by_position)
+        except UsageError as error:
+            raise UsageError(error.message, hint=_hint_at_word(by_position) or error.hint) from None
+
     def client(self, streams: Streams) -> Client:
         """A client for the lightningd that the options name.
 
         :raises UsageError: the network is unknown, or a configuration file cannot be read.
         """
-        rpc_file = socket_path.find(self.lightning_dir, self._named_network(), self.rpc_file)
+        rpc_file = socket_path.find(
+            self.lightning_dir, self._named_network(), self.rpc_file, self.conf
+        )
 
         from ..node.rpc.client import Client
 
@@ -107,15 +155,15 @@ class Parameters(NamedTuple):
         return PlainProgress(log, wants_route=self.verbose or for_people)
 
 
-def _once(name: str, by_position: int | None, by_name: int | None) -> int | None:
-    """The value of a parameter that has an argument and an option.
+def _hint_at_word(text: str) -> str | None:
+    """What a word may be meant as that is not what its place says; None for a number."""
+    if text[:1].isdigit():
+        return f"to wait that long, give --timeout {text}" if text[-1] in "smhd" else None
+    return f"if it belongs to the label, put the label in quotes, {_EXAMPLE_QUOTED}"
 
-    :raises UsageError: both are given.
-    """
-    if by_position is not None and by_name is not None and not is_by_environment(f"{name}_option"):
-        option = name.replace("_", "-")
-        raise UsageError(f"{name.upper()} and --{option} are the same; give one of them")
-    return by_position if by_position is not None else by_name
+
+def _is_request(text: str) -> bool:
+    return string.identify(text) is string.Kind.REQUEST
 
 
 def is_by_environment(name: str) -> bool:
@@ -124,9 +172,10 @@ def is_by_environment(name: str) -> bool:
     return source is ParameterSource.ENVIRONMENT
 
 
-def _read_invreq(streams: Streams, argument: str | None) -> str:
+def _read_invreq(streams: Streams, argument: str, log: lines.Log) -> str:
     if argument != "-":
-        return argument or ""
+        return argument
+    files.open_stdin(streams, "the request", log)
     return streams.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -185,11 +184,3 @@ def _kind(error: SendInvoiceError) -> str:
     if isinstance(error, PayerError):
         kind = f"the payer {error.what_payer_did}"
     return f"{kind} (exit {error.exit_status.value})"
-
-
-def open_output(path: str) -> IO[str]:
-    """Open a file to append results to; only its owner can read one that is new.
-
-    :raises OSError: it cannot be opened.
-    """
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w")

@@ -165,3 +165,39 @@ def test_a_config_that_is_not_text(home: Path) -> None:
     (home / ".lightning").mkdir()
     (home / ".lightning/config").write_bytes(b"alias=\xff\xfe\nnetwork=regtest\n")
     assert _found(home) == ".lightning/regtest/lightning-rpc"
+
+
+# --- a config file that is named ---
+
+
+def test_a_named_config_is_read_instead_of_the_others(home: Path) -> None:
+    _write(home / ".lightning/config", "network=signet\nrpc-file=base\n")
+    _write(home / ".lightning/regtest/config", "rpc-file=own\n")
+    _write(home / "conf", "regtest\n")
+    found = socket_path.find(conf="conf")
+    assert found == f"{home}/.lightning/regtest/lightning-rpc"
+
+
+def test_a_named_config_may_name_the_directory(home: Path) -> None:
+    _write(home / "dir/config", "network=signet\n")
+    _write(home / "conf", "lightning-dir=dir\nrpc-file=rpc\n")
+    assert socket_path.find(conf="conf") == f"{home}/dir/bitcoin/rpc"
+    assert socket_path.find("other", "regtest", conf="conf") == f"{home}/other/regtest/rpc"
+
+
+def test_no_other_config_may_name_the_directory(home: Path) -> None:
+    _write(home / ".lightning/config", "lightning-dir=dir\n")
+    assert _found(home) == ".lightning/bitcoin/lightning-rpc"
+
+
+def test_a_named_config_must_be_there(home: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read conf: No such file"):
+        socket_path.find(conf="conf")
+
+
+def test_networks_with_a_socket(home: Path) -> None:
+    for network in ("bitcoin", "signet", "regtest"):
+        _write(home / ".lightning" / network / "rpc", "")
+    _write(home / ".lightning/testnet/lightning-rpc", "")
+    found = socket_path.networks_with_socket(f"{home}/.lightning/bitcoin/rpc")
+    assert found == ["signet", "regtest"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import LightningdError, SendInvoiceError, UnreachableError
 from .connection import Connection
 from .pyln_modules import load
+from .socket_path import networks_with_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,6 +168,8 @@ class Client:
     def _unreachable(self, failure: OSError) -> SendInvoiceError:
         if isinstance(failure, PermissionError):
             hint = "run sendinvoice as lightningd's user, or give your user access to that file"
+        elif others := networks_with_socket(str(self.rpc_file)):
+            hint = f"there is a socket for {' and '.join(others)}: is it --network {others[0]}?"
         else:
             hint = "is lightningd running? --lightning-dir and --network say where to look"
         reason = failure.strerror or str(failure)

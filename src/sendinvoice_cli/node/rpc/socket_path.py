@@ -32,36 +32,68 @@ _MAX_INCLUDES = 10
 
 
 def find(
-    lightning_dir: str | None = None, network: str | None = None, rpc_file: str | None = None
+    lightning_dir: str | None = None,
+    network: str | None = None,
+    rpc_file: str | None = None,
+    conf: str | None = None,
 ) -> str:
     """The path of the socket. What is None comes from lightningd's config files, or its defaults.
 
     The defaults are ``~/.lightning``, ``bitcoin`` and ``lightning-rpc``. An
     absolute ``rpc_file`` wins over the rest.
 
-    :raises UsageError: a config file that is there cannot be read.
+    :param conf: a config file to read instead of the two in lightningd's directory.
+    :raises UsageError: a config file that is there cannot be read, or ``conf`` is not there.
     """
     if rpc_file is not None and os.path.isabs(rpc_file):
         return rpc_file
-    base = os.path.abspath(lightning_dir or os.path.join(os.path.expanduser("~"), ".lightning"))
-    settings = _read_config(os.path.join(base, "config"))
+    settings = {} if conf is None else _read_config(conf, must_exist=True)
+    base = _absolute(
+        lightning_dir
+        or settings.get("lightning-dir")
+        or os.path.join(os.path.expanduser("~"), ".lightning")
+    )
+    if conf is None:
+        settings = _read_config(os.path.join(base, "config"))
     network = network or settings.get("network", "bitcoin")
     network_dir = os.path.join(base, network)
-    settings.update(_read_config(os.path.join(network_dir, "config")))
+    if conf is None:
+        settings.update(_read_config(os.path.join(network_dir, "config")))
     return os.path.join(network_dir, rpc_file or settings.get("rpc-file", "lightning-rpc"))
 
 
-def _read_config(path: str, depth: int = 0) -> dict[str, str]:
-    """The two settings that matter, the last one winning; empty when there is no such file."""
+def networks_with_socket(rpc_file: str) -> list[str]:
+    """The other networks for which lightningd has a socket, where this path is for one of them."""
+    network_dir, name = os.path.split(rpc_file)
+    base, network = os.path.split(network_dir)
+    return [
+        other
+        for other in NETWORKS
+        if other != network and os.path.exists(os.path.join(base, other, name))
+    ]
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} is relative to the current directory, which is gone",
+            hint="change to a directory that exists, or give an absolute path",
+        ) from None
+
+
+def _read_config(path: str, depth: int = 0, *, must_exist: bool = False) -> dict[str, str]:
+    """The settings that matter, the last one winning; empty when there is no such file."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
     except OSError as failure:
         # lightning-cli cannot read it either when it belongs to another user,
         # and then the defaults are the better guess.
-        if isinstance(failure, PermissionError):
+        if not must_exist and isinstance(
+            failure, FileNotFoundError | NotADirectoryError | PermissionError
+        ):
             return {}
         raise UsageError(f"cannot read {path}: {failure.strerror}") from None
     settings: dict[str, str] = {}
@@ -76,6 +108,6 @@ def _read_config(path: str, depth: int = 0) -> dict[str, str]:
         key, _, value = stripped.partition("=")
         if key in SHORT_NETWORKS:
             settings["network"] = SHORT_NETWORKS[key]
-        elif key in ("network", "rpc-file"):
+        elif key in ("network", "rpc-file", "lightning-dir"):
             settings[key] = value
     return settings
