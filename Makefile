@@ -26,6 +26,10 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13 3.14; do \
 OLDEST = $(firstword $(PYTHONS))
 PYTEST = -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 PIP = -m pip --quiet --disable-pip-version-check
+# Makes an environment. Debian and Ubuntu have venv in a package of its own.
+VENV = venv() { "$$1" -c 'import ensurepip' 2>/dev/null || { \
+	echo "$$1 cannot make a virtual environment: on Debian and Ubuntu, install python3-venv" >&2; \
+	exit 1; }; "$$1" -m venv "$$2"; }; venv
 
 .PHONY: demo test test-all test-lowest check format completions session lock \
 	release-check release-build release-try clean
@@ -69,18 +73,18 @@ session: .venv/installed
 	$(BIN)/python -m tests.docs.session
 
 .venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
+	@$(VENV) $(PYTHON) .venv
 	$(BIN)/python $(PIP) install --editable '.[dev]'
 	touch $@
 
 .venv-3.%/installed: pyproject.toml
-	python3.$* -m venv .venv-3.$*
+	@$(VENV) python3.$* .venv-3.$*
 	.venv-3.$*/bin/python $(PIP) install --editable '.[dev]'
 	touch $@
 
 .venv-lowest/installed: pyproject.toml .venv/installed
 	@test -n "$(OLDEST)" || { echo "no python3.10 to python3.14 on PATH"; exit 1; }
-	python$(OLDEST) -m venv .venv-lowest
+	@$(VENV) python$(OLDEST) .venv-lowest
 	$(BIN)/python -m tests.packaging.lowest $(OLDEST) > .venv-lowest/constraints
 	.venv-lowest/bin/python $(PIP) install --constraint .venv-lowest/constraints --editable '.[dev]'
 	touch $@
@@ -111,7 +115,7 @@ release-try:
 	PYTHONPATH=src $(PYTHON) tests/packaging/release.py try
 
 .venv-build/installed: build.lock
-	$(PYTHON) -m venv .venv-build
+	@$(VENV) $(PYTHON) .venv-build
 	.venv-build/bin/python $(PIP) install --require-hashes --only-binary :all: --requirement build.lock
 	touch $@
 
