@@ -1028,6 +1028,15 @@ def test_blocking_host_that_suspends_is_found_out() -> None:
         run_blocking(asyncio.sleep(0))
 
 
+def test_route_to_a_payer_behind_another_node_does_not_end_with_that_node() -> None:
+    """``us → node 2`` looked as if node 2 were the payer."""
+    world = World()
+    world.at(1, world.pay)
+    hidden = path(node_id(PAYER), hops=2)
+    world.run(invreq=request_string({fields.INVREQ_PATHS: hidden.encode()}, sign=False))
+    assert world.told.steps[-1] == "us → node 2 → the payer (hidden)"
+
+
 # --- another amount than the payer offers ---
 
 

@@ -339,7 +339,7 @@ def test_terminal_shows_what_the_payer_says(streams: KeptStreams) -> None:
 def test_expiry_is_shown_relative_to_now(streams: KeptStreams, seconds: int, shown: str) -> None:
     progress = TerminalProgress(streams, clock=lambda: 1_800_000_000)
     progress.offered(_offered("text", 1_800_000_000 + seconds), 1)
-    (line,) = [each for each in streams.read().err.splitlines() if "expires" in each]
+    (line,) = [each for each in streams.read().err.splitlines() if "valid until" in each]
     assert line.endswith(shown)
 
 

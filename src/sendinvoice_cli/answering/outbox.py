@@ -144,4 +144,5 @@ class Outbox:
         if not self._progress.wants_route:
             return
         graph = self._link.graph(float("inf"))
-        self._progress.routed(["us", *(graph.name(node) for node in route.nodes[1:])])
+        hidden = ["the payer (hidden)"] if route.hidden_nodes else []
+        self._progress.routed(["us", *(graph.name(node) for node in route.nodes[1:]), *hidden])

@@ -91,12 +91,12 @@ class TerminalProgress:
     def offered(self, offered: Offered, amount_msat: int) -> None:
         """Show the amount that we ask for, and what the payer says."""
         optional = (
-            ("for", offered.description),
+            ("description", offered.description),
             ("issuer", offered.issuer),
             ("note", offered.payer_note),
             ("payer", offered.payer_id),
-            ("name", offered.bip_353_name),
-            ("expires", _format_expiry(offered.absolute_expiry, self._clock())),
+            ("payer's name", offered.bip_353_name),
+            ("valid until", _format_expiry(offered.absolute_expiry, self._clock())),
         )
         rows = [("asking for", format_amount(amount_msat))]
         rows += [(name, printable(value)) for name, value in optional if value]
@@ -120,7 +120,8 @@ class TerminalProgress:
 
         def render() -> Spinner:
             left = format_duration(max(until - self._clock(), 0))
-            spinner.update(text=Text(f"Waiting for the payment, {left} left (Ctrl-C to stop)"))
+            how = "Ctrl-C stops, the same command continues"
+            spinner.update(text=Text(f"Waiting for the payment, {left} left ({how})"))
             return spinner
 
         self._stop_drawing = draw(self._streams, self._console, render, per_second=8)

@@ -58,11 +58,11 @@ def print_result(
             # On its own line and unwrapped, so that it can be copied whole.
             print_rows(console, [("bolt12", "")])
             console.print(Text(printable(str(result["bolt12"]), _BOLT12_LIMIT)), soft_wrap=True)
-        console.print(Text(*_verdict(result)), soft_wrap=True)
+        console.print(Text(*_last_line(result)), soft_wrap=True)
     streams.stdout.write(table.get())
 
 
-def _verdict(result: Mapping[str, Any]) -> tuple[str, str]:
+def _last_line(result: Mapping[str, Any]) -> tuple[str, str]:
     """How it ended, in a line, and the line's style."""
     if result["status"] == "dry-run":
         return "Dry run: the request can be answered; nothing was sent", "bold cyan"
