@@ -11,8 +11,8 @@ def main() -> NoReturn:
     """Run the command, and exit."""
     # While imports go on, Ctrl-C ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Imports leave no garbage, but the collector would take as long as some of them. cli.py turns
-    # it on again before the work begins.
+    # Imports leave no garbage, but the collector would take as long as some of them. The command
+    # turns it on again before the work begins.
     gc.disable()
     from .cli import command as cli
 

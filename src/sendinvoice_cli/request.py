@@ -13,6 +13,7 @@ DEFAULT_TIMEOUT = 90
 MAX_TIMEOUT = 2**32 - 1
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
+_AMOUNTS = "amounts look like 1000, 1000msat, 1sat or 0.00000001btc; a bare number is msat"
 #: Digits after the decimal point of each unit, down to 1 msat.
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
 #: A number as spreadsheets shorten it.
@@ -63,19 +64,19 @@ def parse_amount(text: str) -> int:
     if match is None or (match[2] is None and "." in match[1]):
         raise UsageError(
             f"{text!r} is not an amount",
-            hint="amounts look like 1000, 1000msat, 1sat or 0.00000001btc; a bare number is msat",
+            hint=_AMOUNTS,
         )
     whole, _, fraction = match[1].partition(".")
     digits = _UNIT_DIGITS[match[2] or "msat"]
     fraction = fraction.rstrip("0")
     if len(fraction) > digits:
-        raise UsageError(f"{text}: the smallest amount is 1 msat")
+        raise UsageError(f"{text}: the smallest amount is 1 msat", hint=_AMOUNTS)
     number = (whole + fraction.ljust(digits, "0")).lstrip("0")
     if not number:
-        raise UsageError(f"{text}: the amount must be more than 0")
+        raise UsageError(f"{text}: the amount must be more than 0", hint=_AMOUNTS)
     # Compare lengths first: int() refuses to read thousands of digits.
     if len(number) > len(str(MAX_AMOUNT_MSAT)) or int(number) > MAX_AMOUNT_MSAT:
-        raise UsageError(f"{text}: more than all bitcoin there will ever be")
+        raise UsageError(f"{text}: more than all bitcoin there will ever be", hint=_AMOUNTS)
     return int(number)
 
 
@@ -102,7 +103,10 @@ def parse_quantity(text: str) -> int:
     """
     value = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
     if not 1 <= value < 2**64:
-        raise UsageError(f"QUANTITY must be a whole number from 1 to {2**64 - 1}, not {text!r}")
+        raise UsageError(
+            f"QUANTITY must be a whole number from 1 to {2**64 - 1}, not {text!r}",
+            hint="it is a number of items, such as 3",
+        )
     return value
 
 
@@ -120,10 +124,14 @@ def amount_to_ask(request: Request, invreq: InvoiceRequest) -> int:
         return request.amount_msat
     if offered_msat is None:
         other = f", only {invreq.offer_amount} {invreq.currency}" * bool(invreq.currency)
-        raise UsageError(f"the request names no amount in bitcoin{other}", hint="give AMOUNT_MSAT")
+        raise UsageError(
+            f"the request names no amount in bitcoin{other}",
+            hint="agree on one with the payer, and ask for it with --amount-msat",
+        )
     if offered_msat > MAX_AMOUNT_MSAT:
         raise UsageError(
-            "QUANTITY times the offered amount is more than all bitcoin there will ever be"
+            "QUANTITY times the offered amount is more than all bitcoin there will ever be",
+            hint="ask for fewer items",
         )
     return offered_msat
 
@@ -157,10 +165,19 @@ def _mismatch_error(amount_msat: int, offered_msat: int) -> UsageError:
 def _check_quantity(quantity: int | None, quantity_max: int | None) -> None:
     if quantity_max is None:
         if quantity is not None:
-            raise UsageError("this request takes no QUANTITY")
+            raise UsageError(
+                "this request takes no QUANTITY",
+                hint="leave it out: the payer has fixed the number",
+            )
         return
     limit = f" (1 to {quantity_max})" if quantity_max else ""
     if quantity is None:
-        raise UsageError(f"this request needs a QUANTITY{limit}")
+        raise UsageError(
+            f"this request needs a QUANTITY{limit}",
+            hint="say how many items it is for, such as --quantity 1",
+        )
     if quantity_max and quantity > quantity_max:
-        raise UsageError(f"QUANTITY {quantity} is more than this request allows{limit}")
+        raise UsageError(
+            f"QUANTITY {quantity} is more than this request allows{limit}",
+            hint=f"ask for {quantity_max} items or fewer",
+        )

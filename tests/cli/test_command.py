@@ -203,7 +203,10 @@ def test_a_request_in_a_file_that_others_can_read(
 def test_standard_input_is_closed(sending: _Sending, args: list[str]) -> None:
     stderr = io.StringIO()
     assert sending.run(args, Streams(None, None, stderr)) == ExitStatus.USAGE
-    assert stderr.getvalue() == "sendinvoice: standard input is closed\n"
+    assert (
+        stderr.getvalue()
+        == "sendinvoice: standard input is closed\n  hint: - reads it: pipe something into it\n"
+    )
 
 
 # --- where lightningd is ---

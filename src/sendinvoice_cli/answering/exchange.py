@@ -87,7 +87,7 @@ class Exchange:
         """
         text = self.request.label
         if text != text.encode(errors="ignore").decode():
-            raise UsageError("the label is not valid UTF-8")
+            raise UsageError("the label is not valid UTF-8", hint="choose another label")
         self._invreq = invreq = invoice_request.decode(self.request.invreq)
         may_connect = not self.request.no_connect
         self.outbox = Outbox(

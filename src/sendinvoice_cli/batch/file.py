@@ -46,7 +46,10 @@ def read_pieces(descriptor: int, *, waits: bool = True) -> Iterator[str]:
         try:
             *lines, rest = (rest + decoder.decode(data)).split("\n")
         except UnicodeDecodeError as failure:
-            raise UsageError(f"the batch is damaged: it is no longer {failure.encoding}") from None
+            raise UsageError(
+                f"the batch is damaged: it is no longer {failure.encoding}",
+                hint="save the file again, as UTF-8",
+            ) from None
         for line in lines:
             yield line + "\n"
         if len(rest) >= _READ_SIZE:
@@ -75,7 +78,9 @@ def _read(descriptor: int, waits: bool) -> bytes:
             return b""
         return os.read(descriptor, _READ_SIZE)
     except OSError as failure:
-        raise UsageError(f"cannot read the batch: {failure.strerror}") from None
+        raise UsageError(
+            f"cannot read the batch: {failure.strerror}", hint="is it the file that you mean?"
+        ) from None
 
 
 def _decoder(head: bytes) -> io.IncrementalNewlineDecoder:

@@ -95,7 +95,12 @@ def _read_json(pieces: Iterator[str], line: int) -> Iterator[tuple[int, Values]]
             if text:
                 continue
             if is_array:
-                yield line, UsageError("the list ends without a ]; is the file whole?")
+                yield (
+                    line,
+                    UsageError(
+                        "the list ends without a ]", hint="is the file whole? save or copy it again"
+                    ),
+                )
             return
         if text[at] == ("]" if is_array else "["):
             is_array = not is_array
@@ -107,7 +112,8 @@ def _read_json(pieces: Iterator[str], line: int) -> Iterator[tuple[int, Values]]
             may_go_on = isinstance(failure, json.JSONDecodeError) and _may_go_on(failure)
             piece = next(pieces, "") if may_go_on and taken < _MAX_PIECES else ""
             if not piece:
-                yield line, UsageError(f"from here on it is not JSON: {_reason(failure)}")
+                reason = f"from here on it is not JSON: {_reason(failure)}"
+                yield line, UsageError(f"{reason}; nothing more was read", hint=EXAMPLE)
                 return
             text, at, taken = text[at:] + piece, 0, taken + 1
             continue

@@ -92,7 +92,8 @@ def _request(values: Mapping[str, Any], defaults: Request) -> Request:
             raise UsageError(
                 f"{name!r} is not one of {', '.join(COLUMNS)}"
                 if name
-                else f"the value {value!r} stands in a column without a name"
+                else f"the value {value!r} stands in a column without a name",
+                hint="correct the name, or take the value out",
             )
         if isinstance(value, str) and _SURROGATES.search(value):
             raise UsageError(
@@ -101,7 +102,7 @@ def _request(values: Mapping[str, Any], defaults: Request) -> Request:
             )
     for name in REQUIRED:
         if name not in values:
-            raise UsageError(f"{name} is missing")
+            raise UsageError(f"{name} is missing", hint=EXAMPLE)
         if not isinstance(values[name], str):
             raise UsageError(f"the {name} is not text", hint='put it in double quotes: "7"')
     chosen: dict[str, Any] = {name: values[name] for name in REQUIRED}
@@ -110,8 +111,10 @@ def _request(values: Mapping[str, Any], defaults: Request) -> Request:
             continue
         value = values[name]
         if isinstance(value, float):
-            raise UsageError(f"{name} {value!r} is not a whole number")
+            raise UsageError(
+                f"{name} {value!r} is not a whole number", hint="write out all its digits"
+            )
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise UsageError(f"{name} is neither a number nor text")
+            raise UsageError(f"{name} is neither a number nor text", hint=EXAMPLE)
         chosen[name] = parse(str(value))
     return defaults._replace(**chosen)

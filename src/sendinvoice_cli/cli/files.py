@@ -104,7 +104,9 @@ def _open(path: str, flags: int) -> int:
     try:
         return os.open(path, flags, 0o600)
     except OSError as failure:
-        raise UsageError(f"cannot open {path}: {failure.strerror}") from None
+        raise UsageError(
+            f"cannot open {path}: {failure.strerror}", hint="is it the file that you mean?"
+        ) from None
 
 
 def _foreign_error(path: str, kind: str) -> UsageError:

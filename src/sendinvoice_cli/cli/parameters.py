@@ -136,7 +136,9 @@ class Parameters(NamedTuple):
         named = {socket_path.SHORT_NETWORKS.get(name) or self.network for name in given}
         if len(named) > 1:
             names = ", ".join(sorted(map(str, named)))
-            raise UsageError(f"more than one network is given: {names}")
+            raise UsageError(
+                f"more than one network is given: {names}", hint="give the one of your lightningd"
+            )
         network = next(iter(named), None)
         if network is not None and network not in socket_path.NETWORKS:
             raise UsageError(

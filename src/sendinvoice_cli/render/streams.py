@@ -48,7 +48,7 @@ class Streams:
         :raises UsageError: it is closed.
         """
         if self._stdin is None:
-            raise UsageError("standard input is closed")
+            raise UsageError("standard input is closed", hint="- reads it: pipe something into it")
         return self._stdin
 
     def write_line(self, stream: TextIO, line: str) -> None:

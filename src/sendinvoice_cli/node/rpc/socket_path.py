@@ -95,7 +95,10 @@ def _read_config(path: str, depth: int = 0, *, must_exist: bool = False) -> dict
             failure, FileNotFoundError | NotADirectoryError | PermissionError
         ):
             return {}
-        raise UsageError(f"cannot read {path}: {failure.strerror}") from None
+        raise UsageError(
+            f"cannot read {path}: {failure.strerror}",
+            hint="--rpc-file with an absolute path needs no configuration file",
+        ) from None
     settings: dict[str, str] = {}
     for line in lines:
         stripped = line.strip()
