@@ -94,7 +94,7 @@ def test_a_row_takes_no_turn_after_its_own_deadline(run: Run) -> None:
         link = SimpleNamespace(client=None)
         shared = SimpleNamespace(link=link, clock=clock, turns=turns)
         host = RowHost(cast(Any, shared), cast(Any, None), Told(), asyncio.Semaphore())
-        host.exchange = cast(Any, SimpleNamespace(outbox=_Sizes(), invoice_size=500))
+        host.exchange = cast(Any, SimpleNamespace(courier=_Sizes(), invoice_size=500))
         now = clock()
         assert host.take_turn(ROUTE, now + 5) == (ROUTE, now)
         assert host.take_turn(ROUTE, now + 5) is None

@@ -76,5 +76,5 @@ class Delivery:
 
     def _find(self) -> Route | None:
         if self._routes is None:
-            self._routes = self._exchange.outbox.routes(is_fresh=self._is_fresh)
+            self._routes = self._exchange.courier.routes(is_fresh=self._is_fresh)
         return next(self._routes, None)

@@ -32,9 +32,9 @@ from ..outcome import Offered, Outcome
 from ..request import Request, amount_to_ask, offered_amount
 from . import endings, label, receiving
 from .copies import Copies
+from .courier import Courier
 from .drafts import Drafts, expected_size, refusal_error
 from .label import Expired, Free, Label, Paid, Resumed
-from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .warnings import ProgressWithWarnings
@@ -90,7 +90,7 @@ class Exchange:
             raise UsageError("the label is not valid UTF-8", hint="choose another label")
         self._invreq = invreq = invoice_request.decode(self.request.invreq)
         may_connect = not self.request.no_connect
-        self.outbox = Outbox(
+        self.courier = Courier(
             invreq,
             self.copies,
             self._link,
@@ -214,9 +214,9 @@ class Exchange:
 
         :raises NoRouteError: it could not be sent.
         """
-        route = next(self.outbox.routes(connect=False), None)
+        route = next(self.courier.routes(connect=False), None)
         if route is None:
-            raise self.outbox.no_route_error()
+            raise self.courier.no_route_error()
         info.check_paths(self._invreq.paths, self._link.node)
         self._dry_run = {
             "status": "dry-run",
@@ -230,7 +230,7 @@ class Exchange:
         }
         if self._invreq.description is not None:
             self._dry_run["description"] = self._invreq.description
-        self.outbox.show(route)
+        self.courier.show(route)
 
     def create(self) -> None:
         """Have lightningd sign and store the invoice, unless one exists by now.
@@ -353,8 +353,8 @@ class Exchange:
 
     def unpaid(self) -> SendInvoiceError:
         """The error for an invoice that was not paid in time."""
-        if not len(self.copies) and self.outbox.dead_ends:
-            return self.outbox.no_route_error()
+        if not len(self.copies) and self.courier.dead_ends:
+            return self.courier.no_route_error()
         now = self._link.clock()
         return endings.unpaid_error(self.copies, self.invoice, self._invreq, now)
 

@@ -92,7 +92,7 @@ class _Answer:
         while not await self._has_route(delivery):
             await host.wait(math.inf)
         if delivery.route is None:
-            raise exchange.outbox.no_route_error()
+            raise exchange.courier.no_route_error()
         await self._persist(host.prepare)
         await self._await_link(needs_channels=False)
         while not host.link.is_hearing_settled:
@@ -170,7 +170,7 @@ class _Answer:
         exchange, host = self.exchange, self.host
         if not delivery.is_being_sent:
             delivery.is_being_sent, delivery.generation = True, host.link.generation
-        transmit = partial(exchange.outbox.transmit, route, exchange.invoice)
+        transmit = partial(exchange.courier.transmit, route, exchange.invoice)
         try:
             is_sent = await host.send(route, transmit)
         except UnreachableError as lost:
@@ -179,7 +179,7 @@ class _Answer:
             return
         delivery.is_being_sent = is_sent is None
         if is_sent:
-            await host.call(partial(exchange.outbox.show, route))
+            await host.call(partial(exchange.courier.show, route))
             self._end_delivery()
         elif is_sent is not None:
             delivery.try_next()
@@ -189,7 +189,7 @@ class _Answer:
         exchange = self.exchange
         route = self.delivery.route if self.delivery is not None else None
         if exchange.invoice.is_paid and route is not None and route in exchange.copies.routes[-1:]:
-            await self.host.call(partial(exchange.outbox.show, route))
+            await self.host.call(partial(exchange.courier.show, route))
 
     async def _has_route(self, delivery: Delivery) -> bool:
         """Whether the search for a route has ended. Begins it when it has not begun."""
@@ -225,11 +225,11 @@ class _Answer:
             self.delivery = Delivery(exchange, host, is_fresh=True)
         elif len(exchange.copies) or exchange.is_resumed or host.link.generation:
             # The payer may have the invoice, or lightningd has not found its peers yet.
-            error = exchange.outbox.no_route_error()
+            error = exchange.courier.no_route_error()
             host.progress.warn(error.message, error.hint)
             self._end_delivery()
         else:
-            raise exchange.outbox.no_route_error()
+            raise exchange.courier.no_route_error()
 
     def _end_delivery(self) -> None:
         self.delivery = None

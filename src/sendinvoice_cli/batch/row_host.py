@@ -155,7 +155,7 @@ class RowHost:
         self.wake()
 
     def _packet_size(self, route: Route) -> int:
-        return self.exchange.outbox.packet_size(route, self.exchange.invoice_size)
+        return self.exchange.courier.packet_size(route, self.exchange.invoice_size)
 
     async def prepare(self) -> None:
         await self._shared.follow_all()

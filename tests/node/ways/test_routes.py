@@ -19,13 +19,14 @@ from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node.info import NodeInfo, OnionApi
 from sendinvoice_cli.node.rpc.client import NoAnswerError
+from sendinvoice_cli.node.ways.connections import MAX_CONTACTS
 from sendinvoice_cli.node.ways.graph import (
     CONNECT_SECONDS,
     TAKES_NO_MESSAGES,
     WANTS_CHANNEL,
     Graph,
 )
-from sendinvoice_cli.node.ways.routes import MAX_CONTACTS, DeadEnd, Route, Router
+from sendinvoice_cli.node.ways.routes import Route, Router
 from sendinvoice_cli.onion import blinding
 from sendinvoice_cli.sandbox.model import onion_layers
 from tests.node.fake_client import (
@@ -81,6 +82,11 @@ def _nodes(*numbers: int) -> tuple[bytes, ...]:
     return tuple(node_id(number) for number in numbers)
 
 
+def _ends(router: Router) -> list[tuple[str, str]]:
+    """The targets that it could not reach, and why."""
+    return [(end.target, end.reason) for end in router.dead_ends]
+
+
 def _path(introduction_node: IntroductionNode) -> BlindedPath:
     return path(introduction_node)
 
@@ -126,13 +132,13 @@ def test_dead_ends_are_passed_over() -> None:
         connect=LightningdError("connect: All addresses failed"),
     )
     assert [route.nodes for route in router.routes()] == [_nodes(1, 2, 5)]
-    assert router.dead_ends == [
-        DeadEnd(
+    assert _ends(router) == [
+        (
             node_id(4).hex(),
-            "no known path carries onion messages to it, and connect: All addresses failed",
+            "no path to it is known, and lightningd cannot connect to it: All addresses failed",
         ),
-        DeadEnd("1x2x3/1", "lightningd does not know this channel"),
-        DeadEnd(node_id(6).hex(), "it does not take onion messages"),
+        ("1x2x3/1", "lightningd does not know this channel"),
+        (node_id(6).hex(), TAKES_NO_MESSAGES),
     ]
 
 
@@ -164,7 +170,7 @@ def test_a_new_connection() -> None:
 def test_a_new_connection_to_a_node_without_messages() -> None:
     router, _ = _router(Network([2], unknown=[9]), connect={"features": NO_MESSAGES})
     assert list(router.routes()) == []
-    assert router.dead_ends == [DeadEnd(_PAYER.hex(), "it does not take onion messages")]
+    assert _ends(router) == [(_PAYER.hex(), "it does not take onion messages")]
 
 
 def test_a_connection_that_takes_too_long() -> None:
@@ -182,11 +188,28 @@ def test_a_look_opens_no_connection() -> None:
     assert "connect" not in client.methods()
 
 
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (LightningdError("connect: …", rpc_code=400), "lightningd knows no address of it"),
+        (LightningdError("connect: …", rpc_code=401), "it does not answer at any address"),
+        (LightningdError("connect: …", rpc_code=402), "it closes the connection at once"),
+        (LightningdError("connect: Tor is off"), "lightningd cannot connect to it: Tor is off"),
+    ],
+)
+def test_connections_that_fail_are_told_in_plain_words(failure: Answer, words: str) -> None:
+    router, _ = _router(Network([2], unknown=[9]), connect=failure)
+    assert list(router.routes()) == []
+    ((_, reason),) = _ends(router)
+    assert words in reason
+    assert router.dead_ends[0].hint is not None
+
+
 @pytest.mark.parametrize("network", [Network([2], unknown=[9]), Network([2], hidden=[9])])
 def test_a_look_at_a_node_without_address(network: Network) -> None:
     router, _ = _router(network, connect={"features": MESSAGES})
     assert list(router.routes(connect=False)) == []
-    assert router.dead_ends[0].reason.endswith("its address is not known")
+    assert router.dead_ends[0].reason.endswith("knows no address of it")
 
 
 @pytest.mark.parametrize("connect", [True, False], ids=["send", "look"])
@@ -239,7 +262,7 @@ def test_nodes_whose_announcement_was_not_seen(disabled: list[tuple[int, int]]) 
 def test_a_disabled_channel_to_a_node_that_is_away() -> None:
     router, _ = _router(Network([2], [(2, 9)], disabled=[(2, 9)]), connect=_AWAY)
     assert list(router.routes()) == []
-    assert "All addresses failed" in router.dead_ends[0].reason
+    assert "does not answer at any address" in router.dead_ends[0].reason
 
 
 # --- peers with and without a channel ---
@@ -301,7 +324,7 @@ def test_a_connection_opened_for_nothing_is_closed(
         Network([2], unknown=[9]), connect={"features": features}, disconnect=closed
     )
     assert list(router.routes()) == []
-    assert router.dead_ends == [DeadEnd(_PAYER.hex(), reason)]
+    assert _ends(router) == [(_PAYER.hex(), reason)]
     assert client.calls[-1] == ("disconnect", {"id": _PAYER.hex()})
 
 
@@ -315,7 +338,7 @@ def test_a_handful_of_connections_for_one_request() -> None:
     assert list(router.routes()) == []
     assert client.methods().count("connect") == MAX_CONTACTS
     assert len(router.dead_ends) == len(strangers)
-    assert f"{MAX_CONTACTS} connections were tried" in router.dead_ends[-1].reason
+    assert f"{MAX_CONTACTS} other nodes were tried" in router.dead_ends[-1].reason
 
     connects: Answer = {"features": MESSAGES}
     again, client = _router(network, *_nodes(*strangers), contacts=contacts, connect=connects)
@@ -615,9 +638,9 @@ def test_our_hop_is_left_to_lightningd(data: list[Record], answers: dict[str, An
 def test_our_hop_names_a_channel_that_does_not_exist() -> None:
     router, _ = _router_from_us(Network([9]), _path_from_us(_scid(_MADE_UP)))
     assert list(router.routes()) == []
-    assert router.dead_ends == [
-        DeadEnd(US.hex(), f"lightningd does not know its channel {format_scid(_MADE_UP)}")
-    ]
+    ((target, reason),) = _ends(router)
+    assert target == US.hex()
+    assert f"channel {format_scid(_MADE_UP)}, which lightningd does not know" in reason
 
 
 def test_our_hop_where_the_call_that_sends_takes_hops() -> None:
@@ -662,7 +685,7 @@ def test_a_failing_call_ends_one_target() -> None:
     named = ShortChannelIdDirection(7, 1)
     router, _ = _router(Network([2]), named, node_id(2), listchannels=listchannels)
     assert [route.nodes for route in router.routes()] == [_nodes(1, 2)]
-    assert router.dead_ends == [DeadEnd("0x0x7/1", "listchannels: no")]
+    assert _ends(router) == [("0x0x7/1", "listchannels: no")]
 
 
 def test_lightningd_gone_ends_all() -> None:

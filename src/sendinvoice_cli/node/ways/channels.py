@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...bolt12.blinded_path import format_scid, parse_scid
 from ..rpc import answers
-from .graph import is_connected
+from .peer_channels import is_connected
 
 #: Blocks by which a payment may be locked up. LDK takes no path that needs more
 #: (``max_total_cltv_expiry_delta``), and no node forwards more than BOLT 4 allows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
 from ..rpc.answers import reading
 from ..rpc.client import CALL_SECONDS, Client, NoAnswerError
+from .peer_channels import OUR_CHANNEL_FIELDS, is_open
 from .software import takes_channel_peers_only
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
@@ -50,45 +51,6 @@ class _Failure(NamedTuple):
 #: Why we do not send to a node, or connect to it.
 TAKES_NO_MESSAGES = "it does not take onion messages"
 WANTS_CHANNEL = "it takes onion messages only from nodes that have a channel with it"
-
-#: States of a channel in which lightningd takes payments over it.
-_OPEN_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
-
-#: The fields that we ask ``listpeerchannels`` for.
-OUR_CHANNEL_FIELDS = {
-    "channels": [
-        {
-            "peer_id": True,
-            "peer_connected": True,
-            "reestablished": True,
-            "state": True,
-            "private": True,
-            "short_channel_id": True,
-            "alias": {"local": True, "remote": True},
-            "receivable_msat": True,
-            "updates": {
-                "remote": {
-                    "htlc_minimum_msat": True,
-                    "htlc_maximum_msat": True,
-                    "cltv_expiry_delta": True,
-                    "fee_base_msat": True,
-                    "fee_proportional_millionths": True,
-                }
-            },
-        }
-    ]
-}
-
-
-def is_open(channel: Mapping[str, Any]) -> bool:
-    """Whether a channel of ours can carry payments while its peer is connected."""
-    return channel.get("state") in _OPEN_STATES
-
-
-def is_connected(channel: Mapping[str, Any]) -> bool:
-    """Whether the peer of a channel is connected, and the channel is ready for payments."""
-    # lightningd has "reestablished" from v24.02 on.
-    return bool(channel.get("peer_connected")) and bool(channel.get("reestablished", True))
 
 
 def short_id(node: bytes) -> str:

@@ -7,30 +7,19 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from ...bolt12 import tlv
-from ...bolt12.blinded_path import (
-    BlindedHop,
-    BlindedPath,
-    IntroductionNode,
-    check_point,
-    format_scid,
-)
+from ...bolt12.blinded_path import BlindedPath, IntroductionNode, format_scid
 from ...bolt12.invoice_request import InvoiceRequest
-from ...errors import LightningdError, MalformedError
-from ...onion import blinding
+from ...errors import LightningdError
 from ..info import NodeInfo, OnionApi
-from ..rpc.client import Client, NoAnswerError
-from .graph import CONNECT_SECONDS, TAKES_NO_MESSAGES, WANTS_CHANNEL, Graph, UnwillingNodeError
+from ..rpc.client import Client
+from . import own_hop
+from .connections import Connections
+from .graph import Graph
+from .own_hop import OwnHop
 from .search import find_path, find_paths
 from .software import may_count_bytes
 
-_NO_PATH = "no known path carries onion messages to it"
-
-#: To how many nodes we try to connect for one request.
-MAX_CONTACTS = 3
-
-#: lightningd's error for a node that does not answer at any address it announced.
-_ALL_ADDRESSES_FAILED = 401
+_UNKNOWN_CHANNEL = "lightningd does not know this channel"
 
 
 class Route(NamedTuple):
@@ -73,36 +62,15 @@ class Route(NamedTuple):
 
 
 class DeadEnd(NamedTuple):
-    """A target that we cannot reach, and why."""
+    """A target that we cannot reach.
+
+    :param reason: why, in a clause in which the target is "it".
+    :param hint: what the user can do; None when nothing but another request helps.
+    """
 
     target: str
     reason: str
-
-
-class _NoConnection(NamedTuple):
-    """Why there is no connection to a node; ``is_away`` when it did not answer."""
-
-    reason: str
-    is_away: bool = False
-
-
-class _OurHop(NamedTuple):
-    """What a path that begins at our own node tells us.
-
-    :param next_node: 33-byte id of the node that comes next; None when ``scid`` names it.
-    :param scid: the channel that leads there, by whichever name.
-    :param path_key: the path key for that node, 33 bytes.
-    :param others: the hops after ours.
-    """
-
-    next_node: bytes | None
-    scid: int
-    path_key: bytes
-    others: tuple[BlindedHop, ...]
-
-    def rest(self, next_node: bytes) -> BlindedPath:
-        """The path from the next node on."""
-        return BlindedPath(next_node, self.path_key, self.others)
+    hint: str | None = None
 
 
 class Router:
@@ -137,12 +105,17 @@ class Router:
         self._client = client
         self._info = info
         self._graph = graph
-        self._allow_connect = allow_connect
         self._seconds_left = seconds_left
         self._ways = ways
-        self._contacts = set() if contacts is None else contacts
+        self._connections = Connections(
+            graph,
+            info,
+            allow=allow_connect,
+            seconds_left=seconds_left,
+            contacts=set() if contacts is None else contacts,
+        )
         #: Hops of ours that lead on by a channel which lightningd does not know by that name.
-        self._unresolved: list[_OurHop] = []
+        self._unresolved: list[OwnHop] = []
         # BOLT 12: an invoice MUST go by invreq_paths if there are any.
         self._targets: list[tuple[IntroductionNode, BlindedPath | None]] = [
             (path.introduction_node, path) for path in invreq.paths
@@ -166,7 +139,11 @@ class Router:
         self._unresolved.clear()
         for introduction_node, their_path in self._targets[start:] + self._targets[:start]:
             if self._seconds_left() <= 0:
-                self.gave_up(introduction_node, "TIMEOUT was over before it was looked for")
+                self.gave_up(
+                    introduction_node,
+                    "TIMEOUT was over before it was looked for",
+                    "run the same command again, with a longer TIMEOUT",
+                )
                 return
             search = partial(self._route_to, introduction_node, their_path, avoid, connect)
             yield from self._attempt(search, introduction_node)
@@ -187,10 +164,10 @@ class Router:
             if route is not None:
                 yield route
 
-    def gave_up(self, target: IntroductionNode, reason: str) -> None:
-        """Remember why we cannot reach a target."""
+    def gave_up(self, target: IntroductionNode, reason: str, hint: str | None = None) -> None:
+        """Remember why we cannot reach a target; for the parameters, see :class:`DeadEnd`."""
         name = target.hex() if isinstance(target, bytes) else str(target)
-        self.dead_ends.append(DeadEnd(name, reason))
+        self.dead_ends.append(DeadEnd(name, reason, hint))
 
     def _route_to(
         self,
@@ -205,7 +182,7 @@ class Router:
         else:
             target = self._graph.end_of_channel(introduction_node)
             if target is None:
-                self.gave_up(introduction_node, "lightningd does not know this channel")
+                self.gave_up(introduction_node, _UNKNOWN_CHANNEL)
                 return None
         if target == self._info.id:
             return self._route_to_us(their_path, avoid, connect)
@@ -214,13 +191,14 @@ class Router:
         if paths:
             first, *others = (self._route(nodes, their_path) for nodes in paths)
             return first._replace(others=tuple(others))
-        refusal = self._connect(target, connect)
+        connections = self._connections
+        refusal = connections.open(target) if connect else connections.look(target)
         if refusal is None:
             return self._route((self._info.id, target), their_path, would_connect=not connect)
         nodes = None if refusal.is_away else self._last_resort(target)
         if nodes:
             return self._route(nodes, their_path)
-        self.gave_up(introduction_node, refusal.reason)
+        self.gave_up(introduction_node, refusal.reason, refusal.hint)
         return None
 
     def _route(
@@ -250,7 +228,9 @@ class Router:
     ) -> Route | None:
         """The route when we are the introduction node, or the payer itself."""
         own_id = self._info.id
-        hop = None if their_path is None else self._read_our_hop(their_path)
+        hop = None
+        if their_path is not None and self._info.onion_api is OnionApi.INJECT_ONION:
+            hop = own_hop.read(self._client, their_path)
         if hop is not None:
             node = hop.next_node or self._graph.peer_by_channel(hop.scid)
             if node is not None:
@@ -266,7 +246,7 @@ class Router:
         return None
 
     def _route_by_any_name(
-        self, hop: _OurHop, avoid: Collection[bytes], connect: bool
+        self, hop: OwnHop, avoid: Collection[bytes], connect: bool
     ) -> Route | None:
         """The route behind a hop of ours whose channel lightningd does not know by this name.
 
@@ -278,82 +258,10 @@ class Router:
         if len(hop.others) == 1:
             node = self._graph.peer_by_channel(hop.scid, by_any_name=True)
         if node is None:
+            name = format_scid(hop.scid)
             self.gave_up(
-                self._info.id, f"lightningd does not know its channel {format_scid(hop.scid)}"
+                self._info.id,
+                f"the path goes on over channel {name}, which lightningd does not know",
             )
             return None
         return self._route_to(node, hop.rest(node), avoid, connect)
-
-    def _read_our_hop(self, their_path: BlindedPath) -> _OurHop | None:
-        """The hop of a path that begins at our own node (``decryptencrypteddata``).
-
-        lightningd would take it off as well, but tell us nothing of the node that comes next.
-
-        Source: BOLT 4, "Route Blinding".
-
-        :returns: None when nothing comes after us, or when we cannot read it.
-        """
-        if len(their_path.hops) == 1 or self._info.onion_api is not OnionApi.INJECT_ONION:
-            return None
-        ours, *others = their_path.hops
-        params = {
-            "encrypted_data": ours.encrypted_data.hex(),
-            "path_key": their_path.first_path_key.hex(),
-        }
-        try:
-            answer = self._client.call("decryptencrypteddata", params)["decryptencrypteddata"]
-            data = dict(tlv.decode_stream(bytes.fromhex(answer["decrypted"])))
-            next_path_key = bytes.fromhex(answer["next_path_key"])
-            # BOLT 4: next_path_key_override replaces the one that follows from ours.
-            path_key = data.get(blinding.NEXT_PATH_KEY_OVERRIDE, next_path_key)
-            node = data.get(blinding.NEXT_NODE_ID)
-            if node is not None:
-                check_point(node, "next_node_id")
-            scid = data[blinding.SHORT_CHANNEL_ID] if node is None else b""
-            check_point(path_key, "next_path_key")
-        except (LightningdError, MalformedError, KeyError, TypeError, ValueError):
-            return None
-        return _OurHop(node, int.from_bytes(scid, "big"), path_key, tuple(others))
-
-    def _connect(self, target: bytes, connect: bool) -> _NoConnection | None:
-        """Connect to a node, or only check whether we may. None for success."""
-        refusal = self._refuse_connection(target)
-        if refusal is not None:
-            return refusal
-        if not connect:
-            known = self._graph.has_address(target)
-            return None if known else _NoConnection(f"{_NO_PATH}, and its address is not known")
-        patience = min(CONNECT_SECONDS, self._seconds_left())
-        if self._graph.failure(target, patience) is None:
-            self._contacts.add(target)
-        try:
-            self._graph.connect(target, patience)
-        except NoAnswerError:
-            # lightningd is still trying its addresses.
-            reason = f"{_NO_PATH}, and it did not answer within {patience:.0f} s"
-            return _NoConnection(reason, is_away=True)
-        except UnwillingNodeError as failure:
-            return _NoConnection(failure.message)
-        except LightningdError as failure:
-            return _NoConnection(
-                f"{_NO_PATH}, and {failure.message}", failure.rpc_code == _ALL_ADDRESSES_FAILED
-            )
-        return None
-
-    def _refuse_connection(self, target: bytes) -> _NoConnection | None:
-        """Why a connection to a node would not help, or is not allowed."""
-        if self._graph.wants_channel(target):
-            return _NoConnection(WANTS_CHANNEL)
-        if self._graph.features(target) is not None and not self._graph.takes_messages(target):
-            return _NoConnection(TAKES_NO_MESSAGES)
-        if not self._allow_connect:
-            return _NoConnection(f"{_NO_PATH}, and --no-connect forbids a connection")
-        if self._info.no_connect:
-            return _NoConnection(
-                f"{_NO_PATH}, and lightningd's fetchinvoice-noconnect forbids a connection"
-            )
-        if len(self._contacts | {target}) > MAX_CONTACTS:
-            return _NoConnection(
-                f"{_NO_PATH}, and {MAX_CONTACTS} connections were tried for this request already"
-            )
-        return None

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from ..reporting import Progress
 
 
-class Outbox:
+#: How many targets an error names; its data has all.
+_MAX_REASONS = 3
+
+
+class Courier:
     """Finds routes to the payer of one request, and sends copies of the invoice.
 
     :param copies: gets each copy that is sent.
@@ -85,10 +89,13 @@ class Outbox:
     def no_route_error(self) -> NoRouteError:
         """The error for a payer that we cannot reach."""
         ends = self.dead_ends
-        reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends)
+        reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends[:_MAX_REASONS])
+        if len(ends) > _MAX_REASONS:
+            reasons += f"; and {len(ends) - _MAX_REASONS} more"
+        hints = [end.hint for end in ends if end.hint is not None]
         return NoRouteError(
-            f"no route to the payer ({reasons or 'lightningd had no channels to search from'})",
-            hint="connect your node to the payer, or to one of the payer's peers",
+            f"no route to the payer ({reasons})",
+            hint=hints[0] if hints else "ask the payer for a new request",
             data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
         )
 
@@ -145,4 +152,5 @@ class Outbox:
             return
         graph = self._link.graph(float("inf"))
         hidden = ["the payer (hidden)"] if route.hidden_nodes else []
-        self._progress.routed(["us", *(graph.name(node) for node in route.nodes[1:]), *hidden])
+        names = (graph.name(node) for node in route.nodes[1:])
+        self._progress.routed(["us", *names, *hidden])
