@@ -24,13 +24,14 @@ from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.rpc.client import ConnectionLostError
 from sendinvoice_cli.node.ways.routes import Route
-from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.outcome import Outcome, Result
 from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from tests.networks.runs import Told
 from tests.node import fake_client
 from tests.node.fake_client import MESSAGES, FakeClient, Params
 from tests.support.requests_builder import node_id, request_string, signed_invoice
+from tests.support.schema import check_result
 
 #: When everything begins, UNIX seconds.
 START = 1_800_000_000
@@ -116,7 +117,7 @@ class FakeLightningd(FakeClient):
 
     def change(self, label: str = LABEL, **fields_: Any) -> Change:
         """Have an invoice changed, and return what lightningd tells of it then."""
-        self.invoices[label].update(fields_)
+        self.invoices[label].update(fields_, updated_index=1)
         return Change(label, StoredInvoice.read(self.invoices[label]))
 
     def pay(self, label: str = LABEL) -> Change:
@@ -153,6 +154,7 @@ class FakeLightningd(FakeClient):
             "bolt12": invoice.encode(signed_invoice(unsigned, self.changes, OUR_KEY)),
             "payment_hash": values[fields.INVOICE_PAYMENT_HASH].hex(),
             "amount_msat": tlv.decode_tu(values[fields.INVOICE_AMOUNT], 8, "amount"),
+            "description": values[fields.OFFER_DESCRIPTION].decode(),
             "status": "unpaid",
             "created_index": 1,
             "expires_at": tlv.decode_tu(values[fields.INVOICE_CREATED_AT], 8, "created_at")
@@ -340,11 +342,13 @@ class World:
     # --- the run ---
 
     def run(self, *, timeout: int = 90, invreq: str = INVREQ, **more: Any) -> Outcome:
-        """Answer a request."""
+        """Answer a request; the result must be what the schema describes."""
         request = Request(invreq, LABEL, timeout=timeout, **more)
         progress = ProgressWithWarnings(self.progress or self.told)
         self.exchange = Exchange(request, self.link, progress)
-        return answer_blocking(self.exchange, ScriptedHost(self, progress))
+        outcome = answer_blocking(self.exchange, ScriptedHost(self, progress))
+        check_result(Result(1, 1, outcome).as_json(), outcome.exit_status)
+        return outcome
 
     def wake(self) -> None:
         """Something was heard: whoever waits, or waits next, looks at what has changed."""
