@@ -1,4 +1,4 @@
-"""What README.md says of lightningd's own ``sendinvoice``, on real nodes of any version."""
+"""What docs/lightningd.md says of lightningd's own ``sendinvoice``, on real nodes."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from tests.docs import messages, picture, session
 from tests.docs.mdoc import ROOT
 
 _README = session.README.read_text(encoding="utf-8")
+_PAPERS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 def _table(header: str) -> list[list[str]]:
@@ -25,16 +26,20 @@ def _table(header: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-def _code() -> list[str]:
+def _code(text: str = _README) -> list[str]:
     """The lines of the code blocks."""
-    return [line[4:] for line in _README.splitlines() if line.startswith("    ")]
+    fenced = re.findall(r"^```.*\n((?:.*\n)*?)```$", text, re.MULTILINE)
+    indented = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    return [*indented, *"".join(fenced).splitlines()]
 
 
 def _commands(text: list[str]) -> list[list[str]]:
     """The arguments of each ``sendinvoice`` in lines of code."""
     found = []
     for line in text:
-        command = re.search(r"(?:^|/|[$] )sendinvoice (?P<args>[^|#]*)", line)
+        command = re.search(
+            r"(?:^|[$] |lightningd |\$\(|=/\S+/)sendinvoice (?P<args>[^|#<]*)", line
+        )
         if command is not None:
             found.append(shlex.split(command["args"]))
     return found
@@ -102,18 +107,21 @@ def test_messages_that_do_not_exist(text: str) -> None:
 
 def test_commands_are_understood() -> None:
     """Options and their values are what the command takes."""
-    examples = _commands(_code())
-    assert len(examples) > 5
-    for args in examples:
-        cli.command.make_context("sendinvoice", list(args))
+    for paper, least in (("README.md", 5), ("docs/lightningd.md", 1), ("docs/recipes.md", 4)):
+        examples = _commands(_code((ROOT / paper).read_text(encoding="utf-8")))
+        assert len(examples) >= least, paper
+        for args in examples:
+            cli.command.make_context("sendinvoice", list(args))
 
 
-def test_options_exist() -> None:
+@pytest.mark.parametrize("paper", ["README.md", "docs/lightningd.md"])
+def test_options_exist(paper: str) -> None:
     options = {name for param in cli.command.params for name in param.opts}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _README))
-    others = {"--experimental-offers", "--experimental-onion-messages"}
-    of_pip = {"--require-hashes", "--no-deps"}
-    assert named - others - of_pip <= options
+    text = (ROOT / paper).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    of_lightningd = {"--experimental-offers", "--experimental-onion-messages"}
+    of_apt = {"--yes", "--no-install-recommends"}
+    assert named - of_lightningd - of_apt <= options
 
 
 def test_header_of_the_batch() -> None:
@@ -124,7 +132,7 @@ def test_header_of_the_batch() -> None:
 
 def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    papers = _README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    papers = "".join(paper.read_text(encoding="utf-8") for paper in _PAPERS)
     targets = set(re.findall(r"(?:^    |`)(?:\S+=\S+ )*make ([a-z][a-z-]*)", papers, re.MULTILINE))
     assert {"demo", "test"} <= targets
     # make test-3.12 is made by a pattern.
@@ -133,15 +141,19 @@ def test_make_targets_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (ROOT / target).is_file(), f"{name} links to {target}"
+    for paper in _PAPERS:
+        text = paper.read_text(encoding="utf-8")
+        for target, heading in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", text):
+            found = paper.parent / target
+            assert found.is_file(), f"{paper} links to {target}"
+            titles = re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+            names = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert not heading or heading in names, f"{paper} links to {target}#{heading}"
 
 
 def test_files_that_are_named_exist() -> None:
-    papers = _README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:tests|man|completions|src)/[\w./-]*)`", papers))
+    papers = "".join(paper.read_text(encoding="utf-8") for paper in _PAPERS)
+    named = set(re.findall(r"`((?:tests|man|completions|docs|src)/[\w./-]*)`", papers))
     assert named
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
