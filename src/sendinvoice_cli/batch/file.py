@@ -79,7 +79,8 @@ def _read(descriptor: int, waits: bool) -> bytes:
         return os.read(descriptor, _READ_SIZE)
     except OSError as failure:
         raise UsageError(
-            f"cannot read the batch: {failure.strerror}", hint="is it the file that you mean?"
+            f"cannot read the batch: {failure.strerror}",
+            hint="check the path, and what it leads to",
         ) from None
 
 

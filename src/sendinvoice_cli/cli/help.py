@@ -35,6 +35,9 @@ EXAMPLES = (
     ),
 )
 
+#: Hint for a label whose words became arguments.
+QUOTES = "quote a label that has blanks: sendinvoice lnr1qqg... 'refund 4711'"
+
 _EXIT_STATUSES = "Exit status: 0 paid, 2 usage, 12 expired, 13 no route, 14 refused, 15 timed out"
 _MORE = "The man page, sendinvoice(1), explains these and all others, and the JSON."
 
@@ -83,11 +86,7 @@ class Command(click.Command):
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
-            raise UsageError(
-                f"too many words: {' '.join(rest)}",
-                hint="put a label that has blanks in quotes, as in: "
-                "sendinvoice lnr1qqg... 'refund 4711'",
-            )
+            raise UsageError(f"too many words: {' '.join(rest)}", hint=QUOTES)
         # A file for --batch may come from the environment.
         if is_empty and not ctx.resilient_parsing and ctx.params["batch"] is None:
             raise NoArgumentsError(

@@ -15,6 +15,7 @@ from ..node.rpc import socket_path
 from ..render import lines
 from ..request import DEFAULT_TIMEOUT, Request, parse_amount, parse_quantity, parse_timeout
 from . import files
+from .help import QUOTES
 
 if TYPE_CHECKING:
     from ..node.rpc.client import Client
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 #: Most bytes that we read from stdin: one more than the longest string that we accept.
 _MAX_STDIN = 64 * 1024 + 1
 
-_EXAMPLE = "as in: sendinvoice lnr1qqg... refund-4711"
-_EXAMPLE_QUOTED = "as in: sendinvoice lnr1qqg... 'refund 4711'"
+_EXAMPLE = "sendinvoice lnr1qqg... refund-4711"
 
 
 class Parameters(NamedTuple):
@@ -67,16 +67,14 @@ class Parameters(NamedTuple):
         """
         defaults = self.defaults()
         if self.invreq is None:
-            raise UsageError("INVREQ is missing", hint=f"give the request, {_EXAMPLE}")
+            raise UsageError("INVREQ is missing", hint=f"give the request: {_EXAMPLE}")
         if self.label is None:
-            raise UsageError(
-                "LABEL is missing", hint=f"give the invoice a name of your own, {_EXAMPLE}"
-            )
+            raise UsageError("LABEL is missing", hint=f"name the invoice: {_EXAMPLE}")
         if not self.label.strip():
             raise UsageError("LABEL is empty", hint="if it is a variable, is that set?")
         if _is_request(self.label) and not _is_request(self.invreq):
             raise UsageError(
-                "INVREQ and LABEL are swapped", hint=f"the request comes first, {_EXAMPLE}"
+                "INVREQ and LABEL are swapped", hint=f"the request comes first: {_EXAMPLE}"
             )
         invreq = _read_invreq(streams, self.invreq, lines.Log(streams, quiet=self.quiet))
         return defaults._replace(invreq=invreq, label=self.label)
@@ -161,7 +159,7 @@ def _hint_at_word(text: str) -> str | None:
     """What a word may be meant as that is not what its place says; None for a number."""
     if text[:1].isdigit():
         return f"to wait that long, give --timeout {text}" if text[-1] in "smhd" else None
-    return f"if it belongs to the label, put the label in quotes, {_EXAMPLE_QUOTED}"
+    return QUOTES
 
 
 def _is_request(text: str) -> bool:
