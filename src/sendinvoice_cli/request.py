@@ -152,9 +152,9 @@ def offered_amount(request: Request, invreq: InvoiceRequest) -> int | None:
 
 def _mismatch_error(amount_msat: int, offered_msat: int) -> UsageError:
     """The error for an AMOUNT_MSAT that is not what is offered: the third word is not TIMEOUT."""
-    hint = f"leave AMOUNT_MSAT out to ask for what is offered, or give --amount-msat {amount_msat}"
+    hint = f"to ask for that nevertheless, give --amount-msat {amount_msat}"
     if amount_msat <= MAX_TIMEOUT:
-        hint = f"to wait {amount_msat} seconds, give --timeout {amount_msat}; otherwise {hint}"
+        hint = f"to wait {amount_msat} seconds, give --timeout {amount_msat}; {hint}"
     return UsageError(
         f"AMOUNT_MSAT {amount_msat} asks for {format_sat(amount_msat)}, "
         f"but the payer offers {format_sat(offered_msat)}",

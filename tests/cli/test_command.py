@@ -182,7 +182,9 @@ def test_a_terminal_is_told_what_is_awaited(
         sending.run(args, Streams(io.TextIOWrapper(file), None, sys.stderr))
     os.close(leading)
     shown = capsys.readouterr().err
-    assert shown.startswith(f"sendinvoice: reading {what} from the terminal; end it with Ctrl-D")
+    assert shown.startswith(
+        f"sendinvoice: waiting for {what}: paste it, then press Enter and Ctrl-D"
+    )
 
 
 def test_a_request_in_a_file_that_others_can_read(

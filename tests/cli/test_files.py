@@ -122,8 +122,8 @@ def test_a_file_that_others_can_read_is_warned_of(shared: Path, by_stdin: bool) 
     shared.chmod(0o604)
     name = "the file on standard input" if by_stdin else str(shared)
     assert _warning(shared, by_stdin=by_stdin) == (
-        f"sendinvoice: warning: other users can read {name}, and take the money that its requests "
-        "offer\n  hint: chmod 600 keeps it to yourself\n"
+        f"sendinvoice: warning: other users can read {name}, and so take the money\n"
+        "  hint: chmod 600 keeps it to yourself\n"
     )
 
 

@@ -111,13 +111,13 @@ class Exchange:
         loss = (
             "payers refuse to pay more than they offer"
             if difference > 0
-            else f"{format_sat(-difference)} are lost if the payer can pay only once"
+            else f"{format_sat(-difference)} may be lost"
         )
         self._progress.warn(
             f"asking for {format_sat(self._amount_msat)}, but the payer offers "
             f"{format_sat(offered_msat)}: {loss}",
             "without --amount-msat you ask for what is offered; "
-            "some payers refuse any other amount, and do not say so",
+            "some payers refuse any other amount silently",
             even_if_quiet=True,
         )
 

@@ -37,9 +37,7 @@ def open_stdin(streams: Streams, what: str, log: Log) -> int:
     :raises UsageError: it is closed.
     """
     if streams.stdin.isatty():
-        print_line(
-            streams, f"reading {what} from the terminal; end it with Ctrl-D on a line of its own"
-        )
+        print_line(streams, f"waiting for {what}: paste it, then press Enter and Ctrl-D")
     source = streams.stdin.fileno()
     _warn_if_exposed(log, source, "the file on standard input")
     return source
@@ -82,7 +80,7 @@ def _warn_if_exposed(log: Log, descriptor: int, name: str) -> None:
     """Warn of a file that others can read: whoever answers a request first is paid."""
     if _can_others_read(descriptor):
         log.warn(
-            f"other users can read {name}, and take the money that its requests offer",
+            f"other users can read {name}, and so take the money",
             "chmod 600 keeps it to yourself",
         )
 
