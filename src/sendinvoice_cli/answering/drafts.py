@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from hashlib import sha256
 
 from ..bolt12 import invoice, tlv
@@ -22,9 +23,14 @@ from ..node.invoices import StoredInvoice
 _INVALID_PARAMS = -32602
 _INVOICE = re.compile("lni1[02-9ac-hj-np-z]+")
 
-#: Bytes that an invoice adds to its request: for its own fields, and for each payment path.
-_OWN_FIELDS_SIZE = 200
-_PAYMENT_PATH_SIZE = 240
+#: Bytes of the signature record, and of the heads of the two records with payment paths.
+_SIGNATURE_SIZE = 66
+_PATHS_HEAD_SIZE = 4 + 2
+#: Bytes of a payment path and of what it costs: two points and the number of hops; of each hop,
+#: a point, a length, data and its tag; the payinfo. A path_id takes 34 bytes, and what a peer is
+#: told between 24 and 36, so that with padding both take at most 37.
+_OWN_PATH_SIZE = 67 + (35 + 34 + 16) + 28
+_PEERS_PATH_SIZE = 67 + 2 * (35 + 37 + 16) + 28
 
 
 class Drafts:
@@ -80,10 +86,12 @@ def refusal_error(failure: LightningdError, invreq: InvoiceRequest) -> SendInvoi
     )
 
 
-def expected_size(invreq: InvoiceRequest, payment_paths: int) -> int:
-    """About how many bytes an invoice will have.
+def expected_size(unsigned: Sequence[Record], own_paths: int, peers_paths: int) -> int:
+    """How many bytes an invoice will have; a few more where its peers' terms are small numbers.
 
-    :param payment_paths: how many it has.
+    :param unsigned: its records without payment paths and signature.
+    :param own_paths: how many payment paths begin at our node.
+    :param peers_paths: how many begin at a peer.
     """
-    own_size = _OWN_FIELDS_SIZE + payment_paths * _PAYMENT_PATH_SIZE
-    return len(tlv.encode_stream(invreq.records)) + own_size
+    paths_size = own_paths * _OWN_PATH_SIZE + peers_paths * _PEERS_PATH_SIZE
+    return len(tlv.encode_stream(unsigned)) + _PATHS_HEAD_SIZE + paths_size + _SIGNATURE_SIZE

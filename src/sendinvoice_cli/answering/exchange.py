@@ -5,6 +5,7 @@ Each step blocks while lightningd answers. answer.py puts them in order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -192,8 +193,10 @@ class Exchange:
     def invoice_size(self) -> int:
         """Bytes of the invoice; as long as it does not exist, about as many as it will have."""
         if isinstance(self.issue, Issued):
-            return len(self.issue.invoice.bolt12) * 5 // 8
-        return expected_size(self._invreq, self._inbound.paths)
+            return (len(self.issue.invoice.bolt12) - len("lni1")) * 5 // 8
+        found = self._inbound
+        own_paths = int(found.has_own_path or not found.blinded)
+        return expected_size(self._unsigned(self._link.node, ()), own_paths, len(found.blinded))
 
     def choose_payment_paths(self) -> None:
         """Choose the channels through which we are paid.
@@ -201,7 +204,10 @@ class Exchange:
         :raises LightningdError: no node of ``payment-fronting-node`` can carry the amount.
         """
         graph, node = self._link.graph(), self._link.current_node()
-        self._inbound = found = inbound.choose(self._client, node, graph, self._amount_msat)
+        found = inbound.choose(self._client, node, graph, self._amount_msat)
+        if self.request.timeout <= inbound.OLD_TERMS_SECONDS:
+            found = found.for_payer_behind(self._invreq.paths)
+        self._inbound = found
         name = graph.name if self._progress.wants_route else short_id
         for text in receiving.steps(found, self._amount_msat, name):
             self._progress.step(text)
@@ -291,19 +297,21 @@ class Exchange:
 
     def _write(self) -> tuple[Record, ...]:
         info.check_paths(self._invreq.paths, self._link.node)
-        node, payment_hash = self._link.current_node(), self._drafts.payment_hash
-        paths = self._build_paths(node, payment_hash) if self._inbound.blinded else []
+        node = self._link.current_node()
+        return self._unsigned(node, self._build_paths(node) if self._inbound.blinded else ())
+
+    def _unsigned(self, node: NodeInfo, paths: Sequence[PaymentPath]) -> tuple[Record, ...]:
         return invoice.build_unsigned(
             self._invreq,
             amount_msat=self._amount_msat,
-            payment_hash=payment_hash,
+            payment_hash=self._drafts.payment_hash,
             node_id=node.id,
             created_at=int(self._link.clock()),
             relative_expiry=self.request.timeout,
             payment_paths=paths,
         )
 
-    def _build_paths(self, node: NodeInfo, payment_hash: bytes) -> list[PaymentPath]:
+    def _build_paths(self, node: NodeInfo) -> list[PaymentPath]:
         """Our payment paths. Without any, lightningd adds one; it leads over public channels."""
         try:
             secret = self._link.base_secret()
@@ -319,7 +327,7 @@ class Exchange:
             self._inbound,
             amount_msat=self._amount_msat,
             base_secret=secret,
-            payment_hash=payment_hash,
+            payment_hash=self._drafts.payment_hash,
             timeout=self.request.timeout,
         )
 

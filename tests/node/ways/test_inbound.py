@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendinvoice_cli.bolt12.blinded_path import parse_scid
+from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirection, parse_scid
 from sendinvoice_cli.bolt12.invoice import PaymentPath
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.info import NodeInfo
@@ -17,7 +17,7 @@ from sendinvoice_cli.node.ways.channels import Channel, Terms
 from sendinvoice_cli.node.ways.graph import Graph
 from sendinvoice_cli.node.ways.inbound import Inbound
 from tests.node.fake_client import NUMBERS, US, FakeClient, Network, node_info
-from tests.support.requests_builder import node_id
+from tests.support.requests_builder import node_id, path
 
 #: option_onion_messages and option_route_blinding, both offered.
 _ABLE = (1 << 39 | 1 << 25).to_bytes(5, "big").hex()
@@ -319,12 +319,45 @@ def test_the_spare_path_is_the_cheapest_public_channel_that_takes_all() -> None:
     ]
     inbound = _inbound(_public_node(*channels))
     assert [NUMBERS[each.peer] for each in inbound.blinded] == [4]
-    assert inbound.paths == 2
+    assert inbound.has_own_path
+
+
+def _behind(number: int, hops: int = 2) -> BlindedPath:
+    """A path to a payer that begins at a node."""
+    return path(node_id(number), hops=hops)
+
+
+@pytest.mark.parametrize(
+    ("peers", "payers_paths", "has_own_path"),
+    [
+        ([2], [_behind(2)], False),
+        ([2, 2], [_behind(2), _behind(2, hops=3)], False),
+        # The payer may come by another peer.
+        ([2, 3], [_behind(2)], True),
+        ([2], [_behind(2), _behind(3)], True),
+        ([2], [], True),
+        # It may be that peer, or may be anywhere.
+        ([2], [_behind(2, hops=1)], True),
+        ([2], [path(ShortChannelIdDirection(1, 0), hops=2)], True),
+    ],
+)
+def test_the_path_of_our_node_is_left_out_where_the_spare_is_the_whole_way(
+    peers: list[int], payers_paths: list[BlindedPath], has_own_path: bool
+) -> None:
+    inbound = _inbound(_public_node(*(_public(number, 10**8) for number in peers)))
+    assert inbound.has_own_path
+    found = inbound.for_payer_behind(payers_paths)
+    assert found == inbound._replace(has_own_path=has_own_path)
+
+
+def test_without_a_spare_the_path_of_our_node_stays() -> None:
+    inbound = _inbound(_public_node(_public(2, 10**8), blind=False))
+    assert inbound.for_payer_behind([_behind(2)]) == inbound
 
 
 def test_no_spare_path_through_peers_that_cannot_forward_along_it() -> None:
     inbound = _inbound(_public_node(_public(2, 10**8), blind=False))
-    assert (inbound.blinded, inbound.paths) == ((), 1)
+    assert (inbound.blinded, inbound.has_own_path) == ((), True)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_fees(amount_msat: int, fee_msat: int) -> None:
 def test_beside_public_channels_the_path_of_our_node_goes_first() -> None:
     """As lightningd makes it when an invoice has none; some payers use only the first."""
     public = Channel("95x2x0", node_id(2), 10**8, scid=parse_scid("95x2x0"), is_public=True)
-    own, spare = _build(Inbound(blinded=(_CHANNEL,), public=(public,)))
+    own, spare = _build(Inbound(blinded=(_CHANNEL,), public=(public,), has_own_path=True))
     assert own.path.introduction_node == node_id(1)
     (hop,) = own.path.hops
     secret = PrivateKey((1).to_bytes(32, "big")).ecdh(own.path.first_path_key)

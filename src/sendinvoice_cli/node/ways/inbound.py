@@ -11,10 +11,11 @@ avoid public ones for an hour (Core Lightning's xpay does), but not a blinded pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import filterfalse
 from typing import Any, NamedTuple
 
+from ...bolt12.blinded_path import BlindedPath
 from ...errors import LightningdError
 from ..features import offers_feature
 from ..info import NodeInfo
@@ -29,6 +30,10 @@ ROUTE_BLINDING = 24
 #: Most blinded paths that an invoice gets.
 MAX_PATHS = 5
 
+#: Seconds for which nodes accept payments on the terms that they had before (BOLT 7 asks for
+#: "some reasonable time"; lightningd's ``setchannel`` has 600). A blinded path fixes the terms.
+OLD_TERMS_SECONDS = 600
+
 
 class Inbound(NamedTuple):
     """The channels through which a payment can come now.
@@ -41,6 +46,8 @@ class Inbound(NamedTuple):
         for more than payers accept, in fees or in blocks.
     :param away: open channels whose peers are not connected, or not ready for payments yet.
         With ``payment-fronting-node``, they are the last of the blinded ones.
+    :param has_own_path: the invoice has a path of one hop, our node, to which payers find
+        the way over public channels.
     :param failure: why lightningd did not tell what some peers ask for forwarding.
     """
 
@@ -48,6 +55,7 @@ class Inbound(NamedTuple):
     public: tuple[Channel, ...] = ()
     refused: tuple[Channel, ...] = ()
     away: tuple[Channel, ...] = ()
+    has_own_path: bool = False
     failure: str | None = None
 
     @property
@@ -55,11 +63,6 @@ class Inbound(NamedTuple):
         """Those that serve now, on terms that payers accept. A spare is one of the public ones."""
         of_no_use = {*self.refused, *self.away}
         return self.public or tuple(each for each in self.blinded if each not in of_no_use)
-
-    @property
-    def paths(self) -> int:
-        """How many payment paths the invoice has; without any of ours, lightningd adds one."""
-        return len(self.blinded) + bool(self.public or not self.blinded)
 
     @property
     def total_msat(self) -> int:
@@ -89,6 +92,23 @@ class Inbound(NamedTuple):
             or self.total_msat < amount_msat <= together_msat
         )
 
+    def for_payer_behind(self, payers_paths: Sequence[BlindedPath]) -> Inbound:
+        """Leave out the path of our node, if it leads nowhere else than the spare.
+
+        All our public channels are with one peer, and the payer itself stands behind that peer:
+        so the spare, which begins there, is its whole way. It is as good as both, and 180 bytes
+        shorter, with which an invoice often fits into a small onion.
+
+        :param payers_paths: the request's invreq_paths.
+        """
+        peers = {channel.peer for channel in (*self.public, *self.blinded)}
+        is_behind = payers_paths and all(
+            path.introduction_node in peers and len(path.hops) > 1 for path in payers_paths
+        )
+        if len(peers) == 1 and self.blinded and is_behind:
+            return self._replace(has_own_path=False)
+        return self
+
 
 def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> Inbound:
     """Choose the channels through which a payment is to come (``listpeerchannels``).
@@ -115,6 +135,7 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
         public = public._replace(
             public=_sorted_by(lambda each: -each.receivable_msat, filter(is_payable, able)),
             refused=tuple(filterfalse(is_payable, able)),
+            has_own_path=any(map(is_payable, able)),
         )
         # One channel must take all of it: a request may be single-use (CLN's
         # default, which no field tells), and CLN pays those in one part only.

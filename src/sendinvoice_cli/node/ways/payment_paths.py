@@ -53,7 +53,7 @@ def build(
             payinfo = _payinfo(info, channel.terms, most_msat)
             paths.append(PaymentPath(path, payinfo))
     # Some payers use only the first path, and most ways lead over the public channels.
-    return [_own_path(info, path_id), *paths] if inbound.public else paths
+    return [_own_path(info, path_id), *paths] if inbound.has_own_path else paths
 
 
 def _own_path(info: NodeInfo, path_id: bytes) -> PaymentPath:
