@@ -106,3 +106,17 @@ def test_introduction_node_of_no_known_kind(first: int) -> None:
 def test_scids_are_written_as_lightningd_does() -> None:
     assert str(_SCIDDIR) == "1x2x3/1"
     assert blinded_path.format_scid(2**64 - 1) == "16777215x16777215x65535"
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_short_channel_ids_are_read_as_they_are_written(scid: int) -> None:
+    assert blinded_path.parse_scid(blinded_path.format_scid(scid)) == scid
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1x2", "1x2x3x4", "1x2x-3", "01x2x3", " 1x2x3", "1x2x65536", "16777216x0x0", "axbxc"],
+)
+def test_not_short_channel_ids(text: str) -> None:
+    with pytest.raises(ValueError, match=r"short_channel_id|to unpack|invalid literal"):
+        blinded_path.parse_scid(text)

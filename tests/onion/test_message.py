@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from coincurve import PrivateKey, PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sendinvoice_cli.bolt12 import tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedHop, BlindedPath, ShortChannelIdDirection
@@ -120,6 +122,38 @@ def test_into_a_path_of_theirs(count: int, hops: int) -> None:
     if expected:
         expected[-1][blinding.NEXT_PATH_KEY_OVERRIDE] = their_path.first_path_key
     assert data == [*expected, *({65535: _key(number)} for number in theirs)]
+
+
+@pytest.mark.parametrize("with_path", [False, True])
+def test_the_first_node_may_be_told_of_a_channel_instead_of_the_next_node(with_path: bool) -> None:
+    nodes = [node_id(1), node_id(2)]
+    end = PathNode(node_id(2), (Record(blinding.PATH_ID, bytes(32)),))
+    their_path = blinding.blind_path([end]) if with_path else None
+    onion = message.outgoing(nodes, _CONTENT, their_path, first_scid=0x0102)
+    first, _ = _data_of_hops(onion, [_key(1), _key(2)])
+    assert first[blinding.SHORT_CHANNEL_ID] == bytes.fromhex("0000000000000102")
+    assert blinding.NEXT_NODE_ID not in first
+    assert (blinding.NEXT_PATH_KEY_OVERRIDE in first) == with_path
+
+
+@given(
+    count=st.integers(1, 4),
+    hops=st.integers(0, 3),
+    content_size=st.integers(0, 1500),
+    first_scid=st.sampled_from([None, 1]),
+)
+def test_size_that_is_expected_of_a_packet(
+    count: int, hops: int, content_size: int, first_scid: int | None
+) -> None:
+    nodes = [node_id(number) for number in range(1, count + 1)]
+    theirs = [PathNode(node_id(9), (Record(65535, bytes(20)),))] * hops
+    their_path = blinding.blind_path(theirs) if theirs else None
+    content = [Record(message.INVOICE, bytes(content_size))]
+    onion = message.outgoing(nodes, content, their_path, first_scid)
+    expected = message.expected_packet_size(
+        nodes, their_path, len(tlv.encode_stream(content)), first_scid
+    )
+    assert expected == onion.packet_size()
 
 
 def test_a_path_named_by_a_channel() -> None:

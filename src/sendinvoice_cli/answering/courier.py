@@ -108,7 +108,7 @@ class Courier:
         if self._link.node.onion_api is OnionApi.SEND_HOPS:
             nodes = nodes[1:]
         size = 4 + message.reply_path_size(len(route.reply_nodes)) + invoice_size
-        return message.expected_packet_size(nodes, route.their_path, size)
+        return message.expected_packet_size(nodes, route.their_path, size, route.first_scid)
 
     def transmit(self, route: Route, stored: StoredInvoice) -> bool:
         """Send one copy of the invoice.
@@ -124,7 +124,12 @@ class Courier:
                 back = message.reply_path(route.reply_nodes, path_id)
                 content.insert(0, Record(message.REPLY_PATH, back.encode()))
             packet = messages.prepare(
-                self._client, self._link.node.onion_api, route.nodes, content, route.their_path
+                self._client,
+                self._link.node.onion_api,
+                route.nodes,
+                content,
+                route.their_path,
+                first_scid=route.first_scid,
             )
             is_out = True
             messages.send(self._client, packet)

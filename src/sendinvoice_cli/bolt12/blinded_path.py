@@ -67,9 +67,15 @@ def format_scid(scid: int) -> str:
 
 
 def parse_scid(text: str) -> int:
-    """Read a short_channel_id as lightningd writes it: ``BLOCKxTXxOUTPUT``."""
+    """Read a short_channel_id as lightningd writes it: ``BLOCKxTXxOUTPUT``.
+
+    :raises ValueError: it is not one.
+    """
     block, transaction, output = (int(part) for part in text.split("x"))
-    return block << 40 | transaction << 16 | output
+    scid = block << 40 | transaction << 16 | output
+    if scid >= 1 << 64 or format_scid(scid) != text:
+        raise ValueError("not a short_channel_id")
+    return scid
 
 
 def check_point(point: bytes, name: str) -> bytes:

@@ -26,18 +26,22 @@ def prepare(
     nodes: Sequence[bytes],
     content: Sequence[Record],
     their_path: BlindedPath | None,
+    *,
+    first_scid: int | None = None,
 ) -> Packet:
     """Wrap a message (``createonion``; the older calls wrap it themselves).
 
     :param nodes: 33-byte ids from our own node to the recipient or, with ``their_path``, to its
         introduction node.
     :param content: onionmsg_tlv records for the recipient.
+    :param first_scid: the short_channel_id, or alias, by which our node knows a channel with the
+        second node; None with a call that does not begin at our node.
     :raises LightningdError: the message is too large, or lightningd cannot wrap it.
     """
     if onion_api is OnionApi.SEND_HOPS:
         # This call hands the onion to a peer: our own node has no layer of it.
         nodes = nodes[1:]
-    onion = message.outgoing(nodes, content, their_path)
+    onion = message.outgoing(nodes, content, their_path, first_scid)
     size = onion.packet_size()
     if size is None:
         raise LightningdError("the invoice is too large for an onion message")

@@ -29,6 +29,8 @@ _HMAC_SIZE = 32
 _TAG_SIZE = 16
 _NEXT_NODE_SIZE = 35
 _PATH_ID_SIZE = 34
+#: Bytes of a short_channel_id record.
+_SCID_SIZE = 10
 
 
 class OnionHop(NamedTuple):
@@ -63,6 +65,7 @@ def outgoing(
     nodes: Sequence[bytes],
     content: Sequence[Record],
     their_path: BlindedPath | None = None,
+    first_scid: int | None = None,
 ) -> OnionMessage:
     """Make the layers of a message.
 
@@ -72,16 +75,19 @@ def outgoing(
         is the recipient or, with ``their_path``, its introduction node.
     :param content: onionmsg_tlv records for the recipient, in order of type.
     :param their_path: the recipient's own blinded path.
+    :param first_scid: a short_channel_id by which the first node knows a channel with the
+        second; it takes 25 bytes less than the second's id (BOLT 4 allows either).
     """
     if their_path is None:
-        path = blinding.blind_path(_chain(nodes))
+        path = blinding.blind_path(_chain(nodes, first_scid=first_scid))
     elif len(nodes) == 1:
         path = BlindedPath(nodes[0], their_path.first_path_key, their_path.hops)
     else:
         # The node before the introduction node passes on the first path key of
         # their path, instead of its own.
         joint = Record(blinding.NEXT_PATH_KEY_OVERRIDE, their_path.first_path_key)
-        ours = blinding.blind_path(_chain(nodes, before_last=(joint,))[:-1])
+        chain = _chain(nodes, before_last=(joint,), first_scid=first_scid)
+        ours = blinding.blind_path(chain[:-1])
         path = BlindedPath(nodes[0], ours.first_path_key, ours.hops + their_path.hops)
     last = len(path.hops) - 1
     hops = []
@@ -96,22 +102,25 @@ def expected_packet_size(
     nodes: Sequence[bytes],
     their_path: BlindedPath | None,
     content_size: int,
+    first_scid: int | None = None,
 ) -> int:
     """What :meth:`OnionMessage.packet_size` will be, without making the message.
 
-    :param nodes: as for :func:`outgoing`.
-    :param their_path: as for :func:`outgoing`.
+    :param nodes: as for :func:`outgoing`, like their_path and first_scid.
     :param content_size: bytes of the records for the recipient.
     """
-    ours = len(nodes) - 1 if their_path is None else max(len(nodes) - 2, 0)
-    needed = ours * _hop_size(_NEXT_NODE_SIZE)
+    data_sizes = [_NEXT_NODE_SIZE] * (len(nodes) - 1)
+    if first_scid is not None and data_sizes:
+        data_sizes[0] = _SCID_SIZE
     if their_path is None:
-        needed += _hop_size(0, content_size)
+        data_sizes.append(0)
     else:
-        if len(nodes) > 1:
-            needed += _hop_size(2 * _NEXT_NODE_SIZE)
-        *before, last = (len(hop.encrypted_data) - _TAG_SIZE for hop in their_path.hops)
-        needed += sum(map(_hop_size, before)) + _hop_size(last, content_size)
+        if data_sizes:
+            # next_path_key_override
+            data_sizes[-1] += _NEXT_NODE_SIZE
+        data_sizes += (len(hop.encrypted_data) - _TAG_SIZE for hop in their_path.hops)
+    *before, last = data_sizes
+    needed = sum(map(_hop_size, before)) + _hop_size(last, content_size)
     return _packet_size(needed) or PACKET_SIZES[-1]
 
 
@@ -152,15 +161,22 @@ def _chain(
     nodes: Sequence[bytes],
     before_last: tuple[Record, ...] = (),
     last: tuple[Record, ...] = (),
+    first_scid: int | None = None,
 ) -> list[PathNode]:
-    """Give each node of a path the next node's id, and the last two what else they need."""
+    """Tell each node of a path which is next, and the last two what else they need."""
     chain = []
     for at, node in enumerate(nodes):
         if at == len(nodes) - 1:
             data = last
         else:
-            data = (Record(blinding.NEXT_NODE_ID, nodes[at + 1]),)
+            data = (_next_hop(nodes[at + 1], first_scid if at == 0 else None),)
             if at == len(nodes) - 2:
                 data += before_last
         chain.append(PathNode(node, data))
     return chain
+
+
+def _next_hop(node: bytes, scid: int | None) -> Record:
+    if scid is None:
+        return Record(blinding.NEXT_NODE_ID, node)
+    return Record(blinding.SHORT_CHANNEL_ID, scid.to_bytes(8, "big"))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
@@ -222,3 +224,25 @@ def test_an_unannounced_channel_is_known_by_our_alias_only(names: dict[str, obje
 def test_a_channel_nobody_knows() -> None:
     channels = [{"peer_id": node_id(9).hex(), "short_channel_id": "1x1x1"}]
     assert _end(0, listpeerchannels={"channels": channels}) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "scid"),
+    [
+        ({}, 1 << 40 | 2 << 16 | 3),
+        ({"alias": {}}, None),
+        ({"peer_connected": False}, None),
+        ({"state": "ONCHAIN"}, None),
+        ({"peer_id": node_id(3).hex()}, None),
+    ],
+)
+def test_how_our_node_knows_a_channel(changes: dict[str, Any], scid: int | None) -> None:
+    channel = {
+        "peer_id": node_id(2).hex(),
+        "peer_connected": True,
+        "state": "CHANNELD_NORMAL",
+        "alias": {"local": "1x2x3", "remote": "4x5x6"},
+        **changes,
+    }
+    graph = Graph(FakeClient({"listpeerchannels": {"channels": [channel]}}), US)
+    assert graph.local_scid(node_id(2)) == scid

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ...bolt12.blinded_path import format_scid, parse_scid
+from ...bolt12.blinded_path import parse_scid
 from ..rpc import answers
 from .peer_channels import is_connected
 
@@ -140,7 +140,7 @@ def read(detail: Mapping[str, Any]) -> Channel | None:
             # An unannounced channel goes by the alias that the peer gave us: with scid_alias,
             # it refuses the real one. So does any channel that has no short_channel_id yet.
             # (lightningd accepts next_node_id, too, but LDK cannot read a payment path with it.)
-            scid=_scid(scid if is_public else alias.get("remote") or scid),
+            scid=parse_scid(str(scid if is_public else alias.get("remote") or scid)),
             is_public=is_public,
             is_connected=is_connected(detail),
             terms=terms,
@@ -184,14 +184,6 @@ def _read_terms(update: Mapping[str, Any]) -> Terms:
         htlc_minimum_msat=_integer(update["htlc_minimum_msat"], 8),
         htlc_maximum_msat=None if most is None else _integer(most, 8),
     )
-
-
-def _scid(text: Any) -> int:
-    """:raises (ValueError, AttributeError): it is no short_channel_id."""
-    scid = parse_scid(text)
-    if scid >= 1 << 64 or format_scid(scid) != text:
-        raise ValueError("not a short_channel_id")
-    return scid
 
 
 def _integer(value: Any, size: int) -> int:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ...bolt12.blinded_path import ShortChannelIdDirection, format_scid
+from ...bolt12.blinded_path import ShortChannelIdDirection, format_scid, parse_scid
 from ...errors import LightningdError
 from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
@@ -124,6 +124,15 @@ class Graph:
     def has_channel(self, node: bytes) -> bool:
         """Whether a node has an open channel with us, connected or not."""
         return node in self._channel_peers
+
+    def local_scid(self, node: bytes) -> int | None:
+        """The alias by which our node knows an open channel with a connected peer, if any."""
+        with reading("listpeerchannels"):
+            for channel in self.open_channels():
+                alias = channel.get("alias", {}).get("local")
+                if alias and is_connected(channel) and channel["peer_id"] == node.hex():
+                    return parse_scid(alias)
+        return None
 
     def peer_by_channel(self, scid: int, *, by_any_name: bool = False) -> bytes | None:
         """The other end of a channel of ours, None for an unknown channel.

@@ -31,6 +31,8 @@ class Route(NamedTuple):
     :param would_connect: a dry run found that we would have to connect to the last node.
     :param has_channel: we have a channel with the second node. Without one, some
         nodes drop our messages silently (LND from 0.21).
+    :param first_scid: how our own node knows a channel with the second node, if the onion begins
+        at our node and there is one.
     :param counting_bytes: the nodes that may limit the bytes which they take from each peer.
     :param others: routes that are as good, each over another peer of ours.
     """
@@ -39,6 +41,7 @@ class Route(NamedTuple):
     their_path: BlindedPath | None = None
     would_connect: bool = False
     has_channel: bool = True
+    first_scid: int | None = None
     counting_bytes: frozenset[bytes] = frozenset()
     others: tuple[Route, ...] = ()
 
@@ -211,7 +214,10 @@ class Router:
         route = Route(nodes, their_path, would_connect, graph.has_channel(nodes[1]))
         others = nodes[1:] if route.hidden_nodes else nodes[1:-1]
         counting = frozenset(node for node in others if may_count_bytes(graph.features(node)))
-        return route._replace(counting_bytes=counting)
+        # Earlier calls begin at the second node, or do not know our aliases.
+        begins_here = self._info.onion_api is OnionApi.INJECT_ONION
+        first_scid = graph.local_scid(nodes[1]) if begins_here else None
+        return route._replace(counting_bytes=counting, first_scid=first_scid)
 
     def _last_resort(self, target: bytes) -> tuple[bytes, ...] | None:
         """A path that may not carry onion messages, when there is no better one.
