@@ -37,6 +37,9 @@ SENT = re.compile(r"call (injectonionmessage|sendonionmessage) \([0-9.]+ ms\)$",
 #: Seconds within which something counts as done at once: one, on a machine with nothing else to do.
 PROMPT_SECONDS = 4
 
+#: Seconds after which a test counts as hanging, on a machine however busy. It measures nothing.
+HANG_SECONDS = 600
+
 #: Seconds from one look at a condition to the next.
 _POLL_SECONDS = 0.05
 
@@ -44,7 +47,7 @@ _POLL_SECONDS = 0.05
 def wait_for(
     condition: Callable[[], object],
     what: str,
-    seconds: float = 30,
+    seconds: float = HANG_SECONDS,
     poll_seconds: float = _POLL_SECONDS,
 ) -> None:
     """Return once ``condition`` holds; it is looked at every ``poll_seconds``.

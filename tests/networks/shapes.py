@@ -300,7 +300,7 @@ def real_nodes(
         _open_channels(topology, nodes, bitcoind, executor)
         for spec in topology.nodes:
             what = f"all channels of the {spec.name}, and its gossip"
-            wait_for(partial(_is_ready, nodes, topology, spec.name), what, seconds=60)
+            wait_for(partial(_is_ready, nodes, topology, spec.name), what)
         yield RealShape(f"lightningd {said}", number, nodes)
 
 

@@ -29,7 +29,7 @@ from sendinvoice_cli.sandbox.model.topology import Topology
 from sendinvoice_cli.signals import Interruption
 from tests.support.manual_clock import ManualClock
 
-from . import simulated
+from . import HANG_SECONDS, simulated
 from . import wait_for as wait_in_real_time
 from .manual_loop import ManualLoop
 from .runs import Told
@@ -37,11 +37,8 @@ from .sandbox import Sandbox
 
 #: Seconds of real time between two looks at an event queue.
 _LOOK_SECONDS = 0.001
-#: Seconds of real time that nothing here takes.
-_LONG = 20
-
 #: For conditions that need no call to lightningd.
-wait_for = partial(wait_in_real_time, seconds=_LONG, poll_seconds=_LOOK_SECONDS)
+wait_for = partial(wait_in_real_time, poll_seconds=_LOOK_SECONDS)
 
 PAYER, ROUTER, RECEIVER = "payer", "router", "receiver"
 
@@ -310,7 +307,7 @@ class _Running:
 
     def end(self) -> None:
         """Return once it has ended; it must be about to."""
-        self._thread.join(_LONG)
+        self._thread.join(HANG_SECONDS)
         assert self.is_over, "it goes on"
 
     def end_in_time(self) -> None:
