@@ -46,7 +46,9 @@ def test_more_than_requested_is_refused_within_a_second(
 ) -> None:
     request = network.request(100_000)
 
-    result, seconds = finish_after_sending(start("--json", "-v", request, label, "100001"))
+    result, seconds = finish_after_sending(
+        start("--json", "-v", request, label, "--amount-msat", "100001")
+    )
 
     assert result.exit == 14
     assert seconds < PROMPT_SECONDS
@@ -87,7 +89,7 @@ def test_payer_without_a_way_to_pay_says_so(network: Network, label: str) -> Non
 
 
 def test_refusal_in_words(network: Network, label: str) -> None:
-    result = network.run(network.request(1_000), label, "2000")
+    result = network.run(network.request(1_000), label, "--amount-msat", "2000")
 
     assert result.exit == 14
     assert "invoice amount is too large" in result.stderr
@@ -306,7 +308,7 @@ def test_label_with_another_amount(network: Network, label: str) -> None:
     request = network.request(2_000)
     first = network.run("--json", request, label)
 
-    second = network.run("--json", request, label, "1000")
+    second = network.run("--json", request, label, "--amount-msat", "1000")
 
     assert (first.exit, second.exit) == (0, 20)
     check_result(second.json, 20)

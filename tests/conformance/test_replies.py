@@ -71,7 +71,7 @@ def test_no_replies_is_paid_without_a_helper(network: Network, label: str) -> No
 
 @pytest.mark.usefixtures("no_helper")
 def test_no_replies_hears_no_refusal(network: Network, label: str) -> None:
-    arguments = (network.request(8_000), label, "9000", "3")
+    arguments = (network.request(8_000), label, "--amount-msat", "9000", "--timeout", "3")
 
     result = network.run("--json", "--no-replies", *arguments)
 
@@ -86,7 +86,9 @@ def test_two_commands_share_one_helper(network: Network, label: str) -> None:
 
     def refused(number: int) -> tuple[str, dict[str, object]]:
         request = network.request(1_000)
-        result = network.run("--json", request, f"{label}-{number}", "2000", "10")
+        result = network.run(
+            "--json", request, f"{label}-{number}", "--amount-msat", "2000", "--timeout", "10"
+        )
         assert result.exit == 14, result
         check_result(result.json, 14)
         return result.json["bolt12"], result.json["error"]["data"]
@@ -108,7 +110,15 @@ def test_refusal_of_one_command_does_not_end_another(
         waiting = start("--json", request, f"{label}-waits")
         wait_for(mailbox.invoices, "the first invoice at the payer")
 
-        refused = network.run("--json", network.request(1_000), f"{label}-refused", "2000", "10")
+        refused = network.run(
+            "--json",
+            network.request(1_000),
+            f"{label}-refused",
+            "--amount-msat",
+            "2000",
+            "--timeout",
+            "10",
+        )
 
         assert refused.exit == 14
         assert waiting.poll() is None
@@ -120,10 +130,12 @@ def test_refusal_of_one_command_does_not_end_another(
 
 
 def test_helper_is_there_for_the_next_command(network: Network, label: str) -> None:
-    first = network.run("--json", network.request(1_000), f"{label}-1", "2000")
+    first = network.run("--json", network.request(1_000), f"{label}-1", "--amount-msat", "2000")
     helper = network.receiver.plugins(HELPER)
 
-    second = network.run("--json", "-v", network.request(1_000), f"{label}-2", "2000")
+    second = network.run(
+        "--json", "-v", network.request(1_000), f"{label}-2", "--amount-msat", "2000"
+    )
 
     assert (first.exit, second.exit) == (14, 14)
     assert len(helper) == 1

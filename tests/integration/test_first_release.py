@@ -35,7 +35,7 @@ def test_paid_over_two_hops(network: Network, label: str) -> None:
 
 
 def test_refused_with_the_payers_words(network: Network, label: str) -> None:
-    result = network.run("--json", network.request(1_000), label, "2000")
+    result = network.run("--json", network.request(1_000), label, "--amount-msat", "2000")
 
     assert result.exit == 14
     check_result(result.json, 14)
@@ -103,7 +103,7 @@ def test_the_invoice_is_valid_and_has_every_field(network: Network, label: str) 
 
 def test_helper_leaves_other_messages_alone(network: Network, label: str) -> None:
     """lightningd's own plugin hears of them by the same hook."""
-    network.run("--json", network.request(1_000), f"{label}-1", "2000")
+    network.run("--json", network.request(1_000), f"{label}-1", "--amount-msat", "2000")
     assert network.receiver.plugins(HELPER)
     offer = network.receiver.rpc("offer", amount=1_000, description=label)["bolt12"]
 
