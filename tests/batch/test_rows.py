@@ -331,7 +331,8 @@ def test_a_label_over_two_lines() -> None:
         ("invreq", "no column 'label'"),
         ("label,timeout", "no column 'invreq'"),
         ('"invreq,label', "not CSV"),
-        ('"invreq,label"', "'invreq,label' is not a column"),
+        ('"invreq,label"', "the first line is in quotes as a whole"),
+        ('"invreq;label"', "the first line is in quotes as a whole"),
     ],
 )
 def test_bad_headers_are_no_batch(header: str, problem: str) -> None:

@@ -572,26 +572,29 @@ def test_warnings_go_to_stderr(sending: _Sending, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("color", "no_color", "coloured"),
+    ("color", "variables", "coloured"),
     [
-        ("auto", None, False),
-        ("always", None, True),
-        ("never", None, False),
-        ("auto", "1", False),
-        ("always", "1", True),
+        ("auto", (), False),
+        ("always", (), True),
+        ("never", (), False),
+        ("auto", ("NO_COLOR",), False),
+        ("always", ("NO_COLOR",), True),
+        ("auto", ("FORCE_COLOR",), True),
+        ("never", ("FORCE_COLOR",), False),
+        ("auto", ("NO_COLOR", "FORCE_COLOR"), False),
     ],
 )
 def test_colour(
     sending: _Sending,
     capsys: pytest.CaptureFixture[str],
     color: str,
-    no_color: str | None,
+    variables: tuple[str, ...],
     coloured: bool,
 ) -> None:
-    """What --color says, then NO_COLOR, then the terminal; here stdout is none."""
+    """What --color says, then NO_COLOR, FORCE_COLOR and the terminal; here stdout is none."""
     with pytest.MonkeyPatch.context() as patch:
-        if no_color is not None:
-            patch.setenv("NO_COLOR", no_color)
+        for variable in variables:
+            patch.setenv(variable, "1")
         assert sending.run(["lnr1qq", "a label", "--color", color]) == 0
     # Green, not only bold: that is what NO_COLOR by itself would have left.
     shown = capsys.readouterr().out

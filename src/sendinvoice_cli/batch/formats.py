@@ -185,6 +185,10 @@ def _check_header(header: list[str]) -> None:
     for column in names:
         if column.startswith("lnr1"):
             raise UsageError("the first line is a request, but must name columns", hint=EXAMPLE)
+        if any(delimiter in column for delimiter in _DELIMITERS):
+            raise UsageError(
+                "the first line is in quotes as a whole", hint=f"save it without; {EXAMPLE}"
+            )
         if column not in COLUMNS:
             raise UsageError(f"{column!r} is not a column of a batch", hint=EXAMPLE)
     if len(set(names)) < len(names):
