@@ -1,7 +1,5 @@
 """What users are told: what the payer offers, the outcome, a batch's results and counts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +36,7 @@ class Offered(NamedTuple):
     paths: int
 
     @classmethod
-    def of(cls, invreq: InvoiceRequest) -> Offered:
+    def of(cls, invreq: "InvoiceRequest") -> "Offered":
         """What the payer offers with an invoice_request."""
         return cls(
             amount_msat=invreq.amount_msat,

@@ -1,7 +1,5 @@
 """What the user asks for: one invoice_request, and how to answer it."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 
@@ -12,13 +10,13 @@ from .errors import UsageError
 DEFAULT_TIMEOUT = 90
 MAX_TIMEOUT = 2**32 - 1
 
-_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?")
+_AMOUNT = r"([0-9]+(?:\.[0-9]+)?)(msat|sat|btc)?"
 _AMOUNTS = "amounts look like 1000, 1000msat, 1sat or 0.00000001btc; a bare number is msat"
 #: Digits after the decimal point of each unit, down to 1 msat.
 _UNIT_DIGITS = {"msat": 0, "sat": 3, "btc": 11}
 #: A number as spreadsheets shorten it.
-_EXPONENT = re.compile(r"[0-9]+([.,][0-9]+)?[eE][+-]?[0-9]+")
-_TIMEOUT = re.compile("([0-9]{1,20})([smhd]?)")
+_EXPONENT = r"[0-9]+([.,][0-9]+)?[eE][+-]?[0-9]+"
+_TIMEOUT = "([0-9]{1,20})([smhd]?)"
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -55,8 +53,8 @@ def parse_amount(text: str) -> int:
     :returns: msat, more than 0.
     :raises UsageError: not an amount.
     """
-    match = _AMOUNT.fullmatch(text)
-    if _EXPONENT.fullmatch(text):
+    match = re.fullmatch(_AMOUNT, text)
+    if re.fullmatch(_EXPONENT, text):
         raise UsageError(
             f"{text} is not a whole number",
             hint="write out all its digits; spreadsheets shorten long numbers in narrow columns",
@@ -86,7 +84,7 @@ def parse_timeout(text: str) -> int:
     :returns: 1 … 2^32-1 seconds.
     :raises UsageError: not such a time.
     """
-    match = _TIMEOUT.fullmatch(text)
+    match = re.fullmatch(_TIMEOUT, text)
     seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
     if not 1 <= seconds <= MAX_TIMEOUT:
         raise UsageError(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 END_SECONDS = 0.5
 
 
-def spawn(work: Callable[[], None]) -> threading.Thread:
+def spawn(work: Callable[[], object]) -> threading.Thread:
     """Run a function in a thread of its own."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -3,8 +3,6 @@
 Every copy has a path_id of its own, so a reply tells which copy it is about.
 """
 
-from __future__ import annotations
-
 import secrets
 from typing import NamedTuple
 

@@ -21,7 +21,7 @@ from ..node.invoices import StoredInvoice
 
 #: JSON-RPC: a parameter is not valid.
 _INVALID_PARAMS = -32602
-_INVOICE = re.compile("lni1[02-9ac-hj-np-z]+")
+_INVOICE = "lni1[02-9ac-hj-np-z]+"
 
 #: Bytes of the signature record, and of the heads of the two records with payment paths.
 _SIGNATURE_SIZE = 66
@@ -82,7 +82,7 @@ def refusal_error(failure: LightningdError, invreq: InvoiceRequest) -> SendInvoi
             "unassigned characters are banned from texts",
         )
     return LightningdError(
-        _INVOICE.sub("lni1…", failure.message), data=failure.data, rpc_code=failure.rpc_code
+        re.sub(_INVOICE, "lni1…", failure.message), data=failure.data, rpc_code=failure.rpc_code
     )
 
 

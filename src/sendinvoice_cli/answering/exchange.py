@@ -3,8 +3,6 @@
 Each step blocks while lightningd answers. answer.py puts them in order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,7 +60,7 @@ class Exchange:
     """
 
     def __init__(
-        self, request: Request, link: Link, progress: ProgressWithWarnings, *, ways: int = 1
+        self, request: Request, link: Link, progress: "ProgressWithWarnings", *, ways: int = 1
     ) -> None:
         self.request = request
         self._ways = ways

@@ -1,7 +1,5 @@
 """What the label names in lightningd: nothing, or an invoice in one of its states."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from ..amounts import format_amount

@@ -24,6 +24,7 @@ from ..node.invoices import Change
 from ..node.rpc.client import Client
 from ..node.rpc.connection import SLICE_SECONDS
 from ..node.ways.routes import Route
+from ..onion.blinding import load_cipher
 from ..outcome import Outcome
 from ..request import Request
 from ..signals import Interruption
@@ -75,6 +76,8 @@ def send(
     :param wait: waits for an event, at most some seconds.
     :raises UsageError: the request does not fit the arguments.
     """
+    # It is needed after the first calls.
+    spawn(load_cipher)
     host = BlockingHost(client, request, progress, clock=clock, sleep=sleep, wait=wait)
     outcome = answer_blocking(host.exchange, host, settled)
     if isinstance(outcome.error, UsageError):

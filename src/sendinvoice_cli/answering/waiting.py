@@ -4,8 +4,6 @@ Every rule of waiting is here: when the next copy is due, which reply of the pay
 how long to go on past the deadline for the last word.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -66,7 +64,7 @@ class Waiting:
         self._state_read_at: float | None = None
         self._deadline_seen_at: float | None = None
 
-    def next(self, invoice: StoredInvoice, copies: Copies, now: float) -> Step:
+    def next(self, invoice: "StoredInvoice", copies: "Copies", now: float) -> Step:
         """What to do now."""
         if invoice.status != "unpaid":
             return Due.END
@@ -122,7 +120,7 @@ class Waiting:
         """The invoice's state was read because :attr:`Due.STATE` was due."""
         self._state_read_at = now
 
-    def is_final(self, copies: Copies) -> bool:
+    def is_final(self, copies: "Copies") -> bool:
         """Whether the payer's replies are final.
 
         A refusal of the invoice itself is final: every copy carries the same invoice. So is the

@@ -1,7 +1,5 @@
 """The wire form of blinded paths (BOLT 4, "Route Blinding"; BOLT 12, "blinded_path")."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from coincurve import PublicKey

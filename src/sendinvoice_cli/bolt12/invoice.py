@@ -3,8 +3,6 @@
 Source: BOLT 12, "Invoices".
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The payer's error about an invoice (BOLT 12, "Invoice Errors")."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

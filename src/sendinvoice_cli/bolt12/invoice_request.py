@@ -3,8 +3,6 @@
 Source: BOLT 12, "Invoice Requests".
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from ..errors import MalformedError, RequestExpiredError, UnanswerableRequestError

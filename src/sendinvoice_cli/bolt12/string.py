@@ -20,9 +20,10 @@ _TO_DIGITS = str.maketrans(_ALPHABET, _DIGITS)
 _FROM_RFC_4648 = str.maketrans(_RFC_4648, _ALPHABET)
 
 _CHARACTERS = frozenset(_ALPHABET + _ALPHABET.upper())
-_CONTINUATION = re.compile(r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])")
+# Patterns are compiled when they are first used, since most commands need none of them.
+_CONTINUATION = r"(?<=[0-9A-Za-z])\+[ \t\r\n\v\f]*(?=[0-9A-Za-z])"
 #: What nobody sees, or takes for something else.
-_UNSEEN = re.compile(r"[^\x21-\x7e]+")
+_UNSEEN = r"[^\x21-\x7e]+"
 
 #: Hint for a string that ends too early.
 CUT_SHORT = "was it copied whole?"
@@ -45,14 +46,14 @@ class Kind(Enum):
 
 #: How each kind begins, in lower case.
 _BEGINNINGS = (
-    (Kind.OFFER, re.compile("lno1")),
-    (Kind.REQUEST, re.compile("lnr1")),
-    (Kind.INVOICE, re.compile("lni1")),
-    (Kind.PAYER_PROOF, re.compile("lnp1")),
-    (Kind.LNURL, re.compile("lnurl[a-z]?(?:1|:)")),
-    (Kind.BOLT_11, re.compile("ln(?:bcrt|bc|tbs|tb)(?:[0-9]+[munp]?)?1")),
+    (Kind.OFFER, "lno1"),
+    (Kind.REQUEST, "lnr1"),
+    (Kind.INVOICE, "lni1"),
+    (Kind.PAYER_PROOF, "lnp1"),
+    (Kind.LNURL, "lnurl[a-z]?(?:1|:)"),
+    (Kind.BOLT_11, "ln(?:bcrt|bc|tbs|tb)(?:[0-9]+[munp]?)?1"),
 )
-_BEFORE = re.compile(r"[\s\ufeff\"'`]*(?:lightning:(?://)?)?")
+_BEFORE = r"\A[\s\ufeff\"'`]*(?:lightning:(?://)?)?"
 #: More characters than what tells the kind, and is in front of it.
 _BEGINNING_SIZE = 200
 
@@ -63,9 +64,10 @@ def identify(text: str) -> Kind | None:
     White space, quotes and ``lightning:`` in front of it are skipped.
     """
     beginning = text[:_BEGINNING_SIZE].lower()
-    before = _BEFORE.match(beginning)
-    at = before.end() if before is not None else 0
-    return next((kind for kind, pattern in _BEGINNINGS if pattern.match(beginning, at)), None)
+    beginning = re.sub(_BEFORE, "", beginning, count=1)
+    if not beginning.startswith("ln"):
+        return None
+    return next((kind for kind, pattern in _BEGINNINGS if re.match(pattern, beginning)), None)
 
 
 def decode(text: str, prefix: str) -> bytes:
@@ -78,7 +80,7 @@ def decode(text: str, prefix: str) -> bytes:
     """
     check_length(text, prefix)
     # BOLT 12, "Encoding": a + between two characters goes, with the white space after it.
-    joined = _CONTINUATION.sub("", text)
+    joined = re.sub(_CONTINUATION, "", text) if "+" in text else text
     start = len(prefix) + 1
     if joined[:start].lower() != f"{prefix}1":
         raise _beginning_error(joined, prefix)
@@ -124,10 +126,10 @@ def _beginning_error(joined: str, prefix: str) -> MalformedError:
             hint="was it copied, or written to standard input?",
         )
     at = joined.lower().find(wanted)
-    unseen = _UNSEEN.search(joined)
+    unseen = re.search(_UNSEEN, joined)
     kind = identify(joined)
     hint = f"ask the payer for a string that begins with {wanted}"
-    if unseen and _UNSEEN.sub("", joined)[: len(wanted)].lower() == wanted:
+    if unseen and re.sub(_UNSEEN, "", joined)[: len(wanted)].lower() == wanted:
         at = unseen.start()
         hint = f"remove {describe(joined[at])} at character {at + 1}"
     elif at > 0:
@@ -169,7 +171,7 @@ def _case_error(text: str, joined: str, prefix: str) -> MalformedError:
 
 def _place(text: str, index: int) -> int:
     """The place, 1 for the first, of a character of the joined text in the text as it was given."""
-    for continuation in _CONTINUATION.finditer(text):
+    for continuation in re.finditer(_CONTINUATION, text):
         if continuation.start() > index:
             break
         index += continuation.end() - continuation.start()

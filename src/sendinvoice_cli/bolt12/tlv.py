@@ -1,7 +1,5 @@
 """TLV streams and the integers inside them (BOLT 1, "Type-Length-Value Format")."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

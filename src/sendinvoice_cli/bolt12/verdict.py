@@ -10,8 +10,6 @@ commands it pays with (``plugins/pay.c``, ``plugins/xpay``, ``plugins/askrene``,
 ``ln/outbound_payment.rs``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from enum import Enum, auto
@@ -72,7 +70,7 @@ _IN_PROGRESS = Meaning(Verdict.IN_PROGRESS)
 _UNCLEAR = Meaning(Verdict.UNCLEAR)
 
 #: How Core Lightning's text begins. It repeats the invoice if it could read it.
-_CLN = re.compile(r"Failed invoice(?: lni1[02-9ac-hj-np-z]*)?: ")
+_CLN = r"Failed invoice(?: lni1[02-9ac-hj-np-z]*)?: "
 
 #: What follows when it refuses the invoice, without trying to pay it.
 _CLN_REFUSALS = (
@@ -94,11 +92,11 @@ _CLN_REFUSALS = (
 )
 
 #: What follows when it tried to pay: the error of its payment command, in quotes.
-_CLN_ATTEMPT = re.compile('pay attempt failed: "?')
+_CLN_ATTEMPT = 'pay attempt failed: "?'
 
 #: How a payment command quotes an error of lightningd, and where the quoted words begin.
 _CLN_WRAPPERS = ("Unexpected injectpaymentonion error ", "Failing ")
-_CLN_WRAPPED = re.compile(r'"message\\?": ?\\?"')
+_CLN_WRAPPED = r'"message\\?": ?\\?"'
 
 #: Words of payment commands that mean no failed attempt. All others mean one.
 _CLN_ATTEMPTS = (
@@ -113,7 +111,7 @@ _CLN_ATTEMPTS = (
     ("invoice missing ", _NOT_TAKEN),
     ("Wrong blinding info", _NOT_TAKEN),
 )
-_CLN_GROUP_IN_PROGRESS = re.compile("Payment with groupid=[0-9]+ still in progress")
+_CLN_GROUP_IN_PROGRESS = "Payment with groupid=[0-9]+ still in progress"
 
 #: Words anywhere in the error of a failed attempt, and what they come down to.
 _CLN_FAILURES = (
@@ -168,7 +166,7 @@ def judge(error: InvoiceError) -> Meaning:
     ``IN_PROGRESS`` does not tell how the attempt will end, and the payer may give
     up silently: send the invoice again when the attempt should be over.
     """
-    beginning = _CLN.match(error.text)
+    beginning = re.match(_CLN, error.text)
     if beginning is not None:
         meaning = _judge_cln(error.text, beginning.end())
     else:
@@ -183,22 +181,22 @@ def judge(error: InvoiceError) -> Meaning:
 
 def bare_words(error: InvoiceError) -> str:
     """The payer's words without the frame and the invoice that Core Lightning puts around them."""
-    beginning = _CLN.match(error.text)
+    beginning = re.match(_CLN, error.text)
     text = error.text if beginning is None else error.text[beginning.end() :]
-    attempt = None if beginning is None else _CLN_ATTEMPT.match(text)
+    attempt = None if beginning is None else re.match(_CLN_ATTEMPT, text)
     return text if attempt is None else text[attempt.end() :].removesuffix('"')
 
 
 def _judge_cln(text: str, at: int) -> Meaning:
     """Judge Core Lightning's words, which begin at an index of the text."""
-    attempt = _CLN_ATTEMPT.match(text, at)
+    attempt = re.compile(_CLN_ATTEMPT).match(text, at)
     if attempt is None:
         return _first(_CLN_REFUSALS, text, at) or _UNCLEAR
     at = attempt.end()
     if text.startswith(_CLN_WRAPPERS, at):
-        wrapped = _CLN_WRAPPED.search(text, at)
+        wrapped = re.compile(_CLN_WRAPPED).search(text, at)
         at = at if wrapped is None else wrapped.end()
-    if _CLN_GROUP_IN_PROGRESS.match(text, at):
+    if re.compile(_CLN_GROUP_IN_PROGRESS).match(text, at):
         return _IN_PROGRESS
     known = _first(_CLN_ATTEMPTS, text, at)
     if known is not None:

@@ -22,7 +22,7 @@ _LINE_END = re.compile(r"[ \t]*(?:\r\n|\r|\n)[ \t]*")
 
 _LIGHTNING_URI = re.compile("lightning:(?://)?", re.IGNORECASE)
 _BITCOIN_URI = "bitcoin:"
-_PERCENT = re.compile("(?:%[0-9A-Fa-f]{2})+")
+_PERCENT = "(?:%[0-9A-Fa-f]{2})+"
 #: Readers must understand a key with this prefix (BIP 321, "Forward compatibility").
 _REQUIRED = "req-"
 #: The key of BIP 321 for BOLT 11 invoices, in which wallets put other strings too.
@@ -131,7 +131,7 @@ def _unquote(text: str) -> str:
     def decode(codes: re.Match[str]) -> str:
         return bytes.fromhex(codes[0].replace("%", "")).decode("utf-8", "replace")
 
-    return _PERCENT.sub(decode, text)
+    return re.sub(_PERCENT, decode, text)
 
 
 def _shorten(key: str) -> str:

@@ -1,7 +1,5 @@
 """The parsed command line, and what it stands for: a request, a client, a progress display."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,7 +57,7 @@ class Parameters(NamedTuple):
     quiet: bool
     color: str
 
-    def request(self, streams: Streams) -> Request:
+    def request(self, streams: "Streams") -> Request:
         """What the user asks for.
 
         :raises UsageError: INVREQ or LABEL is missing, both are swapped, stdin is closed, or as
@@ -115,7 +113,7 @@ class Parameters(NamedTuple):
         except UsageError as error:
             raise UsageError(error.message, hint=_hint_at_word(by_position) or error.hint) from None
 
-    def client(self, streams: Streams) -> Client:
+    def client(self, streams: "Streams") -> "Client":
         """A client for the lightningd that the options name.
 
         :raises UsageError: the network is unknown, or a configuration file cannot be read.
@@ -144,7 +142,7 @@ class Parameters(NamedTuple):
             )
         return network
 
-    def progress(self, streams: Streams) -> PlainProgress | TerminalProgress:
+    def progress(self, streams: "Streams") -> "PlainProgress | TerminalProgress":
         """The progress display for a single request."""
         from ..render.progress import PlainProgress, TerminalProgress
 
@@ -172,13 +170,13 @@ def is_by_environment(name: str) -> bool:
     return source is ParameterSource.ENVIRONMENT
 
 
-def _read_invreq(streams: Streams, argument: str, log: lines.Log) -> str:
+def _read_invreq(streams: "Streams", argument: str, log: lines.Log) -> str:
     if argument != "-":
         return argument
     files.open_stdin(streams, "the request", log)
     return streams.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
 
 
-def _print_call(streams: Streams, method: str, seconds: float, failure: str | None) -> None:
+def _print_call(streams: "Streams", method: str, seconds: float, failure: str | None) -> None:
     end = f" failed: {failure}" if failure else ""
     lines.print_line(streams, f"call {method} ({seconds * 1000:.1f} ms){end}")

@@ -1,7 +1,5 @@
 """Our own node: what lightningd says about it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple

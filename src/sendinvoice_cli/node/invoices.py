@@ -1,7 +1,5 @@
 """lightningd's invoices: the only memory that this command has."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -47,7 +45,7 @@ class StoredInvoice(NamedTuple):
     fields: Mapping[str, Any]
 
     @classmethod
-    def read(cls, answer: Mapping[str, Any]) -> StoredInvoice:
+    def read(cls, answer: Mapping[str, Any]) -> "StoredInvoice":
         """Take the documented fields out of lightningd's answer."""
         known = {name: answer[name] for name in RPC_FIELDS if name in answer}
         for name in _AMOUNTS:
@@ -92,7 +90,7 @@ class StoredInvoice(NamedTuple):
         """32 bytes, in hex."""
         return str(self.fields["payment_hash"])
 
-    def updated(self, newer: StoredInvoice) -> StoredInvoice:
+    def updated(self, newer: "StoredInvoice") -> "StoredInvoice":
         """The newer of the two: a report that arrives later may still be the older one."""
         order = _STATUS_ORDER
         return newer if order[newer.status] >= order[self.status] else self

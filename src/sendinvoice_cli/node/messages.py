@@ -1,7 +1,5 @@
 """Sending an onion message by the call that this lightningd has."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

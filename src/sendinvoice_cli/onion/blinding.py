@@ -3,16 +3,13 @@
 Source: BOLT 4, "Route Blinding".
 """
 
-from __future__ import annotations
-
 import hmac
 import secrets
 from collections.abc import Collection, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coincurve import PrivateKey, PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from ..bolt12 import tlv
 from ..bolt12.blinded_path import BlindedHop, BlindedPath
@@ -109,9 +106,21 @@ def blinding_factor(path_key: bytes, shared_secret: bytes) -> bytes:
     return sha256(path_key + shared_secret).digest()
 
 
+def load_cipher() -> Any:
+    """ChaCha20-Poly1305.
+
+    Its import takes as long as some calls to lightningd, so a thread may do it during these.
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    return ChaCha20Poly1305
+
+
 def encrypt(shared_secret: bytes, data: bytes) -> bytes:
     """Make encrypted_recipient_data: the encrypted ``data``, and a 16-byte tag."""
-    return ChaCha20Poly1305(derive_key(b"rho", shared_secret)).encrypt(_ZERO_NONCE, data, None)
+    key = derive_key(b"rho", shared_secret)
+    encrypted: bytes = load_cipher()(key).encrypt(_ZERO_NONCE, data, None)
+    return encrypted
 
 
 def decrypt(shared_secret: bytes, encrypted_data: bytes) -> bytes:
@@ -119,9 +128,9 @@ def decrypt(shared_secret: bytes, encrypted_data: bytes) -> bytes:
 
     :raises cryptography.exceptions.InvalidTag: not encrypted for this secret.
     """
-    return ChaCha20Poly1305(derive_key(b"rho", shared_secret)).decrypt(
-        _ZERO_NONCE, encrypted_data, None
-    )
+    key = derive_key(b"rho", shared_secret)
+    data: bytes = load_cipher()(key).decrypt(_ZERO_NONCE, encrypted_data, None)
+    return data
 
 
 def _random_key() -> PrivateKey:

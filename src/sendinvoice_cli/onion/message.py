@@ -3,8 +3,6 @@
 Source: BOLT 4, "Onion Messages".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Hearing payers' replies, through the reply helper inside lightningd."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import time

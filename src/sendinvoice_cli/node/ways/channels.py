@@ -4,8 +4,6 @@ Most of it comes from strangers: a peer's channel_update may hold any number (BO
 is checked here; a channel that cannot be read is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 

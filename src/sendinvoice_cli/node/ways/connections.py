@@ -1,7 +1,5 @@
 """Connections to nodes that no path leads to: which we open, and why we do not open others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What lightningd knows of the network, by small questions; each is asked only once."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable
@@ -80,7 +78,7 @@ class Graph:
         self._has_names = True
         self._neighbours: dict[tuple[bytes, bool, bool], frozenset[bytes]] = {}
 
-    def renewed(self) -> Graph:
+    def renewed(self) -> "Graph":
         """A graph that asks everything anew, but remembers which connections failed."""
         graph = Graph(self._client, self.own_id, self._clock)
         graph._failures = self._failures

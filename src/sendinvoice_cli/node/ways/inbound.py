@@ -9,8 +9,6 @@ that tries to pay while lightningd restarts finds our channels closed, and may
 avoid public ones for an hour (Core Lightning's xpay does), but not a blinded path.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from itertools import filterfalse
 from typing import Any, NamedTuple
@@ -92,7 +90,7 @@ class Inbound(NamedTuple):
             or self.total_msat < amount_msat <= together_msat
         )
 
-    def for_payer_behind(self, payers_paths: Sequence[BlindedPath]) -> Inbound:
+    def for_payer_behind(self, payers_paths: Sequence[BlindedPath]) -> "Inbound":
         """Leave out the path of our node, if it leads nowhere else than the spare.
 
         All our public channels are with one peer, and the payer itself stands behind that peer:

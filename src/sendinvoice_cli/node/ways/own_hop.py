@@ -1,7 +1,5 @@
 """The first hop of a blinded path that begins at our own node (BOLT 4, "Route Blinding")."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from ...bolt12 import tlv

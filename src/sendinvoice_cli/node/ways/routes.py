@@ -1,7 +1,5 @@
 """Routes to the payer: which node to head for, and over which nodes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -43,7 +41,7 @@ class Route(NamedTuple):
     has_channel: bool = True
     first_scid: int | None = None
     counting_bytes: frozenset[bytes] = frozenset()
-    others: tuple[Route, ...] = ()
+    others: "tuple[Route, ...]" = ()
 
     @property
     def hidden_nodes(self) -> int:

@@ -3,8 +3,6 @@
 Nodes limit the onion messages that they take from each peer, and silently drop the rest.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from ..features import AMP, ONION_MESSAGES_BY_CHANNEL, offers_feature
