@@ -344,7 +344,7 @@ def test_path_from_our_own_node_through_an_unannounced_channel(
     result = town.run("private", "--json", "--no-replies", request, label)
     assert result.exit == 13
     # Before, only lightningd itself can read our hop, when the invoice exists already.
-    refused = "does not know its channel" if town.version >= UNWRAPS else "unknown next scid"
+    refused = "lightningd does not know" if town.version >= UNWRAPS else "unknown next scid"
     assert refused in result.json["error"]["message"]
 
 

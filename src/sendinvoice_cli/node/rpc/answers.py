@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...errors import LightningdError
+from ...errors import LightningdError, MalformedError
 
 #: Bytes of a node id.
 _NODE_ID_SIZE = 33
@@ -19,7 +19,7 @@ def reading(method: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, MalformedError, TypeError, ValueError):
         raise LightningdError(f"{method}: lightningd's answer is malformed") from None
 
 

@@ -318,5 +318,7 @@ class Graph:
                 found: dict[str, Any] = dict(answer["nodes"][0]) if answer["nodes"] else {}
                 if "features" in found:
                     answers.features(found["features"])
+                if not isinstance(found.get("alias", ""), str):
+                    raise TypeError("an alias is a string")
                 self._nodes[node] = found
         return self._nodes[node]
