@@ -161,6 +161,41 @@ def test_one_that_carries_all_goes_first(narrow_and_wide: Shape) -> None:
 
 
 @pytest.fixture(params=list(Family))
+def greedy_peer(request: pytest.FixtureRequest) -> Iterator[Shape]:
+    """A receiver with a wide channel whose peer asks for an absurd delay, and a narrow one."""
+    names = ("payer", "router", "greedy", "receiver")
+    topology = Topology(
+        nodes=tuple(NodeSpec(name, request.param, has_address=False) for name in names),
+        channels=(
+            ChannelSpec("payer", "router", 5_000_000_000, left_msat=4_000_000_000),
+            ChannelSpec("payer", "greedy", 5_000_000_000, left_msat=4_000_000_000),
+            ChannelSpec("router", "receiver", left_msat=200_000_000, public=False),
+            ChannelSpec(
+                "greedy", "receiver", left_msat=900_000_000, public=False, cltv_delta=65_530
+            ),
+        ),
+    )
+    with shapes.simulated(topology) as shape:
+        yield shape
+
+
+def test_absurd_terms_of_one_peer_do_no_harm(greedy_peer: Shape) -> None:
+    """Its channel is left out; where nothing else is enough, that is the warning."""
+    shape = greedy_peer
+    answered = answer(shape, "receiver", shape.request(100_000_000), "enough")
+    check_paid(answered.json)
+    paths = payment_paths(answered.json["bolt12"])
+    assert [path.introduction_node for path, _ in paths] == [shape.id("router")]
+    assert answered.said.warnings == []
+    assert any("Not to be paid through greedy" in step for step in answered.said.steps)
+
+    planned = answer(shape, "receiver", shape.request(500_000_000), "wide", dry_run=True)
+    (warning,) = planned.said.warnings
+    assert "a delay of 65,530 blocks" in warning
+    assert planned.json["inbound"] == planned.json["payment_paths"]
+
+
+@pytest.fixture(params=list(Family))
 def inbound_elsewhere(request: pytest.FixtureRequest) -> Iterator[Shape]:
     """A receiver whose public channel has nothing to receive, and whose unannounced one has."""
     names = ("payer", "router", "provider", "receiver")
