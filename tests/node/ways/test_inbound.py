@@ -350,6 +350,11 @@ def test_the_path_of_our_node_is_left_out_where_the_spare_is_the_whole_way(
     assert found == inbound._replace(has_own_path=has_own_path)
 
 
+def test_the_path_of_our_node_stays_for_a_peer_that_is_away() -> None:
+    inbound = _inbound(_public_node(_public(2, 10**8), _public(3, 10**8, peer_connected=False)))
+    assert inbound.for_payer_behind([_behind(2)]) == inbound
+
+
 def test_without_a_spare_the_path_of_our_node_stays() -> None:
     inbound = _inbound(_public_node(_public(2, 10**8), blind=False))
     assert inbound.for_payer_behind([_behind(2)]) == inbound

@@ -99,7 +99,8 @@ class Inbound(NamedTuple):
 
         :param payers_paths: the request's invreq_paths.
         """
-        peers = {channel.peer for channel in (*self.public, *self.blinded)}
+        # A peer that is away may come back while we wait.
+        peers = {channel.peer for channel in (*self.public, *self.blinded, *self.away)}
         is_behind = payers_paths and all(
             path.introduction_node in peers and len(path.hops) > 1 for path in payers_paths
         )
