@@ -16,7 +16,7 @@ import pytest
 
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.sandbox.model.family import Family
-from tests.docs.mdoc import ROOT
+from tests.docs.mdoc import ROOT, Page
 from tests.networks import CHAIN, Network, environment, simulated
 
 _TEXT = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -123,6 +123,11 @@ def test_the_file_of_a_request_is_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_no_recipe_has_a_request_on_a_command_line() -> None:
     assert "lnr1" not in _TEXT
+
+
+@pytest.mark.parametrize("name", ["refund", "answer"])
+def test_man_page_has_the_same_scripts(name: str) -> None:
+    assert f"\n{_script(name)}.Ed" in Page("sendinvoice").source.replace("\\e", "\\")
 
 
 # --- the script ---

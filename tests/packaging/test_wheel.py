@@ -92,7 +92,7 @@ def test_what_is_shared_lands_where_it_is_looked_for(venv: Path) -> None:
         each.format(command)
         for each in _SHARED
         for command in ("sendinvoice", "sendinvoice-sandbox")
-    }
+    } | {"share/doc/sendinvoice/recipes.md"}
     page = (venv / "share/man/man1/sendinvoice.1").read_bytes()
     assert page == (_ROOT / "man" / "sendinvoice.1").read_bytes()
 
