@@ -26,6 +26,7 @@ from sendinvoice_cli.render.streams import Streams
 from sendinvoice_cli.request import Request
 from tests.render.kept_streams import Terminal
 from tests.support.requests_builder import request_string
+from tests.support.schema import check_row
 
 _PAID: dict[str, Any] = {
     "label": "a label",
@@ -399,7 +400,10 @@ def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) 
         process.stdin.flush()
         assert process.wait(30) == ExitStatus.UNREACHABLE
         shown = process.stdout.read().decode()
-    found = map(json.loads, (results.read_text() if way == "output" else shown).splitlines())
+    printed = results.read_text() if way == "output" else shown
+    found = [json.loads(line) for line in printed.splitlines()]
+    for each in found:
+        check_row(each, each["exit_code"])
     assert [(each["row"], each["label"], each["exit_code"]) for each in found] == [
         (1, "one", ExitStatus.UNREACHABLE),
         (2, "two", ExitStatus.USAGE),

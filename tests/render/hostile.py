@@ -15,6 +15,11 @@ SHOWN = r"[red]x[/red] \x1b[31m\x9b31m\x1b]0;t\x07 \u202e\u2066"
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+def without_control(shown: str) -> str:
+    """What is printed, without the colours and the movements of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)
+
+
 def without_colour(shown: str) -> str:
     """What is printed, without rich's own colours."""
     return _SGR.sub("", shown)

@@ -12,8 +12,8 @@ from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
 from sendinvoice_cli.render.streams import Streams
 from tests.support.requests_builder import PAYER_ID
 
-from .hostile import HOSTILE, harmless, without_colour
-from .kept_streams import KeptStreams
+from .hostile import HOSTILE, harmless, without_colour, without_control
+from .kept_streams import KeptStreams, Terminal
 
 _PAID: dict[str, Any] = {
     "label": "a label",
@@ -341,6 +341,19 @@ def test_expiry_is_shown_relative_to_now(streams: KeptStreams, seconds: int, sho
     progress.offered(_offered("text", 1_800_000_000 + seconds), 1)
     (line,) = [each for each in streams.read().err.splitlines() if "valid until" in each]
     assert line.endswith(shown)
+
+
+@pytest.mark.parametrize("seconds", [5, 90, 3600, 86_399, 99 * 86_400])
+def test_countdown_fits_a_line(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """On 80 columns; it would leave lines behind otherwise."""
+    terminal = Terminal()
+    monkeypatch.setenv("COLUMNS", "80")
+    progress = TerminalProgress(Streams(None, terminal, terminal), clock=lambda: 0)
+    progress.awaiting_payment(seconds)
+    progress.close()
+    (line,) = [each for each in terminal.getvalue().split("\n") if "Ctrl-C" in each]
+    assert len(without_control(line)) <= 80
+    assert line.endswith(" to continue)")
 
 
 def test_quiet_progress_prints_nothing_but_what_must_be_seen(streams: KeptStreams) -> None:

@@ -120,8 +120,8 @@ class TerminalProgress:
 
         def render() -> Spinner:
             left = format_duration(max(until - self._clock(), 0))
-            how = "Ctrl-C stops, the same command continues"
-            spinner.update(text=Text(f"Waiting for the payment, {left} left ({how})"))
+            how = "Ctrl-C stops; run it again to continue"
+            spinner.update(text=Text(f"Waiting to be paid, {left} left ({how})"))
             return spinner
 
         self._stop_drawing = draw(self._streams, self._console, render, per_second=8)
