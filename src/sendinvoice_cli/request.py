@@ -150,7 +150,10 @@ def offered_amount(request: Request, invreq: InvoiceRequest) -> int | None:
 
 def _mismatch_error(amount_msat: int, offered_msat: int) -> UsageError:
     """The error for an AMOUNT_MSAT that is not what is offered: the third word is not TIMEOUT."""
-    hint = f"to ask for that nevertheless, give --amount-msat {amount_msat}"
+    hint = (
+        f"to ask for that nevertheless, give --amount-msat {amount_msat}; "
+        "quote a label that has blanks"
+    )
     if amount_msat <= MAX_TIMEOUT:
         hint = f"to wait {amount_msat} seconds, give --timeout {amount_msat}; {hint}"
     return UsageError(

@@ -398,7 +398,7 @@ def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) 
         assert process.stdout is not None
         process.stdin.write(batch.read_bytes())
         process.stdin.flush()
-        assert process.wait(30) == ExitStatus.UNREACHABLE
+        assert process.wait(120) == ExitStatus.UNREACHABLE
         shown = process.stdout.read().decode()
     printed = results.read_text() if way == "output" else shown
     found = [json.loads(line) for line in printed.splitlines()]
@@ -430,6 +430,9 @@ def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) 
         (["lnr1qq", "label", "--nonsense"], "--nonsense"),
         (["lnr1qq", "label", "abc"], "not an amount"),
         (["lnr1qq", "label", "0"], "must be more than 0"),
+        (["lnr1qq", "label", ""], "'' is not an amount\n  hint: amounts look like"),
+        (["lnr1qq", "label", "1000", "0h"], "TIMEOUT must be"),
+        (["lnr1qq", "label", "1000", "0h"], "not '0h'\n  hint: times look like"),
         (["lnr1qq", "label", "1", "0"], "TIMEOUT must be"),
         (["lnr1qq", "label", "1", "4294967296"], "TIMEOUT must be"),
         (["lnr1qq", "label", "1", "1", "0"], "QUANTITY must be"),

@@ -1,6 +1,7 @@
 """The parsed command line, and what it stands for: a request, a client, a progress display."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -111,7 +112,8 @@ class Parameters(NamedTuple):
         try:
             return parse(by_position)
         except UsageError as error:
-            raise UsageError(error.message, hint=_hint_at_word(by_position) or error.hint) from None
+            hint = _hint_at_word(name, by_position) or error.hint
+            raise UsageError(error.message, hint=hint) from None
 
     def client(self, streams: "Streams") -> "Client":
         """A client for the lightningd that the options name.
@@ -153,11 +155,15 @@ class Parameters(NamedTuple):
         return PlainProgress(log, wants_route=self.verbose or for_people)
 
 
-def _hint_at_word(text: str) -> str | None:
-    """What a word may be meant as that is not what its place says; None for a number."""
-    if text[:1].isdigit():
-        return f"to wait that long, give --timeout {text}" if text[-1] in "smhd" else None
-    return QUOTES
+def _hint_at_word(name: str, text: str) -> str | None:
+    """What a word may be meant as that its place does not allow; None if nothing is likely."""
+    if text and not text[0].isdigit():
+        return QUOTES
+    if name == "amount_msat":
+        with suppress(UsageError):
+            parse_timeout(text)
+            return f"to wait that long, give --timeout {text}"
+    return None
 
 
 def _is_request(text: str) -> bool:
