@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -458,6 +459,35 @@ def test_disabled_channel_is_better_than_none(start: Start) -> None:
     answered = answer(shape, "receiver", request, "l", timeout=1)
     assert answered.json["exit_code"] == 15
     assert len(shape.sandbox.received_invoices("payer")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"more_features": (67,)}, "only from nodes that have a channel with it"),
+        ({"more_features": (66,), "onion_messages": False}, "only from nodes that have a channel"),
+        ({"is_lnd": True}, "only from nodes that have a channel"),
+        ({"onion_messages": False}, "does not take onion messages"),
+    ],
+    ids=["features 39 and 67", "feature 66, as eclair has it", "LND", "no onion messages"],
+)
+def test_no_connection_to_a_node_that_would_drop_what_we_send(
+    changes: dict[str, Any], words: str
+) -> None:
+    """It announces an address, and its features."""
+    names = ("receiver", "near", "payer", "far")
+    topology = Topology(
+        nodes=tuple(NodeSpec(name, **(changes if name == "payer" else {})) for name in names),
+        channels=(ChannelSpec("receiver", "near"), ChannelSpec("payer", "far")),
+    )
+    with shapes.simulated(topology) as shape:
+        request = craft_request(shape.nodes["payer"].id, 1_000)
+        answered = answer(shape, "receiver", request, "l").json
+        assert answered["exit_code"] == 13
+        ((_, reason),) = (each.values() for each in answered["error"]["data"]["tried"])
+        assert words in reason
+        assert shape.nodes["receiver"].peers() == [shape.nodes["near"].id]
+        assert shape.nodes["receiver"].invoice("l") is None
 
 
 def test_payer_is_a_peer_that_no_graph_knows(start: Start) -> None:
