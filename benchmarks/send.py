@@ -26,7 +26,7 @@ from .measure import (
     seconds_of,
     take_turns,
 )
-from .start_up import start_ups
+from .start_up import BASELINE, start_ups
 
 HELPER = "sendinvoice-reply-helper"
 BUILT_IN = "lightning-cli sendinvoice"
@@ -137,11 +137,14 @@ def main(rounds: int, before: Path | None) -> None:
     """Compare whole processes on real nodes, with a payer two hops away."""
     nodes = require_nodes()
     with installed(before) as installations, real_network() as network:
-        timed: dict[str, Timed] = {BUILT_IN: partial(send_built_in, network)}
+        this = installations[0]
+        timed: dict[str, Timed] = {
+            BUILT_IN: partial(send_built_in, network),
+            BASELINE: partial(seconds_of, [this.python, "-c", "import click"]),
+        }
         for installation in installations:
             timed |= sends(network, installation) | start_ups(installation)
         found = take_turns(timed, rounds)
-        this = installations[0]
         send_warm(network, this)
         warm = [phases(network, this) for _ in range(rounds)]
         cold = []
@@ -151,6 +154,12 @@ def main(rounds: int, before: Path | None) -> None:
         is_direct = network.payer.id in network.receiver.peers()
     print(f"{machine()}; {nodes}; {rounds} rounds; the payer is a peer: {is_direct}\n")
     print_ratios(found, BUILT_IN)
+    floor = statistics.median(found[BUILT_IN]) + statistics.median(found[BASELINE])
+    print("\nA send cannot be faster than the built-in one and an import of click together.")
+    for installation in installations:
+        for name in (WARM, COLD):
+            median = statistics.median(found[installation.label(name)])
+            print(f"{installation.label(name)}: {median / floor:.2f} times that")
     print("\n| where the time goes (-v; median ms) | helper running | not running |\n|---|---|---|")
     for name in warm[0]:
         medians = [1000 * statistics.median(each[name] for each in runs) for runs in (warm, cold)]
