@@ -46,7 +46,7 @@ def interrupt_loop(
     def handle(number: int) -> None:
         for each in _NUMBERS:
             loop.remove_signal_handler(each)
-        end_process()
+        restore_defaults()
         interrupt(_error(number))
 
     for number in _NUMBERS:
@@ -59,7 +59,7 @@ def finish() -> None:
         _handle(_ignore_once)
 
 
-def end_process() -> None:
+def restore_defaults() -> None:
     """Let a signal end the process at once."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_DFL)
@@ -80,7 +80,7 @@ def _handle(handler: signal._HANDLER) -> None:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    end_process()
+    restore_defaults()
     raise Interruption(_error(number))
 
 
@@ -91,4 +91,4 @@ def _error(number: int) -> InterruptedBySignalError:
 
 
 def _ignore_once(_number: int, _frame: FrameType | None) -> None:
-    end_process()
+    restore_defaults()

@@ -187,7 +187,7 @@ def _answer_many(
             raise
         finally:
             # Only writing is left, and it may block for ever: a signal ends it at once.
-            signals.end_process()
+            signals.restore_defaults()
             client.close()
             report.close(summary=has_ended)
     return status
