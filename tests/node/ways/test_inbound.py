@@ -587,6 +587,10 @@ def test_nonsense_among_our_channels_is_left_out(data: st.DataObject) -> None:
     inbound = _inbound(client)
     assert 3 in [NUMBERS[each.peer] for each in inbound.public]
     _built(inbound)
+    graph = Graph(client, US)
+    assert graph.has_channel(node_id(3))
+    assert graph.local_scid(node_id(3)) == parse_scid("1x1x1")
+    assert graph.peer_by_channel(parse_scid("95x3x0")) == node_id(3)
 
 
 @given(

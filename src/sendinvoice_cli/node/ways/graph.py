@@ -13,7 +13,7 @@ from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
 from ..rpc.answers import reading
 from ..rpc.client import CALL_SECONDS, Client, NoAnswerError
-from .peer_channels import OUR_CHANNEL_FIELDS, is_connected, is_open
+from .peer_channels import OUR_CHANNEL_FIELDS, is_connected, is_open, is_readable
 from .software import takes_channel_peers_only
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
@@ -103,7 +103,7 @@ class Graph:
         channels = answer.get("channels")
         if not isinstance(channels, list):
             return []
-        return [each for each in channels if isinstance(each, dict)]
+        return [each for each in channels if is_readable(each)]
 
     @cached_property
     def _channel_peers(self) -> frozenset[bytes]:
@@ -125,10 +125,10 @@ class Graph:
 
     def local_scid(self, node: bytes) -> int | None:
         """The alias by which our node knows an open channel with a connected peer, if any."""
-        with reading("listpeerchannels"):
-            for channel in self.open_channels():
-                alias = channel.get("alias", {}).get("local")
-                if alias and is_connected(channel) and channel["peer_id"] == node.hex():
+        for channel in self.open_channels():
+            alias = channel.get("alias", {}).get("local")
+            if alias and is_connected(channel) and channel["peer_id"] == node.hex():
+                with suppress(ValueError):
                     return parse_scid(alias)
         return None
 

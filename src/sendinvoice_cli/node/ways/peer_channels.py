@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..rpc import answers
+
 #: States of a channel in which lightningd takes payments over it.
 _OPEN_STATES = ("CHANNELD_NORMAL", "CHANNELD_AWAITING_SPLICE")
 
@@ -32,6 +34,15 @@ OUR_CHANNEL_FIELDS = {
         }
     ]
 }
+
+
+def is_readable(channel: Any) -> bool:
+    """Whether an entry names its peer, and its aliases if any. We do without any other."""
+    try:
+        answers.node_id(channel["peer_id"])
+        return all(isinstance(each, str) for each in channel.get("alias", {}).values())
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def is_open(channel: Mapping[str, Any]) -> bool:
