@@ -8,6 +8,9 @@
 #                     that pyproject.toml allows
 # make release-check  whether this can be released: versions, two builds, the wheel
 #
+# make mutants        whether the tests notice small faults: SAMPLE=300 of them,
+#                     picked by SEED=1; takes half an hour, and is not in CI
+#
 # make completions  write completions/ anew, with the click that is installed
 # make session      run the demo, put what it prints into README.md, and draw
 #                   the picture of a terminal there
@@ -31,7 +34,7 @@ VENV = venv() { "$$1" -c 'import ensurepip' 2>/dev/null || { \
 	echo "$$1 cannot make a virtual environment: on Debian and Ubuntu, install python3-venv" >&2; \
 	exit 1; }; "$$1" -m venv "$$2"; }; venv
 
-.PHONY: demo test test-all test-lowest check format completions session lock \
+.PHONY: demo test test-all test-lowest mutants check format completions session lock \
 	release-check release-build release-try clean
 
 demo: .venv/installed
@@ -52,6 +55,9 @@ test-3.%: .venv-3.%/installed
 test-lowest: .venv-lowest/installed
 	@.venv-lowest/bin/python --version
 	.venv-lowest/bin/python $(PYTEST)
+
+mutants: .venv-mutants/installed
+	.venv-mutants/bin/python -m tests.mutants $(or $(SAMPLE),300) $(or $(SEED),1)
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -80,6 +86,11 @@ session: .venv/installed
 .venv-3.%/installed: pyproject.toml
 	@$(VENV) python3.$* .venv-3.$*
 	.venv-3.$*/bin/python $(PIP) install --editable '.[dev]'
+	touch $@
+
+.venv-mutants/installed: pyproject.toml
+	@$(VENV) $(PYTHON) .venv-mutants
+	.venv-mutants/bin/python $(PIP) install --editable '.[dev]' 'mutmut>=3.8'
 	touch $@
 
 .venv-lowest/installed: pyproject.toml .venv/installed
@@ -120,4 +131,4 @@ release-try:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-3.* .venv-lowest .venv-build build dist
+	rm -rf .venv .venv-3.* .venv-lowest .venv-build .venv-mutants build dist mutants
