@@ -57,7 +57,7 @@ def _named(name: str, group: Group, **attributes: Any) -> Option:
 _flag = partial(_option, is_flag=True)
 _file = partial(_option, metavar="FILE", shell_complete=partial(_complete_path, "file"))
 
-# A shell such as fish shows the help of an option up to its first comma.
+# fish shows the help of an option up to its first comma.
 PARAMETERS: tuple[click.Parameter, ...] = (
     _argument(
         "invreq", "The request: lnr1..., a bitcoin: URI with lnr=, or - to read it from stdin."
@@ -71,20 +71,20 @@ PARAMETERS: tuple[click.Parameter, ...] = (
         Group.WHAT,
         metavar="AMOUNT",
         help="Ask for 1000 or 1000msat or 1sat or 0.00000001btc instead of what is offered. Payers"
-        " may refuse that, or pay it and no more.",
+        " may refuse that or pay no more.",
     ),
     _named(
         "quantity",
         Group.WHAT,
         metavar="NUMBER",
-        help="How many items, when the request leaves that open.",
+        help="How many items when the request leaves that open.",
     ),
     _named(
         "timeout",
         Group.HOW,
         metavar="TIME",
-        help="How long to wait for the payment: 90 (seconds), 10m, 1h or 2d. The invoice expires"
-        " then.  [default: 90]",
+        help="How long to wait for the payment: 90 (seconds) or 10m or 1h or 2d. The invoice"
+        " expires then.  [default: 90]",
     ),
     _flag(
         Group.HOW,
@@ -134,8 +134,8 @@ PARAMETERS: tuple[click.Parameter, ...] = (
     _file(
         Group.BATCH,
         "--batch",
-        help="Answer the requests in FILE: CSV with a header or JSON Lines. The columns are invreq,"
-        " label, amount_msat, timeout, quantity. - is stdin.",
+        help="Answer the requests in FILE: JSON Lines or CSV with a header. - is stdin. The columns"
+        " are invreq and label and maybe amount_msat and timeout and quantity.",
     ),
     _file(
         Group.BATCH, "--output", help="Append each result of the batch to FILE. They are in JSON."
