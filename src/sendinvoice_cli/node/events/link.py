@@ -20,8 +20,8 @@ from ..info import NodeInfo
 from ..invoices import Change
 from ..rpc.answers import reading
 from ..rpc.client import Client
+from ..ways.channels import OUR_CHANNEL_FIELDS, is_connected, is_open
 from ..ways.graph import Graph
-from ..ways.peer_channels import OUR_CHANNEL_FIELDS, is_connected, is_open
 from .hearing import Hearing
 from .replies import Reply
 

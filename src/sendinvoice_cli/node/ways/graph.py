@@ -13,7 +13,7 @@ from ..features import ONION_MESSAGES, ONION_MESSAGES_BY_CHANNEL, offers_feature
 from ..rpc import answers
 from ..rpc.answers import reading
 from ..rpc.client import CALL_SECONDS, Client, NoAnswerError
-from .peer_channels import OUR_CHANNEL_FIELDS, is_connected, is_open, is_readable
+from .channels import OUR_CHANNEL_FIELDS, is_connected, is_open, is_readable
 from .software import takes_channel_peers_only
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
