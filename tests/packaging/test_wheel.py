@@ -74,7 +74,10 @@ def _pip(venv: Path, *args: str) -> None:
 
 def _run(venv: Path, command: str, *args: str) -> subprocess.CompletedProcess[str]:
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("SENDINVOICE_")
+        name: value
+        for name, value in os.environ.items()
+        # With PYTHONPATH, it would not be the installed package that runs.
+        if not name.startswith("SENDINVOICE_") and name != "PYTHONPATH"
     }
     return subprocess.run(
         [str(venv / "bin" / command), *args],
