@@ -191,3 +191,15 @@ def test_parts_still_reach_the_amount(receivable_msat: list[int], share: float) 
 def test_digits_that_are_told(amount_msat: int, told: list[int]) -> None:
     terms = _TERMS._replace(htlc_minimum_msat=0)
     assert _maxima([0b1111, 0b1011], amount_msat, terms) == told
+
+
+def test_a_channel_that_payers_refuse_does_not_make_the_others_coarse() -> None:
+    """It could take the amount; but payers must reach it with parts over the others."""
+    terms = _TERMS._replace(htlc_minimum_msat=0)
+    one, other = (
+        _CHANNEL._replace(receivable_msat=each, terms=terms, name=f"{each}x1x1")
+        for each in (0b1111, 0b1011)
+    )
+    dear = _CHANNEL._replace(terms=terms)
+    paths = _build(Inbound(blinded=(one, other, dear), refused=(dear,)), amount_msat=0b11001)
+    assert [path.payinfo.htlc_maximum_msat for path in paths] == [0b1111, 0b1011, 10**9]

@@ -44,7 +44,8 @@ def build(
     """
     # This path_id tells lightningd which invoice a payment is for.
     path_id = sha256(base_secret + payment_hash).digest()
-    bits = _bits_to_tell([channel.receivable_msat for channel in inbound.blinded], amount_msat)
+    serving = [each.receivable_msat for each in inbound.blinded if each in inbound.channels]
+    bits = _bits_to_tell(serving, amount_msat)
     paths = []
     for channel in inbound.blinded:
         if channel.terms is not None:
