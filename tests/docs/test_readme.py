@@ -158,6 +158,20 @@ def test_files_that_are_named_exist() -> None:
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
+def test_modules_that_contributing_names_exist() -> None:
+    """In its tables, and in the drawing of a request's way, where they stand below their room."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "sendinvoice_cli"
+    named = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|json))`", text))
+    assert len(named) > 40
+    assert {
+        path for path in named if not (package / path).exists() | (ROOT / path).exists()
+    } == set()
+    drawn = set(re.findall(r"^     │  (\w+\.py) ", text, re.MULTILINE))
+    assert len(drawn) > 3
+    assert {name for name in drawn if not (package / "answering" / name).is_file()} == set()
+
+
 def test_changelog_has_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
