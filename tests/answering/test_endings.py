@@ -6,9 +6,8 @@ import shlex
 
 import pytest
 
-from sendinvoice_cli.answering import endings, label
+from sendinvoice_cli.answering import endings, state
 from sendinvoice_cli.answering.copies import Copies
-from sendinvoice_cli.answering.label import Expired
 from sendinvoice_cli.bolt12 import fields, invoice_request, string, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.bolt12.invoice_request import InvoiceRequest
@@ -215,8 +214,8 @@ def test_hint_that_is_a_command_quotes_the_label_for_the_shell(name: str) -> Non
 def test_expired_invoice_leads_to_renew_only_while_the_request_is_valid(
     expires_at: int | None, leads: bool
 ) -> None:
-    expired = Expired(_stored("expired"))
-    end = label.expired_error(expired, _read(expires_at=expires_at), START + 100)
+    expired = _stored("expired")
+    end = state.expired_error(expired, _read(expires_at=expires_at), START + 100)
     assert end.hint is not None
     assert ("--renew" in end.hint) is leads
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.answering.send import send
+from sendinvoice_cli.answering.blocking_host import send
 from sendinvoice_cli.batch.batch import Batch, Limits
 from sendinvoice_cli.batch.pacing import Pacer
 from sendinvoice_cli.batch.rows import Row
@@ -147,9 +147,12 @@ def send_single(lightningd: Lightningd, request: Request) -> Outcome:
 
 def send_batch(lightningd: Lightningd, request: Request) -> Outcome:
     report = Report()
-    batch = Batch(lightningd, report, pacer=Pacer(interval=0))
-    batch.link.open()
-    asyncio.run(batch.run(iter([Row(1, 1, request, label=LABEL)])))
+
+    async def run() -> ExitStatus:
+        batch = Batch(lightningd, report, pacer=Pacer(interval=0))
+        return await batch.run(iter([Row(1, 1, request, label=LABEL)]))
+
+    asyncio.run(run())
     (result,) = report.results
     return result.outcome
 
@@ -254,11 +257,10 @@ def test_interrupted_batch_ends_its_session_in_the_helper(
 ) -> None:
     """It stayed for the longest TIMEOUT, and enough of them exhausted the helper."""
     report = Report()
-    batch = Batch(lightningd, report, pacer=Pacer(interval=0))
-    batch.link.open()
 
     async def run() -> ExitStatus:
         loop = asyncio.get_running_loop()
+        batch = Batch(lightningd, report, pacer=Pacer(interval=0))
 
         def interrupt() -> None:
             loop.call_soon_threadsafe(batch.interrupt, kind("interrupted"))
@@ -279,12 +281,11 @@ def test_signal_after_the_last_row_has_ended_does_not_change_the_status(
 ) -> None:
     """A batch that was paid whole exited with 130 and told of rows without a result."""
     report = Report()
-    batch = Batch(lightningd, report, pacer=Pacer(interval=0))
-    batch.link.open()
     ended: list[float] = []
 
     async def run() -> ExitStatus:
         loop = asyncio.get_running_loop()
+        batch = Batch(lightningd, report, pacer=Pacer(interval=0))
 
         def expect(params: Params) -> dict[str, Any]:
             if params["until"] <= time.time():
@@ -302,12 +303,11 @@ def test_signal_after_the_last_row_has_ended_does_not_change_the_status(
 
 
 def test_interrupted_batch_does_not_wait_for_calls_that_hang(lightningd: Lightningd) -> None:
-    batch = Batch(lightningd, Report(), pacer=Pacer(interval=0), limits=Limits(threads=1))
-    batch.link.open()
     ended: list[str] = []
 
     async def run() -> ExitStatus:
         loop = asyncio.get_running_loop()
+        batch = Batch(lightningd, Report(), pacer=Pacer(interval=0), limits=Limits(threads=1))
 
         def hang() -> None:
             loop.call_soon_threadsafe(batch.interrupt, InterruptedBySignalError("interrupted"))

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from sendinvoice_cli.answering.copies import Copies
-from sendinvoice_cli.answering.waiting import Due, Sleep, Waiting, give_up_at, interval
+from sendinvoice_cli.answering.waiting import Due, Sleep, Waiting, interval
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.bolt12.verdict import Verdict
 from sendinvoice_cli.node.invoices import StoredInvoice
@@ -358,16 +358,6 @@ def test_no_copy_is_sent_after_the_deadline_whatever_the_payer_says(verdict: Ver
 
 
 # --- a lightningd that is gone ---
-
-
-@pytest.mark.parametrize(
-    ("lost_at", "until"),
-    [(10, 90), (89.9, 90), (90, 120), (95, 125), (119, 149)],
-)
-def test_lightningd_that_is_gone_is_waited_for_until_the_deadline_or_the_last_word(
-    lost_at: float, until: float
-) -> None:
-    assert give_up_at(START + 90, START + lost_at) == START + until
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(0, 1), (2, 3), (3, 3), (99, 3)])

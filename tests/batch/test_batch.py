@@ -18,7 +18,6 @@ from sendinvoice_cli.errors import (
     ExitStatus,
     LabelTakenError,
     SendInvoiceError,
-    UnreachableError,
     UsageError,
 )
 from sendinvoice_cli.node.events.reply_plugin import EXPECT
@@ -173,13 +172,12 @@ def test_rows_read_before_the_file_breaks_are_finished(
     assert batch.exits() == {"a": 0, "b": 0}
 
 
-def test_no_row_is_read_without_lightningd(still: TimedNetwork) -> None:
+def test_each_row_says_that_lightningd_cannot_be_reached(still: TimedNetwork) -> None:
     still.sandbox.stop_node(RECEIVER)
-    unread = iter(rows(still, "a"))
-    batch = still.run_batch(unread)
+    batch = still.run_batch(rows(still, "abc"))
     batch.end()
-    assert isinstance(batch.error, UnreachableError)
-    assert len(list(unread)) == 1
+    assert batch.status is ExitStatus.UNREACHABLE
+    assert batch.exits() == {"a": 4, "b": 4, "c": 4}
 
 
 def test_results_come_while_rows_still_arrive(still: TimedNetwork) -> None:

@@ -91,21 +91,14 @@ def test_a_row_takes_no_turn_after_its_own_deadline(run: Run) -> None:
 
     def test(clock: ManualClock) -> None:
         turns = Turns(Pacer(interval=10, burst=1), at_once=4)
-        link = SimpleNamespace(client=None)
-        shared = SimpleNamespace(link=link, clock=clock, turns=turns)
-        host = RowHost(cast(Any, shared), cast(Any, None), Told(), asyncio.Semaphore())
-        host.exchange = cast(Any, SimpleNamespace(courier=_Sizes(), invoice_size=500))
+        batch = SimpleNamespace(lightningd=None, clock=clock, turns=turns)
+        host = RowHost(cast(Any, batch), Told(), asyncio.Semaphore())
         now = clock()
-        assert host.take_turn(ROUTE, now + 5) == (ROUTE, now)
-        assert host.take_turn(ROUTE, now + 5) is None
-        assert host.take_turn(ROUTE, now + 15) == (ROUTE, now + 10)
+        assert host.take_turn(ROUTE, SMALL, now + 5) == (ROUTE, now)
+        assert host.take_turn(ROUTE, SMALL, now + 5) is None
+        assert host.take_turn(ROUTE, SMALL, now + 15) == (ROUTE, now + 10)
 
     run(test)
-
-
-class _Sizes:
-    def packet_size(self, _route: Route, _invoice_size: int) -> int:
-        return SMALL
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

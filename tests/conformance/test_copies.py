@@ -9,7 +9,7 @@ from subprocess import Popen
 
 import pytest
 
-from sendinvoice_cli.answering.waiting import LAST_WORD_SECONDS
+from sendinvoice_cli.answering.deadline import LAST_WORD_SECONDS
 from sendinvoice_cli.bolt12 import fields, string, tlv
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import ExitStatus

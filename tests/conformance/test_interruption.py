@@ -15,7 +15,7 @@ from subprocess import Popen
 
 import pytest
 
-from sendinvoice_cli.answering import send
+from sendinvoice_cli.answering import blocking_host
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.request import Request
@@ -137,7 +137,7 @@ def launch_live(in_batch: bool) -> Iterator[Callable[[Family], SimulatedNetwork]
 
 def resume(network: SimulatedNetwork, request: str) -> dict[str, object]:
     """Do what the same command does, in this process; it must end paid."""
-    outcome = send.send(Request(request, LABEL), Client(network.receiver.rpc_file), Told())
+    outcome = blocking_host.send(Request(request, LABEL), Client(network.receiver.rpc_file), Told())
     assert outcome.exit_status == ExitStatus.PAID, outcome.error
     result = outcome.as_json()
     check_paid(result)

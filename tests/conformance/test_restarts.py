@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.answering.waiting import LAST_WORD_SECONDS
+from sendinvoice_cli.answering.deadline import LAST_WORD_SECONDS
 from sendinvoice_cli.errors import ExitStatus
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.sandbox.model.family import Family

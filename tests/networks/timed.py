@@ -16,7 +16,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from sendinvoice_cli.answering.send import BlockingHost, Events, answer_blocking
+from sendinvoice_cli.answering.blocking_host import BlockingHost, Events, run_blocking
+from sendinvoice_cli.answering.order import answer
 from sendinvoice_cli.batch.batch import Batch
 from sendinvoice_cli.batch.rows import Row
 from sendinvoice_cli.errors import ExitStatus, InterruptedBySignalError, SendInvoiceError
@@ -128,12 +129,13 @@ class _SingleSend:
         self._is_abandoned = False
         self._lock = threading.Lock()
         self._events: Events = SimpleQueue()
+        self._request = request
         self._host = BlockingHost(
-            client, request, told, clock=clocks.now, sleep=clocks.sleep, wait=self._wait
+            client, told, clock=clocks.now, sleep=clocks.sleep, wait=self._wait
         )
 
     def run(self) -> None:
-        self.outcome = answer_blocking(self._host.exchange, self._host)
+        self.outcome = run_blocking(answer(self._request, self._host))
         self._host.close()
 
     def _wait(self, events: Events, seconds: float) -> Any:
@@ -156,19 +158,16 @@ class _SingleSend:
             self._until = None
 
     def waits_until(self) -> float | None:
-        host = self._host
-        # A job's event is there once its thread has ended.
-        is_busy = any(job.thread.is_alive() for job in host.jobs)
+        lightningd = self._host.lightningd
         with self._lock:
-            is_busy |= not self._events.empty()
-            is_busy |= not (host.link.is_ready and host.link.is_hearing_settled)
+            is_busy = bool(self._host.jobs) or not self._events.empty()
+            is_busy |= not (lightningd.connection.is_up and lightningd.replies.is_settled)
             return None if is_busy else self._until
 
     def is_noticed(self) -> bool:
-        sending = self._host.sending
-        is_sending = sending is not None and sending.thread.is_alive()
         with self._lock:
-            until = self._until if self._events.empty() and not is_sending else None
+            is_busy = bool(self._host.jobs) or not self._events.empty()
+            until = None if is_busy else self._until
         return until is not None and until > self._clocks.now()
 
     def abandon(self) -> None:
@@ -193,7 +192,10 @@ class _Rows:
         self.for_row = for_row or (lambda _number: told)
         self._clocks = clocks
         self._loop = ManualLoop(clocks.manual)
-        self._batch = Batch(client, self, clock=clocks.now, sleep=clocks.sleep, **more)
+        self._make_batch = partial(
+            Batch, client, self, clock=clocks.now, sleep=clocks.sleep, **more
+        )
+        self._batch: Batch | None = None
         self.results: list[Result] = []
         self.counted: Counts | None = None
         self.error: SendInvoiceError | None = None
@@ -201,10 +203,13 @@ class _Rows:
     def run(self) -> None:
         with closing(self._loop):
             try:
-                self._batch.link.open()
-                self.status = self._loop.run_until_complete(self._batch.run(iter(self._rows)))
+                self.status = self._loop.run_until_complete(self._answer())
             except SendInvoiceError as error:
                 self.error = error
+
+    async def _answer(self) -> ExitStatus:
+        self._batch = self._make_batch()
+        return await self._batch.run(iter(self._rows))
 
     @property
     def outcome(self) -> Outcome:
@@ -214,14 +219,16 @@ class _Rows:
         return result.outcome
 
     def waits_until(self) -> float | None:
-        waits = self._waits()
         batch = self._batch
+        if batch is None:
+            return None
+        waits = self._waits()
         is_busy = (
             batch.total is None
             or self._loop.posted
             or batch.workers.pending
             or batch.seekers.pending
-            or not (batch.link.is_ready and batch.link.is_hearing_settled)
+            or not (batch.lightningd.connection.is_up and batch.lightningd.replies.is_settled)
         )
         # What was heard may have been dealt with between these looks.
         if is_busy or None in waits or waits != self._waits():
@@ -234,13 +241,15 @@ class _Rows:
         return has_rows and not self._loop.posted
 
     def abandon(self) -> None:
-        with suppress(RuntimeError):  # it has ended
-            self._loop.call_soon_threadsafe(
-                self._batch.interrupt, InterruptedBySignalError("interrupted")
-            )
+        if self._batch is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(
+                    self._batch.interrupt, InterruptedBySignalError("interrupted")
+                )
 
     def _waits(self) -> list[float | None]:
-        return [host.waits_until for host in tuple(self._batch.hosts)]
+        hosts = () if self._batch is None else tuple(self._batch.hosts)
+        return [host.waits_until for host in hosts]
 
     def result(self, result: Result) -> None:
         self.results.append(result)

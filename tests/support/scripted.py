@@ -13,15 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from sendinvoice_cli.answering.blocking_host import run_blocking
 from sendinvoice_cli.answering.exchange import Exchange
-from sendinvoice_cli.answering.send import answer_blocking
+from sendinvoice_cli.answering.host import Early
+from sendinvoice_cli.answering.order import answer
 from sendinvoice_cli.answering.warnings import ProgressWithWarnings
 from sendinvoice_cli.bolt12 import fields, invoice, tlv
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
-from sendinvoice_cli.node.events.link import Event, Link
+from sendinvoice_cli.node.events.connection import Connection, News
 from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
+from sendinvoice_cli.node.lightningd import Lightningd
 from sendinvoice_cli.node.rpc.client import ConnectionLostError
 from sendinvoice_cli.node.ways.routes import Route
 from sendinvoice_cli.outcome import Outcome, Result
@@ -59,6 +62,16 @@ class FakeLightningd(FakeClient):
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
+        #: Our channels, as lightningd lists them.
+        self.channels: list[dict[str, Any]] = [
+            {
+                "peer_id": node_id(PAYER).hex(),
+                "peer_connected": True,
+                "state": "CHANNELD_NORMAL",
+                "short_channel_id": "1x1x1",
+                "receivable_msat": 10 * AMOUNT_MSAT,
+            }
+        ]
         #: Invoices by label, as lightningd lists them.
         self.invoices: dict[str, dict[str, Any]] = {}
         #: The names of the calls, and what else a test wants to see among them.
@@ -86,17 +99,7 @@ class FakeLightningd(FakeClient):
                 "listconfigs": {"configs": {}},
                 "help": {"help": [{"command": "injectonionmessage path_key message"}]},
                 "listinvoices": self._list,
-                "listpeerchannels": {
-                    "channels": [
-                        {
-                            "peer_id": node_id(PAYER).hex(),
-                            "peer_connected": True,
-                            "state": "CHANNELD_NORMAL",
-                            "short_channel_id": "1x1x1",
-                            "receivable_msat": 10 * AMOUNT_MSAT,
-                        }
-                    ]
-                },
+                "listpeerchannels": lambda _: {"channels": [dict(each) for each in self.channels]},
                 "createinvoice": self._create,
                 "delinvoice": self._delete,
                 "createonion": {"onion": "00"},
@@ -170,55 +173,59 @@ class FakeLightningd(FakeClient):
         return self.invoices.pop(params["label"])
 
 
-class ScriptedLink(Link):
-    """A link that does by the clock of the test what the real one does in threads."""
+class ScriptedConnection(Connection):
+    """A connection that does by the clock of the test what the real one does in threads."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        super().__init__(world.lightningd, self._refuse_events, world.told, clock=world.now)
+        super().__init__(world.lightningd, self._refuse_news, world.told, clock=world.now)
         #: When each loss was noticed, in seconds from the start.
-        self.losses: list[float] = []
-        #: Whether the helper hears replies once it is ready.
-        self.hears = True
+        self.lost_after: list[float] = []
 
-    def _refuse_events(self, event: Event) -> None:
-        raise AssertionError("the real link is at work")
+    def _refuse_news(self, news: News) -> None:
+        raise AssertionError("the real connection is at work")
 
     def lose(self, lost: UnreachableError, generation: int) -> None:
+        world = self._world
         if generation != self.generation or not self.is_up:
             return
-        self.is_up = self.is_ready = False
-        self.lost_at, self.loss = self._world.now(), lost
-        self.losses.append(self._world.seconds)
-        self._world.wake()
-        self._world.after(self._world.away_seconds, self._return)
+        self.is_up = False
+        self.lost_at, self.loss = world.now(), lost
+        self.lost_after.append(world.seconds)
+        world.wake()
+        world.after(world.away_seconds, self._return)
 
     def _return(self) -> None:
+        world = self._world
         self.generation += 1
         self.is_up = True
-        self._world.lightningd.is_gone = False
-        self._world.wake()
+        world.lightningd.is_gone = False
+        world.peers_away(world.channels_seconds)
+        world.wake()
 
-        def be_ready() -> None:
-            self.is_ready = True
-            self._world.wake()
 
-        self._world.after(self._world.channels_seconds, be_ready)
+class ScriptedReplies:
+    """The reply helper, likewise."""
 
-    def hear(self, until: float) -> None:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        #: Whether the helper hears replies once it is ready.
+        self.hears = True
+        self.is_settled = True
+
+    def start(self, _until: float) -> None:
         self._world.lightningd.log.append("(helper starts)")
-        self.is_hearing_settled = False
+        self.is_settled = False
 
-        def be_settled() -> None:
+        def settle() -> None:
             self._world.lightningd.log.append("(helper is ready)")
-            self.is_hearing_settled = True
+            self.is_settled = True
             self._world.wake()
 
-        self._world.after(self._world.helper_seconds, be_settled)
+        self._world.after(self._world.helper_seconds, settle)
 
-    def expect(self, path_id: bytes, until: float) -> bool:
-        assert self.is_hearing_settled
-        return self.hears
+    def expect(self, _path_id: bytes, _until: float) -> bool:
+        return self.is_settled and self.hears
 
 
 @dataclass
@@ -268,21 +275,34 @@ class World:
     turn_seconds: tuple[float, ...] = (0,)
     progress: Progress | None = None
     told: Told = field(default_factory=Told)
-    #: What host.send answers instead of sending, one after the other.
-    holds: list[None] = field(default_factory=list)
+    #: How early each attempt to send is, in seconds, before one is on time.
+    early: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._now = float(START)
         self._planned: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.lightningd = FakeLightningd(self.now)
-        self.link = ScriptedLink(self)
+        self.connection = ScriptedConnection(self)
+        self.replies = ScriptedReplies(self)
+        node = Lightningd(self.lightningd, lambda _: None, self.told, clock=self.now)
+        node.connection, node.replies = self.connection, self.replies  # type: ignore[assignment]
+        self.node = node
+        self.exchange: Exchange | None = None
         self.heard: list[Change | Reply] = []
         self.searches: list[Search[Any]] = []
         #: When each copy was sent, in seconds from the start.
         self.copies_at: list[float] = []
         self.routes: list[Route] = []
         self._is_awake = False
+        #: Whether others were let go first.
+        self.stepped_aside = False
+
+    @property
+    def followed(self) -> Exchange:
+        """What is followed."""
+        assert self.exchange is not None
+        return self.exchange
 
     # --- the script ---
 
@@ -312,7 +332,7 @@ class World:
 
     def say(self, error: InvoiceError, copy: int = -1) -> None:
         """The payer's reply to a copy is heard."""
-        self.heard.append(Reply(self.exchange.copies.path_ids[copy], error))
+        self.heard.append(Reply(self.followed.copies.path_ids[copy], error))
 
     def says(self, error: InvoiceError, copy: int = -1) -> Callable[[], None]:
         """For a plan: the payer replies to a copy, by default the last one by then."""
@@ -333,7 +353,17 @@ class World:
     def go_away(self) -> None:
         """lightningd is gone, and that is noticed."""
         self.lightningd.is_gone = True
-        self.link.lose(UnreachableError("lightningd is gone"), self.link.generation)
+        self.connection.lose(UnreachableError("lightningd is gone"), self.connection.generation)
+
+    def peers_away(self, seconds: float) -> None:
+        """Have the peers of our channels disconnected for so long."""
+
+        def connect(is_connected: bool) -> None:
+            for channel in self.lightningd.channels:
+                channel["peer_connected"] = is_connected
+
+        connect(False)
+        self.after(seconds, lambda: connect(True))
 
     def break_connection(self) -> None:
         """For a plan around a call: the connection breaks inside of it."""
@@ -344,9 +374,7 @@ class World:
     def run(self, *, timeout: int = 90, invreq: str = INVREQ, **more: Any) -> Outcome:
         """Answer a request; the result must be what the schema describes."""
         request = Request(invreq, LABEL, timeout=timeout, **more)
-        progress = ProgressWithWarnings(self.progress or self.told)
-        self.exchange = Exchange(request, self.link, progress)
-        outcome = answer_blocking(self.exchange, ScriptedHost(self, progress))
+        outcome = run_blocking(answer(request, ScriptedHost(self)))
         check_result(Result(1, 1, outcome).as_json(), outcome.exit_status)
         return outcome
 
@@ -372,9 +400,10 @@ class World:
 class ScriptedHost:
     """The host of a scripted world."""
 
-    def __init__(self, world: World, progress: Progress) -> None:
-        self.link: Link = world.link
-        self.progress = progress
+    def __init__(self, world: World) -> None:
+        self.lightningd = world.node
+        self.progress = ProgressWithWarnings(world.progress or world.told)
+        self.ways = 1
         self._world = world
 
     def now(self) -> float:
@@ -383,7 +412,12 @@ class ScriptedHost:
     async def call(self, step: Callable[[], _T]) -> _T:
         return step()
 
-    def begin(self, work: Callable[[], _T]) -> Search[_T]:
+    def begin(self, step: Callable[[], _T]) -> Search[_T]:
+        job = Search(step)
+        job.run()
+        return job
+
+    def search(self, work: Callable[[], _T]) -> Search[_T]:
         world = self._world
         search = Search(work)
         times = world.search_seconds
@@ -403,7 +437,10 @@ class ScriptedHost:
         heard, self._world.heard = self._world.heard, []
         return heard
 
-    def take_turn(self, route: Route, before: float) -> tuple[Route, float] | None:
+    def step_aside(self) -> None:
+        self._world.stepped_aside = True
+
+    def take_turn(self, route: Route, _size: int, before: float) -> tuple[Route, float] | None:
         world = self._world
         times = world.turn_seconds
         at = self.now() + times[min(len(world.routes), len(times) - 1)]
@@ -412,16 +449,25 @@ class ScriptedHost:
         world.routes.append(route)
         return route, at
 
-    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        if self._world.holds:
-            return self._world.holds.pop()
-        is_sent = transmit()
-        if is_sent:
-            self._world.copies_at.append(self._world.seconds)
-        return is_sent
+    def send(self, _route: Route, _size: int, transmit: Callable[[], bool]) -> Search[bool | Early]:
+        world = self._world
+
+        def hand_over() -> bool | Early:
+            if world.early:
+                return Early(world.early.pop())
+            is_sent = transmit()
+            if is_sent:
+                world.copies_at.append(world.seconds)
+            return is_sent
+
+        return self.begin(hand_over)
 
     async def prepare(self) -> None:
         """There is nothing to prepare."""
 
-    async def follow(self) -> None:
+    async def follow(self, exchange: Exchange) -> None:
+        self._world.exchange = exchange
         self._world.lightningd.call("wait")
+
+    def settled(self) -> None:
+        """No signal comes."""

@@ -11,9 +11,9 @@ from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
 from ..errors import LightningdError, NoRouteError, UnreachableError
 from ..node import messages
-from ..node.events.link import REPLY_GRACE, Link
 from ..node.info import OnionApi
 from ..node.invoices import StoredInvoice
+from ..node.lightningd import REPLY_GRACE, Lightningd
 from ..node.ways.routes import DeadEnd, Route, Router
 from ..onion import message
 from .copies import Copies
@@ -39,7 +39,7 @@ class Courier:
         self,
         invreq: InvoiceRequest,
         copies: Copies,
-        link: Link,
+        lightningd: Lightningd,
         progress: Progress,
         *,
         allow_connect: bool,
@@ -48,8 +48,8 @@ class Courier:
     ) -> None:
         self._invreq = invreq
         self._copies = copies
-        self._link = link
-        self._client = link.client
+        self._lightningd = lightningd
+        self._client = lightningd.client
         self._progress = progress
         self._allow_connect = allow_connect
         self._seconds_left = seconds_left
@@ -71,12 +71,12 @@ class Courier:
         :param connect: open connections where nothing else leads to the payer.
         :param is_fresh: look at the network anew.
         """
-        link = self._link
+        lightningd = self._lightningd
         self._dead_ends_shown = 0
         self._router = Router(
             self._client,
-            link.node,
-            link.graph(0) if is_fresh else link.graph(),
+            lightningd.node,
+            lightningd.graph(0) if is_fresh else lightningd.graph(),
             self._invreq,
             allow_connect=self._allow_connect,
             seconds_left=self._seconds_left,
@@ -105,7 +105,7 @@ class Courier:
         :param invoice_size: bytes.
         """
         nodes = route.nodes
-        if self._link.node.onion_api is OnionApi.SEND_HOPS:
+        if self._lightningd.node.onion_api is OnionApi.SEND_HOPS:
             nodes = nodes[1:]
         size = 4 + message.reply_path_size(len(route.reply_nodes)) + invoice_size
         return message.expected_packet_size(nodes, route.their_path, size, route.first_scid)
@@ -120,12 +120,12 @@ class Courier:
         is_out = False
         try:
             content = [Record(message.INVOICE, string.decode(stored.bolt12, "lni"))]
-            if self._link.expect(path_id, stored.expires_at + REPLY_GRACE):
+            if self._lightningd.replies.expect(path_id, stored.expires_at + REPLY_GRACE):
                 back = message.reply_path(route.reply_nodes, path_id)
                 content.insert(0, Record(message.REPLY_PATH, back.encode()))
             packet = messages.prepare(
                 self._client,
-                self._link.node.onion_api,
+                self._lightningd.node.onion_api,
                 route.nodes,
                 content,
                 route.their_path,
@@ -155,7 +155,7 @@ class Courier:
         self._dead_ends_shown = len(ends)
         if not self._progress.wants_route:
             return
-        graph = self._link.graph(float("inf"))
+        graph = self._lightningd.graph(float("inf"))
         hidden = ["the payer (hidden)"] if route.hidden_nodes else []
         names = (graph.name(node) for node in route.nodes[1:])
         self._progress.routed(["us", *names, *hidden])

@@ -25,15 +25,24 @@ _TELL = "tell the payer what its node says, and ask for a new request"
 
 
 def unpaid_error(
-    copies: Copies, invoice: StoredInvoice, invreq: InvoiceRequest, now: float
+    copies: Copies,
+    invoice: StoredInvoice,
+    invreq: InvoiceRequest,
+    now: float,
+    behind: str | None = None,
 ) -> SendInvoiceError:
     """The error for an invoice that was not paid.
 
     :param now: UNIX seconds.
+    :param behind: what lightningd says when it is behind the chain.
     """
     if copies.last_words is not None:
         return _payer_error(copies.last_words, invoice, invreq, now)
-    said, hint = _why_unpaid(copies, invoice, invreq, now)
+    if behind is not None:
+        said = f"and lightningd is behind the chain ({behind})"
+        hint = "once lightningd has caught up, run the same command with --renew"
+    else:
+        said, hint = _why_unpaid(copies, invoice, invreq, now)
     return TimedOutError(
         f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": invoice.bolt12}
     )

@@ -1,22 +1,24 @@
-"""What a host is: the difference between a single send and a row of a batch. Types only."""
+"""What a host is: the difference between a single send and a row of a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from ..node.events.link import Link
-from ..node.events.replies import Reply
-from ..node.invoices import Change
-from ..node.ways.routes import Route
-from ..reporting import Progress
+if TYPE_CHECKING:
+    from ..node.events.replies import Reply
+    from ..node.invoices import Change
+    from ..node.lightningd import Lightningd
+    from ..node.ways.routes import Route
+    from .exchange import Exchange
+    from .warnings import ProgressWithWarnings
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Job(Protocol[_T_co]):
-    """Work in the background."""
+    """Work in the background, as the futures of asyncio and of threads show it."""
 
     def done(self) -> bool:
         """Whether it has ended."""
@@ -25,14 +27,19 @@ class Job(Protocol[_T_co]):
         """What it returned; raises what it raised."""
 
 
+class Early(NamedTuple):
+    """A copy was not sent, since its turn comes only in so many seconds."""
+
+    seconds: float
+
+
 class Host(Protocol):
     """What differs between a single send and a row of a batch. Times are UNIX seconds."""
 
-    link: Link
-
-    @property
-    def progress(self) -> Progress:
-        """Shows how the request goes."""
+    lightningd: Lightningd
+    progress: ProgressWithWarnings
+    #: How many routes that are as good are worth looking for.
+    ways: int
 
     def now(self) -> float:
         """The time."""
@@ -40,32 +47,42 @@ class Host(Protocol):
     async def call(self, step: Callable[[], _T]) -> _T:
         """Take a step that blocks while lightningd answers."""
 
-    def begin(self, work: Callable[[], _T]) -> Job[_T]:
-        """Begin work that may block for minutes; its end wakes :meth:`wait`."""
+    def begin(self, step: Callable[[], _T]) -> Job[_T]:
+        """Begin such a step; its end wakes :meth:`wait`."""
+
+    def search(self, work: Callable[[], _T]) -> Job[_T]:
+        """Begin a search that may block for minutes; its end wakes :meth:`wait`."""
 
     async def wait(self, until: float) -> None:
-        """Wait until then, or until an event comes. math.inf waits for an event alone."""
+        """Wait until then, or until an event comes."""
 
     def take_events(self) -> list[Change | Reply]:
         """The events about this request since the last call."""
 
-    def take_turn(self, route: Route, before: float) -> tuple[Route, float] | None:
+    def step_aside(self) -> None:
+        """Let others go first: what this request waits for may take minutes."""
+
+    def take_turn(self, route: Route, size: int, before: float) -> tuple[Route, float] | None:
         """Take a turn on every peer link of a route, or of one that is as good.
 
+        :param size: bytes of the onion's payloads.
         :param before: take none that would come later.
         :returns: the route, and when its turn comes; None when that would be too late.
         """
 
-    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        """Send a copy.
+    def send(self, route: Route, size: int, transmit: Callable[[], bool]) -> Job[bool | Early]:
+        """Begin to send a copy; its end wakes :meth:`wait`.
 
+        :param size: as for :meth:`take_turn`.
         :param transmit: sends it; False when lightningd cannot send it this way.
-        :returns: what ``transmit`` returned; None when it was not its turn, or when the invoice
-            has changed or has expired before lightningd confirms the message: look at that first.
+        :returns: what ``transmit`` returned, or that it was not its turn.
         """
 
     async def prepare(self) -> None:
         """Prepare to follow the invoice, before it exists and its time runs."""
 
-    async def follow(self) -> None:
+    async def follow(self, exchange: Exchange) -> None:
         """Follow the changes of the invoice from now on."""
+
+    def settled(self) -> None:
+        """The outcome is known: from now on no signal may interrupt."""

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..bolt12.verdict import Verdict
+from .deadline import LAST_WORD_SECONDS
 
 if TYPE_CHECKING:
     from ..node.invoices import StoredInvoice
@@ -24,8 +25,6 @@ RETRY_INTERVALS = (3, 6, 12, 24, 48, 60)
 IN_PROGRESS_SECONDS = 70
 #: Seconds before the deadline in which we send the first copy only: the payer needs time.
 LAST_COPY_BEFORE = 5
-#: Seconds past the deadline in which lightningd may still say how it ended.
-LAST_WORD_SECONDS = 30
 #: Seconds between two looks at an invoice that should have expired.
 LAST_WORD_INTERVAL = 1
 
@@ -129,16 +128,6 @@ class Waiting:
         replies to the copies of an earlier command.
         """
         return copies.is_declined or (not self._sent_before and copies.have_all_failed)
-
-
-def give_up_at(expires_at: int, lost_at: float) -> float:
-    """When to stop looking for a lightningd that went away, once the invoice may exist.
-
-    That is the invoice's deadline or, if lightningd was lost after it, LAST_WORD_SECONDS later.
-
-    :param expires_at: the deadline; this, ``lost_at`` and what is returned are UNIX seconds.
-    """
-    return expires_at if lost_at < expires_at else lost_at + LAST_WORD_SECONDS
 
 
 def interval(intervals: Sequence[float], number: int) -> float:

@@ -25,10 +25,12 @@ from ..errors import (
     unexpected_error,
 )
 from ..node import invoices
-from ..node.events.link import Event, Link, LinkNews
+from ..node.events.connection import News
 from ..node.events.replies import Reply
+from ..node.lightningd import Event, Lightningd
 from ..node.rpc.client import Client
 from ..outcome import Counts, Result
+from ..signals import Interruption
 from ..threads import spawn
 from .pacing import Pacer
 from .row_host import RowHost
@@ -71,9 +73,13 @@ def run(
     :raises UnreachableError: lightningd cannot be reached; nothing was read.
     :raises UsageError: the file is not a batch, or cannot be read to its end.
     """
-    batch = Batch(client, reporter, pacer=pacer, limits=limits)
-    batch.link.open()
-    return asyncio.run(batch.run(rows))
+
+    async def answer_all() -> ExitStatus:
+        batch = Batch(client, reporter, pacer=pacer, limits=limits)
+        batch.lightningd.open()
+        return await batch.run(rows)
+
+    return asyncio.run(answer_all())
 
 
 def exit_status(rows: Collection[ExitStatus]) -> ExitStatus:
@@ -87,7 +93,7 @@ def exit_status(rows: Collection[ExitStatus]) -> ExitStatus:
 
 
 class Batch:
-    """What the rows of a batch share. Pacing uses the event loop's clock.
+    """What the rows of a batch share. Make it in the event loop, whose clock paces the messages.
 
     :param clock: tells the time in UNIX seconds.
     :param sleep: sleeps some seconds between attempts to reach a lightningd that is gone.
@@ -103,76 +109,83 @@ class Batch:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        limits = limits or Limits()
         self.reporter = reporter
         self.clock = clock
-        self.link = Link(client, self._tell, self, clock=clock, sleep=sleep)
-        self._limits = limits or Limits()
-        self.turns = Turns(pacer or Pacer(), self._limits.threads)
-        self.interruption: InterruptedBySignalError | None = None
-        self.is_following = False
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.lightningd = Lightningd(client, self._tell, self, clock=clock, sleep=sleep)
+        self.turns = Turns(pacer or Pacer(), limits.threads)
+        self.workers = Workers(limits.threads)
+        self.seekers = Workers(limits.seekers)
+        #: Rows that may be read before they begin, and that may be under way in each way.
+        self._places = threading.Semaphore(limits.unsent)
+        self._unsent = asyncio.Semaphore(limits.unsent)
+        self._repeated = asyncio.Semaphore(limits.repeated)
+        self._under_way = asyncio.Semaphore(limits.rows)
+        self._reading: asyncio.Task[None] | None = None
+        self._interruption: InterruptedBySignalError | None = None
+        #: Held while the feed is begun.
+        self._feeding = asyncio.Lock()
+        self._is_following = False
+        self._tasks: set[asyncio.Task[None]] = set()
         #: By label, the latest row that has not ended.
-        self.last_of_label: dict[str, asyncio.Task[None]] = {}
+        self._last_of_label: dict[str, asyncio.Task[None]] = {}
         self.hosts: set[RowHost] = set()
         #: Rows whose invoice exists, by label.
-        self.waiting: dict[str, RowHost] = {}
+        self._waiting: dict[str, RowHost] = {}
         #: How many rows have ended with each status.
-        self.ended: Counter[ExitStatus] = Counter()
+        self._ended: Counter[ExitStatus] = Counter()
+        #: How many rows there are, once all are read.
         self.total: int | None = None
 
     async def run(self, rows: Iterator[Row]) -> ExitStatus:
-        """Answer every row; the link must be open."""
-        limits = self._limits
-        self.workers = Workers(limits.threads)
-        self.seekers = Workers(limits.seekers)
-        self.unsent = asyncio.Semaphore(limits.unsent)
-        self.repeated = asyncio.Semaphore(limits.repeated)
-        self.under_way = asyncio.Semaphore(limits.rows)
-        self.feeding = asyncio.Lock()
-        self.reading = asyncio.create_task(self._read(rows))
+        """Answer every row, and wait until each ends; once only.
+
+        :raises UsageError: the file is not a batch, or cannot be read to its end.
+        """
+        self._reading = asyncio.create_task(self._read(rows))
         signals.interrupt_loop(asyncio.get_running_loop(), self.interrupt)
         try:
-            await self.reading
+            await self._reading
         except asyncio.CancelledError:
-            for task in self.tasks:
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks)
         except SendInvoiceError:
-            await asyncio.gather(*self.tasks)
+            await asyncio.gather(*self._tasks)
             raise
         finally:
             # The others may be stuck in calls that hang.
             closing = Workers(1)
-            await closing.begin(self.link.close)
+            await closing.begin(self.lightningd.close)
             for workers in (self.workers, self.seekers, closing):
                 workers.close()
-        if self.interruption is not None:
+        if self._interruption is not None:
             self.reporter.warn(
                 "interrupted; rows without a result were not sent, or their outcome is unknown",
                 "run the same command with the same file again to continue",
             )
-            return self.interruption.exit_status
-        return exit_status(self.ended)
+            return self._interruption.exit_status
+        return exit_status(self._ended)
 
     def interrupt(self, interruption: InterruptedBySignalError) -> None:
         """Stop sending, and report the rows whose invoice exists."""
-        if sum(self.ended.values()) != self.total:
-            self.interruption = interruption
-            self.reading.cancel()
+        if sum(self._ended.values()) == self.total or self._reading is None:
+            return
+        self._interruption = interruption
+        self._reading.cancel()
+        for host in self.hosts:
+            host.interrupt(Interruption(interruption))
 
     # --- rows ---
 
     async def _read(self, rows: Iterator[Row]) -> None:
         """Begin each row as it comes, and wait until all have ended."""
         queue: asyncio.Queue[Row | SendInvoiceError | None] = asyncio.Queue()
-        places = threading.Semaphore(self._limits.unsent)
         is_over = False
 
         def read() -> None:
             end: SendInvoiceError | None = None
             try:
                 for row in rows:
-                    places.acquire()
+                    self._places.acquire()
                     if is_over:
                         return
                     self.workers.post(queue.put_nowait, row)
@@ -188,31 +201,31 @@ class Batch:
             while isinstance(row := await queue.get(), Row):
                 number = row.number
                 await self._begin(row)
-                places.release()
+                self._places.release()
         finally:
             is_over = True
-            places.release()
+            self._places.release()
         self.total = number
         self._count()
-        await asyncio.gather(*self.tasks)
+        await asyncio.gather(*self._tasks)
         if row is not None:
             raise row
 
     async def _begin(self, row: Row) -> None:
-        earlier = self.last_of_label.get(row.label or "")
-        slots = self.unsent if earlier is None else self.repeated
-        await self.under_way.acquire()
+        earlier = self._last_of_label.get(row.label or "")
+        slots = self._unsent if earlier is None else self._repeated
+        await self._under_way.acquire()
         await slots.acquire()
         task = asyncio.create_task(self._row(row, earlier, slots))
-        self.tasks.add(task)
+        self._tasks.add(task)
         if row.label is not None:
-            self.last_of_label[row.label] = task
+            self._last_of_label[row.label] = task
 
         def end(_: object) -> None:
-            self.tasks.discard(task)
-            self.under_way.release()
-            if row.label is not None and self.last_of_label.get(row.label) is task:
-                del self.last_of_label[row.label]
+            self._tasks.discard(task)
+            self._under_way.release()
+            if row.label is not None and self._last_of_label.get(row.label) is task:
+                del self._last_of_label[row.label]
 
         task.add_done_callback(end)
 
@@ -231,30 +244,29 @@ class Batch:
             return
         if earlier is not None:
             await asyncio.wait([earlier])
-        host = RowHost(self, row.request, self.reporter.for_row(row.number), slots)
+        host = RowHost(self, self.reporter.for_row(row.number), slots)
         self.hosts.add(host)
+        if self._interruption is not None:
+            host.interrupt(Interruption(self._interruption))
         try:
-            outcome = await answer(host.exchange, host)
-        except asyncio.CancelledError:
-            if self.interruption is None:
-                raise
-            outcome = host.exchange.outcome(self.interruption)
+            outcome = await answer(row.request, host)
         finally:
             host.end()
             self.hosts.discard(host)
-            self.waiting.pop(row.request.label, None)
-        if host.exchange.exists or not isinstance(outcome.error, InterruptedBySignalError):
+            self._waiting.pop(row.request.label, None)
+        is_interrupted = isinstance(outcome.error, InterruptedBySignalError)
+        if outcome.known.get("payment_hash") is not None or not is_interrupted:
             self._report(Result(row.number, row.line, outcome))
 
     def _report(self, result: Result) -> None:
-        self.ended[result.outcome.exit_status] += 1
+        self._ended[result.outcome.exit_status] += 1
         self.reporter.result(result)
         self._count()
 
     def _count(self) -> None:
-        paid = self.ended[ExitStatus.PAID]
-        failed = sum(self.ended.values()) - paid
-        self.reporter.counts(Counts(paid, failed, len(self.waiting), self.total))
+        paid = self._ended[ExitStatus.PAID]
+        failed = sum(self._ended.values()) - paid
+        self.reporter.counts(Counts(paid, failed, len(self._waiting), self.total))
 
     # --- what the link tells users ---
 
@@ -275,38 +287,38 @@ class Batch:
         self.workers.post(self._dispatch, event)
 
     def _dispatch(self, event: Event) -> None:
-        if isinstance(event, LinkNews):
+        if isinstance(event, News):
             for host in self.hosts:
                 host.wake()
         elif isinstance(event, Reply):
-            for host in self.waiting.values():
-                if event.path_id in host.exchange.copies:
+            for host in self._waiting.values():
+                if host.expects(event):
                     host.hear(event)
         elif event.label is None:
-            for host in self.waiting.values():
+            for host in self._waiting.values():
                 host.hear(event)
-        elif event.label in self.waiting:
-            self.waiting[event.label].hear(event)
+        elif event.label in self._waiting:
+            self._waiting[event.label].hear(event)
 
     async def follow_all(self) -> None:
         """Follow the changes of all invoices from now on.
 
         :raises UnreachableError: lightningd is gone, refuses, or answers nonsense.
         """
-        async with self.feeding:
-            if self.is_following:
+        async with self._feeding:
+            if self._is_following:
                 return
             try:
-                feed = await self.workers.begin(lambda: invoices.Feed(self.link.client))
+                feed = await self.workers.begin(lambda: invoices.Feed(self.lightningd.client))
             except LightningdError as failure:
                 raise UnreachableError(
                     f"cannot follow changes of invoices: {failure.message}"
                 ) from None
-            self.link.follow(feed.changes)
-            self.link.follow(feed.deletions)
-            self.is_following = True
+            self.lightningd.connection.follow(feed.changes, self._tell)
+            self.lightningd.connection.follow(feed.deletions, self._tell)
+            self._is_following = True
 
-    def add_waiting(self, host: RowHost) -> None:
-        """Pass events about its invoice to a row from now on."""
-        self.waiting[host.exchange.request.label] = host
+    def add_waiting(self, label: str, host: RowHost) -> None:
+        """Pass events about the invoice with this label to a row from now on."""
+        self._waiting[label] = host
         self._count()

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..answering.exchange import Exchange
+from ..answering.host import Early
 from ..answering.warnings import ProgressWithWarnings
-from ..node.events.link import Link
 from ..node.events.replies import Reply
 from ..node.invoices import Change
 from ..node.ways.routes import Route
-from ..request import Request
-from .turns import Turns
-from .workers import Workers
+from ..signals import Interruption
 
 if TYPE_CHECKING:
+    from ..answering.exchange import Exchange
     from ..reporting import Progress
+    from .batch import Batch
 
 #: Longest single wait of a row, in seconds. Event loops refuse waits of years.
 MAX_WAIT_SECONDS = 3600
@@ -28,23 +27,7 @@ MIN_WAIT_SECONDS = 0.001
 MAX_WAYS = 4
 
 _T = TypeVar("_T")
-
-
-class Shared(Protocol):
-    """What the rows of a batch share."""
-
-    link: Link
-    workers: Workers
-    seekers: Workers
-    turns: Turns
-    #: UNIX seconds.
-    clock: Callable[[], float]
-
-    async def follow_all(self) -> None:
-        """Follow the changes of all invoices from now on."""
-
-    def add_waiting(self, host: RowHost) -> None:
-        """Pass events about its invoice to a row from now on."""
+_Future = TypeVar("_Future", bound="asyncio.Future[Any]")
 
 
 class RowHost:
@@ -53,30 +36,33 @@ class RowHost:
     :param slots: the row holds one of these until its invoice is sent.
     """
 
-    def __init__(
-        self, shared: Shared, request: Request, progress: Progress, slots: asyncio.Semaphore
-    ) -> None:
-        self.link = shared.link
-        self.now = shared.clock
+    def __init__(self, batch: Batch, progress: Progress, slots: asyncio.Semaphore) -> None:
+        self.lightningd = batch.lightningd
+        self.now = batch.clock
         self.progress = ProgressWithWarnings(progress)
-        self.exchange = Exchange(request, shared.link, self.progress, ways=MAX_WAYS)
-        self._shared = shared
+        self.ways = MAX_WAYS
+        self._batch = batch
         self._slots: asyncio.Semaphore | None = slots
+        self._exchange: Exchange | None = None
         self._heard: list[Change | Reply] = []
-        #: What hands a copy over; its result is as for :meth:`_hand_over`.
-        self._sending: asyncio.Task[tuple[bool | None, float]] | None = None
+        #: What it hands over to lightningd now.
+        self._sending: asyncio.Task[bool | Early] | None = None
+        #: What it awaits now; a signal interrupts it there.
+        self._awaited: asyncio.Future[Any] | None = None
+        self._interruption: Interruption | None = None
         self._is_awake = False
         self._waiter: asyncio.Future[None] | None = None
         #: Until when it waits (UNIX seconds); None while it does something.
         self.waits_until: float | None = None
 
     async def call(self, step: Callable[[], _T]) -> _T:
-        return await self._shared.workers.begin(step)
+        return await self._await(self._batch.workers.begin(step))
 
-    def begin(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
-        job = self._shared.seekers.begin(work)
-        job.add_done_callback(lambda _: self.wake())
-        return job
+    def begin(self, step: Callable[[], _T]) -> asyncio.Future[_T]:
+        return self._waking(self._batch.workers.begin(step))
+
+    def search(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
+        return self._waking(self._batch.seekers.begin(work))
 
     async def wait(self, until: float) -> None:
         if not self._is_awake:
@@ -88,7 +74,7 @@ class RowHost:
             seconds = min(max(until - self.now(), 0), MAX_WAIT_SECONDS)
             timer = loop.call_later(seconds, self.wake)
             try:
-                await self._waiter
+                await self._await(self._waiter)
             finally:
                 timer.cancel()
                 self._waiter = None
@@ -110,69 +96,90 @@ class RowHost:
         heard, self._heard = self._heard, []
         return heard
 
-    def take_turn(self, route: Route, before: float) -> tuple[Route, float] | None:
+    def interrupt(self, interruption: Interruption) -> None:
+        """Raise an interruption where the row waits now, or waits next."""
+        self._interruption = interruption
+        if self._awaited is not None:
+            self._awaited.cancel()
+
+    def expects(self, reply: Reply) -> bool:
+        """Whether a reply is to one of this row's copies."""
+        return self._exchange is not None and reply.path_id in self._exchange.copies
+
+    def step_aside(self) -> None:
+        """Give the slot back: the next row may prepare itself."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()
+
+    def take_turn(self, route: Route, size: int, before: float) -> tuple[Route, float] | None:
         now = self.now()
-        turn = self._shared.turns.take(route, self._packet_size(route), before - now)
+        turn = self._batch.turns.take(route, size, before - now)
         if turn is None:
             return None
         route, seconds = turn
         return route, now + seconds
 
-    async def send(self, route: Route, transmit: Callable[[], bool]) -> bool | None:
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._hand_over(route, transmit))
-            self._sending.add_done_callback(self._sent)
-        deadline = self.exchange.invoice.expires_at
-        while not self._sending.done():
-            if self.now() >= deadline or any(isinstance(each, Change) for each in self._heard):
-                return None
-            await self.wait(deadline)
-        sending, self._sending = self._sending, None
-        is_sent, seconds = sending.result()
-        if is_sent is None:
-            await self.wait(self.now() + max(seconds, MIN_WAIT_SECONDS))
-        return is_sent
+    def send(
+        self, route: Route, size: int, transmit: Callable[[], bool]
+    ) -> asyncio.Task[bool | Early]:
+        self._sending = asyncio.create_task(self._hand_over(route, size, transmit))
+        return self._waking(self._sending)
 
     async def _hand_over(
-        self, route: Route, transmit: Callable[[], bool]
-    ) -> tuple[bool | None, float]:
-        """What ``transmit`` returned, or None and the seconds until it is its turn."""
-        turns, size = self._shared.turns, self._packet_size(route)
+        self, route: Route, size: int, transmit: Callable[[], bool]
+    ) -> bool | Early:
+        turns = self._batch.turns
         async with turns.handover:
             seconds = turns.seconds_left(route, size)
             if seconds > 0:
-                return None, seconds
+                return Early(max(seconds, MIN_WAIT_SECONDS))
             with turns.use(route, size):
-                is_sent = await self.call(transmit)
+                is_sent = await self._batch.workers.begin(transmit)
             if is_sent:
-                self._release()
-            return is_sent, 0
-
-    def _sent(self, sending: asyncio.Task[tuple[bool | None, float]]) -> None:
-        if not sending.cancelled():
-            # asyncio complains of failures that nobody looks at, and the row may have ended.
-            sending.exception()
-        self.wake()
-
-    def _packet_size(self, route: Route) -> int:
-        return self.exchange.courier.packet_size(route, self.exchange.invoice_size)
+                self.step_aside()
+            return is_sent
 
     async def prepare(self) -> None:
-        await self._shared.follow_all()
+        await self._await(asyncio.ensure_future(self._batch.follow_all()))
 
-    async def follow(self) -> None:
+    async def follow(self, exchange: Exchange) -> None:
         await self.prepare()
-        self._shared.add_waiting(self)
+        self._exchange = exchange
+        self._batch.add_waiting(exchange.request.label, self)
+
+    def settled(self) -> None:
+        pass
 
     def end(self) -> None:
         """The row has ended."""
         if self._sending is not None:
             self._sending.cancel()
-        self._release()
-        self.link.forget(self.exchange.copies.path_ids)
+        self.step_aside()
+        if self._exchange is not None:
+            self.lightningd.replies.forget(self._exchange.copies.path_ids)
 
-    def _release(self) -> None:
-        """Give the slot back: the next row may prepare itself."""
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.release()
+    async def _await(self, future: asyncio.Future[_T]) -> _T:
+        if self._interruption is not None:
+            raise self._interruption
+        self._awaited = future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._interruption is not None:
+                raise self._interruption from None
+            raise
+        finally:
+            self._awaited = None
+
+    def _waking(self, job: _Future) -> _Future:
+        """A job whose end wakes the row."""
+
+        def end(ended: asyncio.Future[Any]) -> None:
+            if not ended.cancelled():
+                # asyncio complains of failures that nobody looks at, and the row may have ended.
+                ended.exception()
+            self.wake()
+
+        job.add_done_callback(end)
+        return job

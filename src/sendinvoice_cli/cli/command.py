@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..render.progress import PlainProgress, TerminalProgress
     from .parameters import Parameters
 
-    #: Answers a single request, as send.send() does.
+    #: Answers a single request, as blocking_host.send() does.
     Sender = Callable[..., Outcome]
     #: Answers many requests, as batch.run() does.
     BatchRunner = Callable[..., ExitStatus]
@@ -88,9 +88,9 @@ def _answer_one(parameters: Parameters, streams: Streams, sender: Sender | None)
     request = parameters.request(streams)
     client = parameters.client(streams)
     if sender is None:
-        from ..answering import send
+        from ..answering import blocking_host
 
-        sender = send.send
+        sender = blocking_host.send
     progress = parameters.progress(streams)
     _enable_garbage_collection()
     try:
@@ -209,7 +209,7 @@ def run(
     """Run the command and return its exit status.
 
     :param streams: by default those of the process.
-    :param sender: answers a single request, by default send.send().
+    :param sender: answers a single request, by default blocking_host.send().
     :param run_batch: answers many, by default batch.run().
     """
     if _COMPLETE in os.environ:

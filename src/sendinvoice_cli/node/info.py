@@ -1,12 +1,14 @@
 """Our own node: what lightningd says about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..bolt12.blinded_path import BlindedPath
 from ..errors import LightningdError, UnanswerableRequestError
 from .features import ONION_MESSAGES, offers_feature
+from .rpc import answers
+from .rpc.answers import reading
 from .rpc.client import Client
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
@@ -33,6 +35,8 @@ _CONFIG_FIELDS = {
 }
 #: lightningd's default of ``cltv-final``, in blocks.
 _CLTV_FINAL = 18
+#: The largest height of a chain, and number of blocks, that the protocol can express.
+_MAX_HEIGHT, _MAX_CLTV = 2**32 - 1, 2**16 - 1
 
 
 class OnionApi(Enum):
@@ -56,6 +60,8 @@ class NodeInfo(NamedTuple):
     :param cltv_final: blocks that lightningd wants at the last hop of a payment.
     :param fronting_nodes: 33-byte ids of the peers through which all payments must
         come (``payment-fronting-node``); empty when not set.
+    :param behind: what lightningd says while it is behind the chain: it does not take payments
+        until it has caught up.
     :param autoclean_paid_seconds: age at which lightningd deletes a paid invoice
         (``autoclean-paidinvoices-age``); None for never.
     :param logs_calls: whether lightningd writes all calls into its log (``log-level=io``). A level
@@ -68,11 +74,12 @@ class NodeInfo(NamedTuple):
     version: str
     blockheight: int
     onion_api: OnionApi
-    no_connect: bool
-    cltv_final: int
-    fronting_nodes: tuple[bytes, ...]
+    no_connect: bool = False
+    cltv_final: int = _CLTV_FINAL
+    fronting_nodes: tuple[bytes, ...] = ()
     autoclean_paid_seconds: int | None = None
     logs_calls: bool = False
+    behind: str | None = None
 
 
 def read(client: Client) -> NodeInfo:
@@ -82,8 +89,8 @@ def read(client: Client) -> NodeInfo:
     :raises UnreachableError: lightningd is gone.
     """
     answer = client.call("getinfo")
-    configs = client.call("listconfigs", reply_filter=_CONFIG_FIELDS).get("configs", {})
-    try:
+    configs = client.call("listconfigs", reply_filter=_CONFIG_FIELDS)
+    with reading("getinfo"):
         version = str(answer["version"])
         features = answer.get("our_features", {}).get("node", "")
         if not offers_feature(features, ONION_MESSAGES):
@@ -92,31 +99,52 @@ def read(client: Client) -> NodeInfo:
                 hint="before v24.08, start lightningd with --experimental-offers and "
                 "--experimental-onion-messages",
             )
-        return NodeInfo(
-            id=bytes.fromhex(answer["id"]),
+        node = NodeInfo(
+            id=answers.node_id(answer["id"]),
             alias=str(answer.get("alias", "")),
             network=str(answer["network"]),
             version=version,
-            blockheight=int(answer["blockheight"]),
+            blockheight=answers.number(answer["blockheight"], _MAX_HEIGHT),
             onion_api=_onion_api(client, version),
-            no_connect=bool(configs.get("fetchinvoice-noconnect", {}).get("set")),
-            cltv_final=int(configs.get("cltv-final", {}).get("value_int", _CLTV_FINAL)),
-            fronting_nodes=tuple(
-                bytes.fromhex(node)
-                for node in configs.get("payment-fronting-node", {}).get("values_str", [])
-            ),
-            autoclean_paid_seconds=(
-                configs.get("autoclean-paidinvoices-age", {}).get("value_int") or None
-            ),
-            logs_calls=configs.get("log-level", {}).get("value_str") == "io",
+            behind=_behind(answer),
         )
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        raise LightningdError("getinfo: lightningd's answer is malformed") from None
+    with reading("listconfigs"):
+        return _with_configs(node, configs.get("configs", {}))
 
 
-def read_blockheight(client: Client) -> int:
-    """The height of the chain, in blocks (``getinfo``)."""
-    return int(client.call("getinfo")["blockheight"])
+def _with_configs(node: NodeInfo, configs: Mapping[str, Any]) -> NodeInfo:
+    """Our node with its settings.
+
+    :raises ValueError: one of them is malformed; other errors likewise.
+    """
+    autoclean = configs.get("autoclean-paidinvoices-age", {}).get("value_int")
+    fronting = configs.get("payment-fronting-node", {}).get("values_str", [])
+    cltv_final = configs.get("cltv-final", {}).get("value_int", _CLTV_FINAL)
+    return node._replace(
+        no_connect=bool(configs.get("fetchinvoice-noconnect", {}).get("set")),
+        cltv_final=answers.number(cltv_final, _MAX_CLTV),
+        fronting_nodes=tuple(answers.node_id(each) for each in fronting),
+        autoclean_paid_seconds=answers.number(autoclean or 0, 2**64) or None,
+        logs_calls=configs.get("log-level", {}).get("value_str") == "io",
+    )
+
+
+def read_chain(client: Client, node: NodeInfo) -> NodeInfo:
+    """Our node with what lightningd knows of the chain by now (``getinfo``).
+
+    :raises LightningdError: lightningd's answer is malformed.
+    :raises UnreachableError: lightningd is gone.
+    """
+    answer = client.call("getinfo")
+    with reading("getinfo"):
+        blockheight = answers.number(answer["blockheight"], _MAX_HEIGHT)
+        return node._replace(blockheight=blockheight, behind=_behind(answer))
+
+
+def _behind(answer: Mapping[str, Any]) -> str | None:
+    """What lightningd says of a chain that it has not caught up with, None on its tip."""
+    warnings = (answer.get(f"warning_{each}_sync") for each in ("bitcoind", "lightningd"))
+    return next((str(each) for each in warnings if each), None)
 
 
 def check_chain(chain: bytes | None, info: NodeInfo) -> None:

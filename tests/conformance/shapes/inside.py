@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sendinvoice_cli.answering.send import send, wait_in_real_time
+from sendinvoice_cli.answering.blocking_host import send, wait_in_real_time
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request

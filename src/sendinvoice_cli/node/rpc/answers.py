@@ -34,6 +34,16 @@ def node_id(text: str) -> bytes:
     return node
 
 
+def number(value: object, maximum: int) -> int:
+    """A whole number from 0 on.
+
+    :raises ValueError: it is not one, or more than ``maximum``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
+        raise ValueError("not a whole number in its range")
+    return value
+
+
 def features(bitmap: str) -> str:
     """Feature bits, a bitmap in hex.
 

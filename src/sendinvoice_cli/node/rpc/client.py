@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LightningdError, SendInvoiceError, UnreachableError
-from .connection import Connection
+from .call_socket import CallSocket
 from .pyln_modules import load
 from .socket_path import networks_with_socket
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 lightning: Any = load("lightning", "LightningRpc")
 #: Whether calls can have a timeout: LightningRpc calls UnixSocket with its own socket_path.
 _HAS_TIMEOUT = hasattr(lightning, "UnixSocket")
-lightning.UnixSocket = Connection.connect
+lightning.UnixSocket = CallSocket.connect
 
 #: Seconds that lightningd gets to answer a call.
 CALL_SECONDS = 30
@@ -59,7 +59,7 @@ class Client:
         self._on_call = on_call
         self._lock = threading.Lock()
         #: The calls that are being made now.
-        self._connections: set[Connection] = set()
+        self._sockets: set[CallSocket] = set()
         self._is_closed = False
 
     def call(
@@ -95,8 +95,8 @@ class Client:
         """End all calls, those of other threads too: lightningd seems to be gone from now on."""
         with self._lock:
             self._is_closed = True
-            for connection in self._connections:
-                connection.end()
+            for call_socket in self._sockets:
+                call_socket.end()
 
     def _attempt(
         self,
@@ -106,13 +106,13 @@ class Client:
         reply_filter: Mapping[str, Any] | None,
     ) -> tuple[dict[str, Any], SendInvoiceError | None]:
         error: SendInvoiceError
-        connection = Connection(str(self.rpc_file), patience)
+        call_socket = CallSocket(str(self.rpc_file), patience)
         try:
             with self._lock:
                 if self._is_closed:
                     return {}, self._lost(method)
-                self._connections.add(connection)
-            path = connection if _HAS_TIMEOUT else str(self.rpc_file)
+                self._sockets.add(call_socket)
+            path = call_socket if _HAS_TIMEOUT else str(self.rpc_file)
             rpc = lightning.LightningRpc(path, logger=_silent)
             result = rpc.call(method, params, filter=reply_filter)
         except lightning.RpcError as failure:
@@ -137,8 +137,8 @@ class Client:
             error = LightningdError(f"{method}: lightningd's answer is not an object")
         finally:
             with self._lock:
-                self._connections.discard(connection)
-            connection.close()
+                self._sockets.discard(call_socket)
+            call_socket.close()
         return {}, error
 
     def _rpc_error(self, method: str, error: object) -> SendInvoiceError:

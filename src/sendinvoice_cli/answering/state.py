@@ -1,4 +1,4 @@
-"""What the label names in lightningd: nothing, or an invoice in one of its states."""
+"""What is known of the invoice: not made, perhaps made, or made; and what the label names."""
 
 from typing import NamedTuple
 
@@ -11,42 +11,42 @@ from ..node.invoices import StoredInvoice
 from ..node.rpc.client import Client
 
 
-class Free:
-    """The label names no invoice."""
+class NotTried(NamedTuple):
+    """lightningd was not asked to create the invoice.
+
+    :param expired: the expired, unpaid invoice for this request and amount that has the label.
+    """
+
+    expired: StoredInvoice | None = None
 
 
-class Expired(NamedTuple):
-    """The label names an expired, unpaid invoice for this request and amount."""
+class Unknown:
+    """lightningd was asked to create it, and went away before it answered."""
+
+
+class Issued(NamedTuple):
+    """The invoice exists.
+
+    :param is_resumed: another command created it, and may have sent it.
+    """
 
     invoice: StoredInvoice
+    is_resumed: bool = False
 
 
-class Resumed(NamedTuple):
-    """The label names an unpaid invoice for this request and amount, which may have been sent."""
-
-    invoice: StoredInvoice
-
-
-class Paid(NamedTuple):
-    """The label names the paid invoice for this request and amount."""
-
-    invoice: StoredInvoice
-
-
-Label = Free | Expired | Resumed | Paid
+State = NotTried | Unknown | Issued
 
 
 def look_up(
-    client: Client, label: str, invreq: InvoiceRequest, amount_msat: int, now: float
-) -> Label:
+    client: Client, label: str, invreq: InvoiceRequest, amount_msat: int
+) -> NotTried | Issued:
     """Ask lightningd what the label names (``listinvoices``).
 
-    :param now: UNIX seconds.
     :raises LabelTakenError: an invoice for another request, or over another amount.
     """
     stored = invoices.find(client, label)
     if stored is None:
-        return Free()
+        return NotTried()
     if not _answers(stored, invreq):
         raise invoices.label_taken_error(label, stored.fields)
     if stored.amount_msat != amount_msat:
@@ -57,14 +57,13 @@ def look_up(
             hint="ask for that amount, or choose another label",
             data=stored.fields,
         )
-    if stored.is_paid:
-        return Paid(stored)
-    if stored.status == "expired" or stored.expires_at <= now:
-        return Expired(stored)
-    return Resumed(stored)
+    # lightningd's word counts, not our clock: payments of what it calls unpaid still arrive.
+    if stored.status == "expired":
+        return NotTried(stored)
+    return Issued(stored, is_resumed=True)
 
 
-def expired_error(expired: Expired, invreq: InvoiceRequest, now: float) -> LabelTakenError:
+def expired_error(expired: StoredInvoice, invreq: InvoiceRequest, now: float) -> LabelTakenError:
     """The error for an expired invoice, without ``--renew``.
 
     :param now: UNIX seconds.
@@ -73,24 +72,25 @@ def expired_error(expired: Expired, invreq: InvoiceRequest, now: float) -> Label
     if invoice_request.has_expired(invreq, now):
         hint = "the request has expired as well: ask the payer for a new one"
     return LabelTakenError(
-        f"the invoice {expired.invoice.label!r} for this request has expired unpaid",
+        f"the invoice {expired.label!r} for this request has expired unpaid",
         hint=hint,
-        data=expired.invoice.fields,
+        data=expired.fields,
     )
 
 
-def delete(client: Client, expired: Expired) -> bool:
+def free_label(client: Client, expired: StoredInvoice) -> bool:
     """Delete an expired invoice, so that its label is free (``delinvoice``).
 
-    :returns: False when the invoice has changed: it was paid after all, or another command has
-        replaced it.
+    :returns: False when the label names another invoice by now, or this one was paid after all.
     :raises LightningdError: lightningd refuses, and the invoice is unchanged.
     """
-    stored = expired.invoice
+    # delinvoice knows labels only, and another command may have replaced the invoice.
+    if invoices.find(client, expired.label) != expired:
+        return False
     try:
-        invoices.delete(client, stored.label, stored.status)
+        invoices.delete(client, expired.label, "expired")
     except LightningdError:
-        if invoices.find(client, stored.label) == stored:
+        if invoices.find(client, expired.label) == expired:
             raise
         return False
     return True

@@ -12,30 +12,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UsageError
 from ..node import invoices
-from ..node.events.link import Event, Link, LinkNews
+from ..node.events.connection import News
 from ..node.events.replies import Reply
 from ..node.invoices import Change
+from ..node.lightningd import Event, Lightningd
+from ..node.rpc.call_socket import SLICE_SECONDS
 from ..node.rpc.client import Client
-from ..node.rpc.connection import SLICE_SECONDS
 from ..node.ways.routes import Route
 from ..onion.blinding import load_cipher
 from ..outcome import Outcome
 from ..request import Request
-from ..signals import Interruption
 from ..threads import spawn
-from .exchange import Exchange
+from .host import Early
 from .order import answer
 from .warnings import ProgressWithWarnings
 
 if TYPE_CHECKING:
     from ..reporting import Progress
-    from .host import Host
+    from .exchange import Exchange
 
 _T = TypeVar("_T")
 
@@ -78,27 +79,11 @@ def send(
     """
     # It is needed after the first calls.
     spawn(load_cipher)
-    host = BlockingHost(client, request, progress, clock=clock, sleep=sleep, wait=wait)
-    outcome = answer_blocking(host.exchange, host, settled)
+    host = BlockingHost(client, progress, settled=settled, clock=clock, sleep=sleep, wait=wait)
+    outcome = run_blocking(answer(request, host))
     if isinstance(outcome.error, UsageError):
         raise outcome.error
     host.close()
-    return outcome
-
-
-def answer_blocking(
-    exchange: Exchange, host: Host, settled: Callable[[], None] = lambda: None
-) -> Outcome:
-    """Answer one request with a host that blocks. Only here, a signal becomes an outcome.
-
-    :param settled: as for :func:`send`.
-    """
-    try:
-        outcome = run_blocking(answer(exchange, host))
-        settled()
-    except Interruption as interruption:
-        settled()
-        outcome = exchange.outcome(interruption.error)
     return outcome
 
 
@@ -114,44 +99,64 @@ def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 
 class BlockingHost:
-    """A host that blocks in every call and every wait."""
+    """A host that blocks in every call and every wait.
+
+    Parameters are those of :func:`send`.
+    """
 
     def __init__(
         self,
         client: Client,
-        request: Request,
         progress: Progress,
         *,
+        settled: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         wait: Wait,
     ) -> None:
         self.now = clock
         self.progress = ProgressWithWarnings(progress)
+        self.settled = settled
+        self.ways = 1
         self._wait = wait
         self._events: Events = SimpleQueue()
         self._heard: list[Change | Reply] = []
-        self._is_following = False
-        #: Work that goes on in the background.
-        self.jobs: list[_Job[Any]] = []
-        #: The one of them that sends a copy.
-        self.sending: _Job[bool] | None = None
-        self.link = Link(client, self._events.put, self.progress, clock=clock, sleep=sleep)
-        self.exchange = Exchange(request, self.link, self.progress)
+        #: The label of the invoice that is followed.
+        self._followed: str | None = None
+        #: Work that goes on in the background, or whose end is not among the events yet.
+        self.jobs: set[Future[Any]] = set()
+        self.lightningd = Lightningd(
+            client, self._events.put, self.progress, clock=clock, sleep=sleep
+        )
 
     async def call(self, step: Callable[[], _T]) -> _T:
         return step()
 
-    def begin(self, work: Callable[[], _T]) -> _Job[_T]:
-        job = _Job(work, lambda: self._events.put(_JobEnded()))
-        self.jobs = [each for each in self.jobs if not each.done()] + [job]
+    def begin(self, step: Callable[[], _T]) -> Future[_T]:
+        job: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                result = step()
+            except Exception as failure:
+                job.set_exception(failure)
+            else:
+                job.set_result(result)
+            self._events.put(_JobEnded())
+            self.jobs.discard(job)
+
+        self.jobs.add(job)
+        spawn(run)
         return job
+
+    def search(self, work: Callable[[], _T]) -> Future[_T]:
+        return self.begin(work)
 
     async def wait(self, until: float) -> None:
         event = self._wait(self._events, max(until - self.now(), 0))
-        if event is LinkNews.BACK and self._is_following:
+        if event is News.BACK and self._followed is not None:
             # The invoice may have changed meanwhile, and following it may fail again.
-            event = Change(self.exchange.request.label)
+            event = Change(self._followed)
         if isinstance(event, Change | Reply):
             self._heard.append(event)
 
@@ -159,57 +164,24 @@ class BlockingHost:
         heard, self._heard = self._heard, []
         return heard
 
-    def take_turn(self, route: Route, _before: float) -> tuple[Route, float]:
+    def step_aside(self) -> None:
+        pass
+
+    def take_turn(self, route: Route, _size: int, _before: float) -> tuple[Route, float]:
         # Copies of one invoice are further apart than any limit requires.
         return route, self.now()
 
-    async def send(self, _route: Route, transmit: Callable[[], bool]) -> bool | None:
-        if self.sending is None:
-            self.sending = self.begin(transmit)
-        deadline = self.exchange.invoice.expires_at
-        while not self.sending.done():
-            if self.now() >= deadline or any(isinstance(each, Change) for each in self._heard):
-                return None
-            await self.wait(deadline)
-        sending, self.sending = self.sending, None
-        return sending.result()
+    def send(self, _route: Route, _size: int, transmit: Callable[[], bool]) -> Future[bool | Early]:
+        return self.begin(transmit)
 
     async def prepare(self) -> None:
         pass
 
-    async def follow(self) -> None:
-        label = self.exchange.request.label
-        self._is_following = True
-        self.link.follow(partial(invoices.wait_until_closed, self.link.client, label))
+    async def follow(self, exchange: Exchange) -> None:
+        label = self._followed = exchange.request.label
+        source = partial(invoices.wait_until_closed, self.lightningd.client, label)
+        self.lightningd.connection.follow(source, self._events.put)
 
     def close(self) -> None:
-        """Close the link: nobody waits any more."""
-        self.link.close()
-
-
-class _Job(Generic[_T]):
-    """Work in a thread of its own."""
-
-    def __init__(self, work: Callable[[], _T], ended: Callable[[], None]) -> None:
-        self._end: tuple[_T | None, Exception | None] | None = None
-
-        def run() -> None:
-            try:
-                self._end = work(), None
-            except Exception as failure:
-                self._end = None, failure
-            ended()
-
-        self.thread = spawn(run)
-
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._end is not None
-
-    def result(self) -> _T:
-        """What it returned; raises what it raised."""
-        assert self._end is not None
-        result, failure = self._end
-        if failure is not None:
-            raise failure
-        return result  # type: ignore[return-value]
+        """Close the connection: nobody waits any more."""
+        self.lightningd.close()

@@ -15,7 +15,7 @@ SLICE_SECONDS = 0.25
 _RETRY_SECONDS = 0.05
 
 
-class Connection:
+class CallSocket:
     """Takes the place of pyln.client's UnixSocket, which can wait for ever.
 
     :param path: of the unix socket.
@@ -28,7 +28,7 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX)
         self._has_ended = False
 
-    def connect(self) -> Connection:
+    def connect(self) -> CallSocket:
         """Connect; returns itself.
 
         :raises TimeoutError: lightningd accepts no connection in time.

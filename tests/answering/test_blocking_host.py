@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.answering.send import Events, Wait, send, wait_in_real_time
+from sendinvoice_cli.answering.blocking_host import Events, Wait, send, wait_in_real_time
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.errors import (
     ExitStatus,

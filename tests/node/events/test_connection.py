@@ -13,23 +13,18 @@ from sendinvoice_cli.bolt12 import invoice_error
 from sendinvoice_cli.bolt12.invoice_error import InvoiceError
 from sendinvoice_cli.errors import LightningdError, UnreachableError
 from sendinvoice_cli.node.events import replies
-from sendinvoice_cli.node.events.hearing import HELPER_LOSSES
-from sendinvoice_cli.node.events.link import (
-    RECONNECT_INTERVALS,
-    STABLE_SECONDS,
-    Event,
-    Link,
-    LinkNews,
-)
+from sendinvoice_cli.node.events.connection import News
+from sendinvoice_cli.node.events.losses import MAX_LOSSES, PAUSES, WINDOW_SECONDS
 from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change
+from sendinvoice_cli.node.lightningd import Event, Lightningd
 from sendinvoice_cli.node.rpc.client import ConnectionLostError, NoAnswerError
 from tests.networks.runs import Told
 from tests.node.fake_client import MESSAGES, Answer, FakeClient, Params
 from tests.support.manual_clock import ManualClock
 from tests.support.requests_builder import node_id
 
-LOST, BACK, READY, HEARING = LinkNews
+LOST, BACK, HEARING = News
 #: Seconds that nothing here takes.
 _LONG = 20
 GONE = UnreachableError("lightningd is gone")
@@ -61,9 +56,10 @@ class Linked:
         self.told = Told()
         self.clock = ManualClock()
         self.sleeps: list[float] = []
-        self.link = Link(
+        self.node = Lightningd(
             self.client, self.events.put, self.told, clock=self.clock, sleep=self._sleep
         )
+        self.connection, self.replies = self.node.connection, self.node.replies
 
     def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
@@ -81,12 +77,12 @@ class Linked:
 
     def lose(self) -> None:
         """A call finds lightningd gone."""
-        self.link.lose(GONE, self.link.generation)
+        self.connection.lose(GONE, self.connection.generation)
 
     def lose_and_regain(self) -> None:
         """lightningd goes away, and comes back."""
         self.lose()
-        while self.next() is not READY:
+        while self.next() is not BACK:
             pass
 
 
@@ -121,9 +117,8 @@ def failing(*failures: Exception, then: dict[str, Any]) -> Callable[[Params], di
 def test_loss_and_return_are_told_in_order() -> None:
     linked = Linked()
     linked.lose()
-    assert [linked.next() for _ in range(3)] == [LOST, BACK, READY]
-    link = linked.link
-    assert (link.is_up, link.is_ready, link.generation) == (True, True, 1)
+    assert [linked.next() for _ in range(2)] == [LOST, BACK]
+    assert (linked.connection.is_up, linked.connection.generation) == (True, 1)
     assert linked.told.warnings == ["lightningd is gone (trying to reach it again)"]
     assert linked.told.steps == ["lightningd is back"]
 
@@ -132,13 +127,13 @@ def test_loss_that_many_notice_is_told_once_and_looked_into_once() -> None:
     gate = Gate(GETINFO)
     linked = Linked(getinfo=gate)
     for _ in range(5):
-        linked.link.lose(GONE, 0)
+        linked.connection.lose(GONE, 0)
     assert gate.asked.wait(_LONG)
-    linked.link.lose(GONE, 0)
-    lost_at = linked.link.lost_at
-    assert (linked.link.is_up, linked.link.is_ready, linked.link.loss) == (False, False, GONE)
+    linked.connection.lose(GONE, 0)
+    lost_at = linked.connection.lost_at
+    assert (linked.connection.is_up, linked.connection.loss) == (False, GONE)
     gate.opened.set()
-    assert [linked.next() for _ in range(3)] == [LOST, BACK, READY]
+    assert [linked.next() for _ in range(2)] == [LOST, BACK]
     assert lost_at == ManualClock()()
     assert linked.client.methods().count("getinfo") == 1
     assert len(linked.told.warnings) == 1
@@ -147,8 +142,8 @@ def test_loss_that_many_notice_is_told_once_and_looked_into_once() -> None:
 def test_call_of_before_the_return_does_not_lose_it_again() -> None:
     linked = Linked()
     linked.lose_and_regain()
-    linked.link.lose(GONE, 0)
-    assert (linked.link.is_up, linked.link.generation) == (True, 1)
+    linked.connection.lose(GONE, 0)
+    assert (linked.connection.is_up, linked.connection.generation) == (True, 1)
     assert linked.events.empty()
 
 
@@ -179,9 +174,9 @@ def test_feed_that_fails_while_getinfo_works_is_begun_again_with_growing_pauses(
         has_ended.set()
         yield from ()
 
-    linked.link.follow(source)
+    linked.connection.follow(source, linked.events.put)
     assert has_ended.wait(_LONG)
-    away, *more = [*RECONNECT_INTERVALS, 5, 5, 5]
+    away, *more = [*PAUSES, 5, 5, 5]
     assert linked.sleeps == [away, *(seconds for each in more for seconds in (each, each))]
     assert len(linked.told.warnings) == 1
 
@@ -191,7 +186,7 @@ def test_loss_after_a_quiet_time_is_told_again_and_looked_into_at_once() -> None
     for _ in range(3):
         linked.lose_and_regain()
     assert (linked.sleeps, len(linked.told.warnings)) == ([0.1, 0.2, 0.5], 1)
-    linked.clock.advance(STABLE_SECONDS)
+    linked.clock.advance(WINDOW_SECONDS)
     linked.lose_and_regain()
     assert (linked.sleeps[3:], len(linked.told.warnings)) == ([0.1], 2)
 
@@ -203,7 +198,7 @@ def test_nobody_is_told_of_a_return_after_the_end() -> None:
     linked.lose()
     assert gate.asked.wait(_LONG)
     threads = {*threading.enumerate()} - before
-    linked.link.close()
+    linked.node.close()
     gate.opened.set()
     for thread in threads:
         thread.join(_LONG)
@@ -212,87 +207,13 @@ def test_nobody_is_told_of_a_return_after_the_end() -> None:
     assert linked.told.steps == []
 
 
-# --- channels ---
-
-
-def channel(is_back: bool = True, **more: Any) -> dict[str, Any]:
-    return {
-        "state": "CHANNELD_NORMAL",
-        "peer_connected": is_back,
-        "reestablished": is_back,
-        **more,
-    }
-
-
-AWAY = channel(False)
-
-
-@pytest.mark.parametrize(
-    ("looks", "seconds"),
-    [
-        ([[]], 0),
-        ([[channel(), channel()]], 0),
-        ([[AWAY, AWAY], [channel(), AWAY], [channel(), channel()]], 0.5),
-        # Some may stay away.
-        ([[channel(), AWAY]], 15),
-        ([[AWAY]] * 80 + [[channel(), AWAY]], 20),
-        ([[AWAY]], 60),
-        # Connected is not yet usable, where lightningd tells.
-        ([[channel(reestablished=False)], [channel()]], 0.25),
-        ([[{"state": "CHANNELD_NORMAL", "peer_connected": True}]], 0),
-        # A channel that is closed never comes back.
-        ([[channel(False, state="ONCHAIN"), channel()]], 0),
-    ],
-    ids=["none", "at once", "soon", "some", "some late", "never", "connected", "old", "closed"],
-)
-def test_channels_are_waited_for_after_a_return(
-    looks: list[list[dict[str, Any]]], seconds: float
-) -> None:
-    left = list(looks)
-
-    def look(_params: Params) -> dict[str, Any]:
-        return {"channels": left.pop(0) if len(left) > 1 else left[0]}
-
-    linked = Linked(listpeerchannels=look)
-    linked.lose_and_regain()
-    assert sum(linked.sleeps[1:]) == seconds
-    assert linked.link.is_ready
-
-
-def test_lightningd_is_up_but_not_ready_while_its_channels_come_back() -> None:
-    gate = Gate({"channels": [channel()]})
-    linked = Linked(listpeerchannels=gate)
-    linked.lose()
-    assert gate.asked.wait(_LONG)
-    assert (linked.link.is_up, linked.link.is_ready) == (True, False)
-    gate.opened.set()
-    assert [linked.next() for _ in range(3)] == [LOST, BACK, READY]
-    assert linked.link.is_ready
-
-
-def test_lightningd_that_goes_again_while_its_channels_come_back_is_not_ready() -> None:
-    channels, again = Gate({"channels": [channel()]}), Gate(GETINFO)
-    linked = Linked(listpeerchannels=channels)
-    linked.lose()
-    assert channels.asked.wait(_LONG)
-    linked.client.answers["getinfo"] = again
-    linked.lose()
-    assert again.asked.wait(_LONG)
-    channels.opened.set()
-    assert [linked.next() for _ in range(4)] == [LOST, BACK, LOST, READY]
-    assert (linked.link.is_up, linked.link.is_ready) == (False, False)
-    again.opened.set()
-    assert [linked.next() for _ in range(2)] == [BACK, READY]
-    assert linked.link.is_ready
-
-
 # --- what our node is, and sees ---
 
 
 def test_node_is_read_once() -> None:
     linked = Linked()
-    linked.link.open()
-    linked.link.open()
+    linked.node.open()
+    linked.node.open()
     assert linked.client.methods().count("getinfo") == 1
 
 
@@ -300,48 +221,48 @@ def test_node_is_read_once() -> None:
 def test_log_that_keeps_preimages_is_warned_of_once(level: str, warned: int) -> None:
     configs = {"configs": {"log-level": {"value_str": level}}}
     linked = Linked(listconfigs=configs)
-    linked.link.open()
-    linked.link.open()
+    linked.node.open()
+    linked.node.open()
     assert sum("preimage" in warning for warning in linked.told.warnings) == warned
 
 
 def test_block_height_is_read_anew_after_a_minute() -> None:
     """Otherwise the payment paths of a row that is sent days later have expired."""
     linked = Linked()
-    linked.link.open()
+    linked.node.open()
     linked.client.answers["getinfo"] = {"blockheight": 1000}
     linked.clock.advance(59)
-    assert linked.link.current_node().blockheight == 100
+    assert linked.node.current_node().blockheight == 100
     linked.clock.advance(1)
-    before = linked.link.node
-    assert linked.link.current_node().blockheight == 1000
-    assert linked.link.current_node().id == before.id
+    before = linked.node.node
+    assert linked.node.current_node().blockheight == 1000
+    assert linked.node.current_node().id == before.id
     assert linked.client.methods().count("getinfo") == 2
 
 
 def test_network_is_looked_at_anew_after_5_seconds_after_a_return_and_when_asked_for() -> None:
     linked = Linked()
-    linked.link.open()
-    first = linked.link.graph()
+    linked.node.open()
+    first = linked.node.graph()
     linked.clock.advance(4)
-    assert linked.link.graph() is first
+    assert linked.node.graph() is first
     linked.clock.advance(1)
-    second = linked.link.graph()
+    second = linked.node.graph()
     assert second is not first
-    assert linked.link.graph(0) is not second
+    assert linked.node.graph(0) is not second
     linked.lose_and_regain()
-    third = linked.link.graph()
+    third = linked.node.graph()
     linked.lose_and_regain()
-    assert linked.link.graph() is not third
+    assert linked.node.graph() is not third
 
 
 def test_a_connection_that_failed_is_tried_again_after_a_return() -> None:
     linked = Linked(connect=LightningdError("connect: no address"))
-    linked.link.open()
+    linked.node.open()
     for _ in range(2):
         for _ in range(2):
             with pytest.raises(LightningdError):
-                linked.link.graph(0).connect(node_id(9))
+                linked.node.graph(0).connect(node_id(9))
         linked.lose_and_regain()
     assert linked.client.methods().count("connect") == 2
 
@@ -359,8 +280,8 @@ def test_changes_are_told_and_followed_again_after_a_return() -> None:
                 raise each
             yield each
 
-    linked.link.follow(source)
-    told = [linked.next_but(BACK, READY) for _ in range(3)]
+    linked.connection.follow(source, linked.events.put)
+    told = [linked.next_but(BACK) for _ in range(3)]
     assert told == [Change("a"), LOST, Change("b")]
 
 
@@ -372,7 +293,7 @@ def test_source_that_has_ended_is_not_begun_again() -> None:
         begun.put(1)
         yield Change("a")
 
-    linked.link.follow(source)
+    linked.connection.follow(source, linked.events.put)
     assert linked.next() == Change("a")
     linked.lose_and_regain()
     assert begun.qsize() == 1
@@ -423,7 +344,7 @@ def hearing(**answers: Answer) -> tuple[Linked, Helper]:
     helper = Helper()
     more: dict[str, Answer] = {"sendinvoice_expect": {}, "plugin": {}, **answers}
     linked = Linked(sendinvoice_replies=helper, **more)
-    linked.link.hear(linked.clock() + 1000)
+    linked.replies.start(linked.clock() + 1000)
     assert linked.next() is HEARING
     return linked, helper
 
@@ -440,19 +361,19 @@ def deaf_warnings(linked: Linked) -> list[str]:
 def test_helper_is_settled_only_once_it_has_started() -> None:
     gate = Gate({})
     linked = Linked(sendinvoice_expect=gate, sendinvoice_replies=Helper())
-    linked.link.hear(linked.clock() + 1000)
+    linked.replies.start(linked.clock() + 1000)
     assert gate.asked.wait(_LONG)
-    assert not linked.link.is_hearing_settled
-    assert not linked.link.expect(PATH_ID, linked.clock())
+    assert not linked.replies.is_settled
+    assert not linked.replies.expect(PATH_ID, linked.clock())
     gate.opened.set()
     assert linked.next() is HEARING
-    assert linked.link.is_hearing_settled
-    assert linked.link.expect(PATH_ID, linked.clock())
+    assert linked.replies.is_settled
+    assert linked.replies.expect(PATH_ID, linked.clock())
 
 
 def test_replies_are_told() -> None:
     linked, helper = hearing()
-    assert linked.link.expect(PATH_ID, linked.clock() + 90)
+    assert linked.replies.expect(PATH_ID, linked.clock() + 90)
     for text in ("no", "never"):
         helper.reply(InvoiceError(text))
         assert linked.next() == Reply(PATH_ID, InvoiceError(text))
@@ -461,57 +382,57 @@ def test_replies_are_told() -> None:
 def test_helper_that_had_nothing_to_wait_for_is_listened_to_again() -> None:
     linked, helper = hearing()
     helper.have_nothing_more()
-    assert linked.link.expect(PATH_ID, linked.clock() + 90)
+    assert linked.replies.expect(PATH_ID, linked.clock() + 90)
     helper.reply(InvoiceError("no"))
     assert linked.next() == Reply(PATH_ID, InvoiceError("no"))
 
 
 def test_rows_share_one_session_which_lasts_as_long_as_the_longest() -> None:
     linked, _ = hearing()
-    linked.link.hear(linked.clock() + 9999)
-    linked.link.expect(PATH_ID, linked.clock() + 5000)
-    linked.link.expect(b"\xbb" * 32, linked.clock() + 90)
+    linked.replies.start(linked.clock() + 9999)
+    linked.replies.expect(PATH_ID, linked.clock() + 5000)
+    linked.replies.expect(b"\xbb" * 32, linked.clock() + 90)
     assert len({params["session"] for params in expected(linked)}) == 1
     assert [params["until"] - linked.clock() for params in expected(linked)] == [1000, 5000, 5000]
 
 
 def test_what_a_row_that_has_ended_expected_is_forgotten() -> None:
     linked, _ = hearing()
-    linked.link.expect(PATH_ID, linked.clock())
-    linked.link.forget([PATH_ID])
-    linked.link.expect(b"\xbb" * 32, linked.clock())
+    linked.replies.expect(PATH_ID, linked.clock())
+    linked.replies.forget([PATH_ID])
+    linked.replies.expect(b"\xbb" * 32, linked.clock())
     assert expected(linked)[-1]["forget"] == [PATH_ID.hex()]
 
 
 def test_helper_that_cannot_be_run_is_told_once_and_tried_again_after_a_return() -> None:
     plugin = LightningdError("plugin: Permission denied")
     linked, helper = hearing(sendinvoice_expect=NO_HELPER, plugin=plugin)
-    assert linked.link.is_hearing_settled
-    assert not linked.link.expect(PATH_ID, linked.clock())
+    assert linked.replies.is_settled
+    assert not linked.replies.expect(PATH_ID, linked.clock())
     (warning,) = deaf_warnings(linked)
     assert "Permission denied" in warning
     linked.client.answers["sendinvoice-expect"] = {}
     linked.lose()
-    assert linked.next_but(LOST, BACK, READY) is HEARING
-    assert linked.link.expect(PATH_ID, linked.clock())
+    assert linked.next_but(LOST, BACK) is HEARING
+    assert linked.replies.expect(PATH_ID, linked.clock())
     helper.reply(InvoiceError("no"))
-    assert linked.next_but(BACK, READY) == Reply(PATH_ID, InvoiceError("no"))
+    assert linked.next_but(BACK) == Reply(PATH_ID, InvoiceError("no"))
     assert len(deaf_warnings(linked)) == 1
 
 
 def test_helper_that_ends_is_started_again_once_and_knows_what_is_expected() -> None:
     linked, helper = hearing()
-    linked.link.expect(PATH_ID, linked.clock())
+    linked.replies.expect(PATH_ID, linked.clock())
     helper.end()
     assert linked.next() is HEARING
     assert expected(linked)[-1]["pathsecrets"] == [PATH_ID.hex()]
     assert deaf_warnings(linked) == []
-    assert linked.link.expect(PATH_ID, linked.clock())
+    assert linked.replies.expect(PATH_ID, linked.clock())
     helper.end()
     assert linked.next() is HEARING
-    assert not linked.link.expect(PATH_ID, linked.clock())
+    assert not linked.replies.expect(PATH_ID, linked.clock())
     assert len(deaf_warnings(linked)) == 1
-    assert linked.link.generation == 0
+    assert linked.connection.generation == 0
 
 
 def test_restarts_of_the_helper_are_counted_anew_after_a_return() -> None:
@@ -519,44 +440,44 @@ def test_restarts_of_the_helper_are_counted_anew_after_a_return() -> None:
     helper.end()
     assert linked.next() is HEARING
     helper.end(GONE)
-    assert linked.next_but(LOST, BACK, READY) is HEARING
+    assert linked.next_but(LOST, BACK) is HEARING
     helper.end()
-    assert linked.next_but(BACK, READY) is HEARING
-    assert linked.link.expect(PATH_ID, linked.clock())
+    assert linked.next_but(BACK) is HEARING
+    assert linked.replies.expect(PATH_ID, linked.clock())
     assert deaf_warnings(linked) == []
 
 
 def test_loss_of_lightningd_while_listening_is_a_loss_and_heard_through() -> None:
     linked, helper = hearing()
     helper.end(GONE)
-    assert linked.next_but(HEARING, BACK, READY) is LOST
-    assert linked.next_but(BACK, READY) is HEARING
+    assert linked.next_but(HEARING, BACK) is LOST
+    assert linked.next_but(BACK) is HEARING
     helper.reply(InvoiceError("no"))
-    assert linked.next_but(BACK, READY) == Reply(PATH_ID, InvoiceError("no"))
+    assert linked.next_but(BACK) == Reply(PATH_ID, InvoiceError("no"))
 
 
 def test_helper_that_breaks_each_connection_is_given_up_until_the_next_return() -> None:
     """Otherwise nothing is ever sent."""
     broken = ConnectionLostError("the connection broke during sendinvoice-expect")
     linked = Linked(sendinvoice_expect=broken, sendinvoice_replies=Helper())
-    linked.link.hear(linked.clock() + 1000)
+    linked.replies.start(linked.clock() + 1000)
     seen = [linked.next()]
-    while seen.count(READY) < HELPER_LOSSES:
+    while seen.count(BACK) < MAX_LOSSES:
         seen.append(linked.next())
     assert seen.count(HEARING) == 1
-    assert linked.client.methods().count("sendinvoice-expect") == HELPER_LOSSES
-    assert not linked.link.expect(PATH_ID, linked.clock())
+    assert linked.client.methods().count("sendinvoice-expect") == MAX_LOSSES
+    assert not linked.replies.expect(PATH_ID, linked.clock())
     assert len(deaf_warnings(linked)) == 1
     linked.client.answers["sendinvoice-expect"] = {}
     linked.lose()
-    assert linked.next_but(LOST, BACK, READY) is HEARING
-    assert linked.link.expect(PATH_ID, linked.clock())
+    assert linked.next_but(LOST, BACK) is HEARING
+    assert linked.replies.expect(PATH_ID, linked.clock())
 
 
 def test_helper_that_refuses_what_is_expected_is_given_up() -> None:
     linked, _ = hearing()
     linked.client.answers["sendinvoice-expect"] = LightningdError("too many replies")
-    assert not linked.link.expect(PATH_ID, linked.clock())
+    assert not linked.replies.expect(PATH_ID, linked.clock())
     assert linked.next() is HEARING
     assert len(deaf_warnings(linked)) == 1
 
@@ -567,11 +488,11 @@ def test_helper_that_hangs_while_lightningd_answers_is_given_up(method: str) -> 
     hangs = NoAnswerError(f"lightningd did not answer {method}")
     answers: dict[str, Answer] = {"sendinvoice-expect": NO_HELPER, "plugin": {}, method: hangs}
     linked = Linked(sendinvoice_replies=Helper(), **answers)
-    linked.link.hear(linked.clock() + 1000)
+    linked.replies.start(linked.clock() + 1000)
     assert linked.next() is HEARING
-    assert linked.link.is_hearing_settled
+    assert linked.replies.is_settled
     assert len(deaf_warnings(linked)) == 1
-    assert linked.link.generation == 0
+    assert linked.connection.generation == 0
 
 
 # --- the end ---
@@ -580,8 +501,8 @@ def test_helper_that_hangs_while_lightningd_answers_is_given_up(method: str) -> 
 def test_session_that_would_stay_long_is_ended() -> None:
     """Otherwise the sessions of interrupted batches exhaust the helper."""
     linked, _ = hearing()
-    linked.link.expect(PATH_ID, linked.clock() + 100_000)
-    linked.link.close()
+    linked.replies.expect(PATH_ID, linked.clock() + 100_000)
+    linked.node.close()
     assert expected(linked)[-1]["until"] == linked.clock()
     assert len({params["session"] for params in expected(linked)}) == 1
 
@@ -589,7 +510,7 @@ def test_session_that_would_stay_long_is_ended() -> None:
 def test_session_that_ends_soon_costs_no_call() -> None:
     linked, _ = hearing()
     linked.clock.advance(900)
-    linked.link.close()
+    linked.node.close()
     assert len(expected(linked)) == 1
 
 
@@ -598,6 +519,6 @@ def test_end_does_not_wait_for_a_lightningd_that_is_gone() -> None:
     linked, _ = hearing()
     linked.client.answers["getinfo"] = gate
     linked.lose()
-    linked.link.close()
+    linked.node.close()
     assert len(expected(linked)) == 1
     gate.opened.set()
