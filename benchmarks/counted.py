@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from sendinvoice_cli.answering import send
+from sendinvoice_cli.answering import blocking_host
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.request import Request
 from tests.networks.runs import Told
@@ -58,7 +58,7 @@ def main(rpc_file: str, requests: tuple[str, ...]) -> None:
     for at, request in enumerate(requests):
         client = CountingClient(rpc_file)
         started = time.process_time()
-        outcome = send.send(Request(request, f"counted {request}", no_replies=True), client, Told())
+        outcome = blocking_host.send(Request(request, f"counted {request}", no_replies=True), client, Told())
         cpu_ms = 1000 * (time.process_time() - started)
         client.close()
         if outcome.error is not None:
