@@ -58,7 +58,9 @@ def main(rpc_file: str, requests: tuple[str, ...]) -> None:
     for at, request in enumerate(requests):
         client = CountingClient(rpc_file)
         started = time.process_time()
-        outcome = blocking_host.send(Request(request, f"counted {request}", no_replies=True), client, Told())
+        outcome = blocking_host.send(
+            Request(request, f"counted {request}", no_replies=True), client, Told()
+        )
         cpu_ms = 1000 * (time.process_time() - started)
         client.close()
         if outcome.error is not None:
