@@ -192,6 +192,22 @@ def test_words_of_the_payer_come_with_ours_and_a_next_step(
     assert end.data["error"] == error.text
 
 
+@pytest.mark.parametrize(
+    ("error", "did"),
+    [
+        (_cln("invoice_request no longer available"), "refused"),
+        (InvoiceError("RouteNotFound", has_length=True), "gave up"),
+        (_cln('pay attempt failed: "the moon is full"'), "could not pay"),
+        (InvoiceError("the moon is full"), "sent an error"),
+    ],
+)
+def test_batch_counts_by_what_the_payer_did(error: InvoiceError, did: str) -> None:
+    """One that could not pay was counted as one that refused."""
+    end = _end(error)
+    assert isinstance(end, PayerError)
+    assert end.what_payer_did == did
+
+
 # --- what goes on without us ---
 
 

@@ -551,6 +551,16 @@ def test_success_for_people(sending: _Sending, capsys: pytest.CaptureFixture[str
     assert _PAID["bolt12"] in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_table_repeats_what_the_terminal_shows_only_for_a_pipe(
+    sending: _Sending, is_piped: bool
+) -> None:
+    out = io.StringIO() if is_piped else Terminal()
+    assert sending.run(["lnr1qq", "a label"], Streams(None, out, Terminal())) == 0
+    assert ("amount  " in out.getvalue()) is is_piped
+    assert "Paid 1.5 sat" in out.getvalue()
+
+
 @pytest.mark.parametrize("options", [[], ["-q"], ["--json", "-q"]])
 def test_quiet_hides_no_loss_of_money(
     sending: _Sending, capsys: pytest.CaptureFixture[str], options: list[str]

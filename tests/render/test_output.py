@@ -118,6 +118,21 @@ def test_table_shows_a_payment(streams: KeptStreams) -> None:
     assert found["route"] == "us → Bob → the payer"
 
 
+def test_table_tells_when_less_was_received(streams: KeptStreams) -> None:
+    table.print_result(streams, {**_PAID, "amount_received_msat": 1_000_000})
+    assert _found(streams.read().out)["received"] == "1,000 sat"
+    table.print_result(streams, {**_PAID, "amount_received_msat": 1_500_000})
+    assert "received" not in streams.read().out
+
+
+def test_table_tells_until_when_an_invoice_can_be_paid(streams: KeptStreams) -> None:
+    table.print_result(streams, _PAID)
+    assert "expires" not in streams.read().out
+    unpaid = {name: each for name, each in {**_PAID, **_UNPAID}.items() if each is not None}
+    table.print_result(streams, unpaid)
+    assert _found(streams.read().out)["expires"].startswith("2023-11-1")
+
+
 def test_piped_table_is_neither_cut_nor_wrapped(streams: KeptStreams) -> None:
     description = "word " * 99 + "last"
     table.print_result(streams, {**_PAID, "description": description})
@@ -354,6 +369,19 @@ def test_countdown_fits_a_line(monkeypatch: pytest.MonkeyPatch, seconds: int) ->
     (line,) = [each for each in terminal.getvalue().split("\n") if "Ctrl-C" in each]
     assert len(without_control(line)) <= 80
     assert line.endswith(" to continue)")
+
+
+def test_terminal_shows_warnings_with_hints() -> None:
+    terminal = Terminal()
+    progress = TerminalProgress(Streams(None, None, terminal))
+    progress.warn("it may be slow", "wait")
+    progress.warn("it costs money", "stop", even_if_quiet=True)
+    plain, urgent = terminal.getvalue().split("! it costs")
+    assert without_colour(plain).splitlines()[:2] == ["! it may be slow", "  wait"]
+    assert without_colour(urgent).splitlines() == [" money", "  stop"]
+    # What costs money stands out.
+    assert plain.endswith("\x1b[1;33m")
+    assert "\x1b[1;33m" not in plain.removesuffix("\x1b[1;33m")
 
 
 def test_quiet_progress_prints_nothing_but_what_must_be_seen(streams: KeptStreams) -> None:
