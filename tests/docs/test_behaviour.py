@@ -16,6 +16,7 @@ _COPIES_ALONE = "answering/test_copies.py"
 _COPIES = "conformance/test_copies.py"
 _FAILURES = "conformance/test_failures.py"
 _PAID = "conformance/test_paid.py"
+_READINESS = "conformance/test_readiness.py"
 _RESTARTS = "conformance/test_restarts.py"
 _RESUME = "conformance/test_resume.py"
 _WHILE_WAITING = "conformance/test_while_waiting.py"
@@ -103,6 +104,21 @@ _SHOWN = {
             "At the start as after every loss",
             _RESTARTS,
             "test_peers_take_a_while_after_a_restart",
+        ),
+        Shown(
+            "At the start as after every loss",
+            _READINESS,
+            "test_no_invoice_is_made_before_the_channel_peers_are_back",
+        ),
+        Shown(
+            "it is waited for within",
+            _READINESS,
+            "test_no_invoice_is_made_behind_the_chain",
+        ),
+        Shown(
+            "When lightningd is still behind the chain at the end, the error says so.",
+            _READINESS,
+            "test_a_node_that_stays_behind_the_chain_is_the_error",
         ),
         Shown(
             "A lightningd that is lost later",
