@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sendinvoice_cli.amounts import format_sat
+from sendinvoice_cli.bolt12 import fields
 from sendinvoice_cli.bolt12.blinded_path import format_scid
 from sendinvoice_cli.onion import blinding
 from sendinvoice_cli.sandbox.model.family import Family
@@ -18,7 +19,7 @@ from tests.support.schema import check_paid, check_result
 
 from .conftest import FRONTED
 from .inside import answer
-from .reading import payment_paths, read_relay, unblind
+from .reading import payment_paths, read_fields, read_relay, unblind
 
 
 def channels(node: Node) -> list[dict[str, Any]]:
@@ -224,12 +225,16 @@ def test_paid_through_the_unannounced_channel_that_has_the_inbound(
     assert best.introduction_node == shape.id("provider")
 
     # What the public channel can take comes over that; the spare path leads over it as well.
-    result = answer(shape, "receiver", shape.request(1_000_000), "public")
+    request = shape.request(1_000_000)
+    result = answer(shape, "receiver", request, "public")
 
     check_paid(result.json)
-    (own, _), (spare, _) = payment_paths(result.json["bolt12"])
-    assert own.introduction_node == shape.id("receiver")
+    *own, (spare, _) = payment_paths(result.json["bolt12"])
     assert spare.introduction_node == shape.id("router")
+    # A payer that is known to be behind that router needs no other.
+    is_behind = fields.INVREQ_PATHS in read_fields(request, "lnr")
+    assert len(own) == (0 if is_behind else 1)
+    assert all(path.introduction_node == shape.id("receiver") for path, _ in own)
 
 
 def test_dry_run_shows_the_payment_paths(town: Shape, label: str) -> None:
