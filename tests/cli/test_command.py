@@ -385,7 +385,8 @@ def test_a_current_directory_that_is_gone(
 def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) -> None:
     """Each that can be read gets its object. A pipe that goes on is not waited for."""
     batch, results = tmp_path / "batch", tmp_path / "results"
-    batch.write_text("invreq,label,quantity\nlnr1qqqq,one,\nlnr1qqqq,two,0\n")
+    request = request_string()
+    batch.write_text(f"invreq,label,quantity\n{request},one,\n{request},two,0\nlnr1qq,three,\n")
     args = ["--output", str(results)] if way == "output" else ["--json"]
     args += ["--rpc-file", str(tmp_path / "rpc"), "--batch", "-" if way == "pipe" else str(batch)]
     with subprocess.Popen(
@@ -407,7 +408,10 @@ def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) 
     assert [(each["row"], each["label"], each["exit_code"]) for each in found] == [
         (1, "one", ExitStatus.UNREACHABLE),
         (2, "two", ExitStatus.USAGE),
+        (3, "three", ExitStatus.USAGE),
     ]
+    # What the payer offers is known without lightningd.
+    assert found[0]["request"]["payer_id"]
 
 
 # --- usage errors ---

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..bolt12 import invoice_request
 from ..errors import SendInvoiceError, UsageError
-from ..outcome import Outcome, Result
+from ..outcome import Offered, Outcome, Result
 from ..request import Request, parse_amount, parse_quantity, parse_timeout
 from .formats import COLUMNS, EXAMPLE, REQUIRED, Values, read_values
 
@@ -61,8 +62,17 @@ def read(pieces: Iterable[str], defaults: Request) -> Iterator[Row]:
 
 
 def unanswered(row: Row, error: SendInvoiceError, ended_at: float) -> Result:
-    """The result of a row for which nothing was done; it ended at ``ended_at`` (UNIX seconds)."""
-    known = {} if row.label is None else {"label": row.label}
+    """The result of a row for which nothing was done; it ended at ``ended_at`` (UNIX seconds).
+
+    A request that cannot be read is the error that counts, as for a single one.
+    """
+    known: dict[str, Any] = {} if row.label is None else {"label": row.label}
+    if row.request is not None:
+        try:
+            invreq = invoice_request.decode(row.request.invreq)
+            known["request"] = Offered.of(invreq).as_json()
+        except SendInvoiceError as unreadable:
+            error = unreadable
     return Result(row.number, row.line, Outcome(known, error, int(ended_at)))
 
 
