@@ -9,7 +9,9 @@ import sys
 from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 
+from tests.docs.mdoc import ROOT
 from tests.packaging.owners import owners, wrong_owners
 
 
@@ -39,3 +41,20 @@ def test_requirements_fit_together() -> None:
 def test_scripts(script: str) -> None:
     scripts = {each.name: each for each in metadata.entry_points(group="console_scripts")}
     assert callable(scripts[script].load())
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "build.lock"])
+def test_locked_requirements_have_hashes(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    entries = re.findall(r"^(?=[^\s#])((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    assert entries
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_build_backend_is_locked() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (wanted,) = re.findall(r'^requires = \["(.+)"\]$', project, re.MULTILINE)
+    requirement = Requirement(wanted)
+    lock = (ROOT / "build.lock").read_text(encoding="utf-8")
+    (version,) = re.findall(rf"^{requirement.name}==(\S+)", lock, re.MULTILINE)
+    assert version in requirement.specifier
