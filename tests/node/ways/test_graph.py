@@ -7,7 +7,8 @@ import pytest
 from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.rpc.client import ConnectionLostError, NoAnswerError
-from sendinvoice_cli.node.ways.graph import FAILED_SECONDS, Graph
+from sendinvoice_cli.node.ways.failures import FAILED_SECONDS
+from sendinvoice_cli.node.ways.graph import Graph
 from sendinvoice_cli.node.ways.search import find_path
 from tests.node.fake_client import MESSAGES, NO_MESSAGES, US, Answer, FakeClient, Network, graph_of
 from tests.support.requests_builder import node_id

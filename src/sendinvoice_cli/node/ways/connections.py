@@ -64,7 +64,7 @@ class Connections:
         if refusal is not None:
             return refusal
         patience = min(CONNECT_SECONDS, self._seconds_left())
-        if self._graph.failure(node, patience) is None:
+        if self._graph.failures.find(node, patience) is None:
             self._contacts.add(node)
         try:
             self._graph.connect(node, patience)

@@ -1,11 +1,10 @@
 """What lightningd knows of the network, by small questions; each is asked only once."""
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...bolt12.blinded_path import ShortChannelIdDirection, format_scid, parse_scid
 from ...errors import LightningdError
@@ -14,14 +13,13 @@ from ..rpc import answers
 from ..rpc.answers import reading
 from ..rpc.client import CALL_SECONDS, Client, NoAnswerError
 from .channels import OUR_CHANNEL_FIELDS, is_connected, is_open, is_readable
+from .failures import Failures
 from .software import takes_channel_peers_only
 
 #: Seconds that a connection may take: it may use Tor, and try several addresses.
 CONNECT_SECONDS = 180
 #: Seconds that lightningd gets to tell a node's name.
 NAME_SECONDS = 1
-#: Seconds for which we remember that a connection failed.
-FAILED_SECONDS = 60
 
 _PEER_FIELDS = {"peers": [{"id": True, "connected": True, "features": True}]}
 _NODE_FIELDS = {
@@ -32,18 +30,6 @@ _CHANNEL_FIELDS = {"channels": [{"source": True, "destination": True, "active": 
 
 class UnwillingNodeError(LightningdError):
     """A node that lightningd can connect to takes no onion messages from us."""
-
-
-class _Failure(NamedTuple):
-    """A connection that failed.
-
-    :param at: when, in seconds of the graph's clock.
-    :param patience: seconds that it was given; math.inf when lightningd gave up by itself.
-    """
-
-    error: LightningdError | NoAnswerError
-    at: float
-    patience: float = math.inf
 
 
 #: Why we do not send to a node, or connect to it.
@@ -72,7 +58,8 @@ class Graph:
         self._client = client
         self._clock = clock
         self.own_id = own_id
-        self._failures: dict[bytes, _Failure] = {}
+        #: Connections that failed.
+        self.failures = Failures(clock)
         self._nodes: dict[bytes, dict[str, Any]] = {}
         #: False once lightningd was too slow to tell a name.
         self._has_names = True
@@ -81,7 +68,7 @@ class Graph:
     def renewed(self) -> "Graph":
         """A graph that asks everything anew, but remembers which connections failed."""
         graph = Graph(self._client, self.own_id, self._clock)
-        graph._failures = self._failures
+        graph.failures = self.failures
         return graph
 
     # --- our peers and channels ---
@@ -166,16 +153,6 @@ class Graph:
         """Feature bits of a connected peer (bitmap in hex), None for any other node."""
         return self._peers.get(node)
 
-    def failure(self, node: bytes, patience: float) -> LightningdError | NoAnswerError | None:
-        """How a connection to a node has failed a short while ago; None if it is worth a try.
-
-        :param patience: seconds that it would get; it is worth another try with more than before.
-        """
-        failure = self._failures.get(node)
-        if failure is None or patience > failure.patience:
-            return None
-        return failure.error if 0 <= self._clock() - failure.at < FAILED_SECONDS else None
-
     def connect(self, node: bytes, patience: float = CONNECT_SECONDS) -> None:
         """Connect to a node (``connect``), unless an attempt has failed a short while ago.
 
@@ -186,7 +163,7 @@ class Graph:
         :raises NoAnswerError: lightningd is still trying after that time.
         :raises UnreachableError: lightningd is gone.
         """
-        failure = self.failure(node, patience)
+        failure = self.failures.find(node, patience)
         if failure is not None:
             raise failure
         try:
@@ -196,10 +173,10 @@ class Graph:
             if not self.takes_ours(node):
                 self._close(node)
         except NoAnswerError as error:
-            self._failures[node] = _Failure(error, self._clock(), patience)
+            self.failures.add(node, error, patience)
             raise
         except LightningdError as error:
-            self._failures[node] = _Failure(error, self._clock())
+            self.failures.add(node, error)
             raise
 
     def _close(self, node: bytes) -> None:
