@@ -172,6 +172,20 @@ def test_modules_that_contributing_names_exist() -> None:
     assert {name for name in drawn if not (package / "answering" / name).is_file()} == set()
 
 
+def test_the_same_lightningd_is_advised_everywhere() -> None:
+    files = [*_PAPERS, ROOT / "man" / "sendinvoice.1", ROOT / ".github/workflows/lightningd.yml"]
+    advised = re.compile(
+        r"\[?(v[\d.]+)\S* (?:or later )?is advised|Run (v[\d.]+) or later|lightningd: ?(v26[\d.]+)"
+    )
+    found = [
+        "".join(groups)
+        for file in files
+        for groups in advised.findall(file.read_text(encoding="utf-8"))
+    ]
+    assert len(found) == 6
+    assert len(set(found)) == 1
+
+
 def test_changelog_has_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
