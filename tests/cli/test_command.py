@@ -148,6 +148,11 @@ def test_a_label_of_any_text(sending: _Sending) -> None:
     assert sending.requests[0].label == "--label [b]\x1b\n"
 
 
+def test_a_label_may_look_like_a_request(sending: _Sending) -> None:
+    assert sending.run(["lnr1qq", "lnr1 refund"]) == 0
+    assert sending.requests[0].label == "lnr1 refund"
+
+
 def _typed(text: str) -> Streams:
     file = tempfile.TemporaryFile("w+")  # noqa: SIM115
     file.write(text)
