@@ -207,7 +207,8 @@ _SCRIPT = """
 import json, sys
 from sendinvoice_cli.cli.command import run
 status = run(sys.argv[1:])
-loaded = sorted({name.split(".")[0] for name in sys.modules} & {"pyln", "rich"})
+rare = {"pyln", "rich", "asyncio", "sendinvoice_cli.cli.files", "sendinvoice_cli.render.table"}
+loaded = sorted({"pyln" if name.startswith("pyln.") else name for name in sys.modules} & rare)
 print(json.dumps([int(status), loaded]), file=sys.stderr)
 """
 

@@ -35,3 +35,23 @@ def test_thread_that_is_stuck_is_told_of() -> None:
 assert not threads.join_all(0.01)
 assert ended == []
 """)
+
+
+def test_thread_that_a_signal_has_kept_from_starting_is_told_of() -> None:
+    """The command ended with a traceback and exit 1, instead of 130."""
+    _python("""
+release.set()
+assert threads.join_all(20)
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+for name in ("_start_new_thread", "_start_joinable_thread"):
+    if hasattr(threading, name):
+        setattr(threading, name, interrupt)
+try:
+    threads.spawn(lambda: None)
+except KeyboardInterrupt:
+    pass
+assert not threads.join_all(0.01)
+""")

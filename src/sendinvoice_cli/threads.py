@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 #: Seconds that threads get to end once their work has been stopped.
 END_SECONDS = 0.5
+#: Seconds between looks at a thread that is about to start.
+_LOOK_SECONDS = 0.001
 
 
 def spawn(work: Callable[[], object]) -> threading.Thread:
@@ -27,8 +29,14 @@ def join_all(seconds: float = END_SECONDS) -> bool:
     :param seconds: how long to wait for them.
     :returns: False when one of them is left.
     """
+    this = threading.current_thread()
     deadline = time.monotonic() + seconds
-    others = [each for each in threading.enumerate() if each is not threading.current_thread()]
-    for thread in others:
-        thread.join(max(deadline - time.monotonic(), 0))
-    return not any(thread.is_alive() for thread in others)
+    while others := [each for each in threading.enumerate() if each is not this]:
+        if time.monotonic() >= deadline:
+            return False
+        try:
+            others[0].join(deadline - time.monotonic())
+        except RuntimeError:
+            # It is about to start; or never will, since a signal came while it was started.
+            time.sleep(_LOOK_SECONDS)
+    return True

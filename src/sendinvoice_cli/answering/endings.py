@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from ..amounts import format_duration, format_time
@@ -97,6 +96,8 @@ def interrupted_error(
 
 def outcome_unknown_error(label: str) -> OutcomeUnknownError:
     """The error for a lightningd that went away once the invoice may have existed."""
+    import shlex
+
     return OutcomeUnknownError(
         f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
         hint="once lightningd is back, run the same command again, or look with "

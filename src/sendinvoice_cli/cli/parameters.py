@@ -13,7 +13,6 @@ from ..errors import UsageError
 from ..node.rpc import socket_path
 from ..render import lines
 from ..request import DEFAULT_TIMEOUT, Request, parse_amount, parse_quantity, parse_timeout
-from . import files
 from .help import QUOTES
 
 if TYPE_CHECKING:
@@ -179,6 +178,8 @@ def is_by_environment(name: str) -> bool:
 def _read_invreq(streams: "Streams", argument: str, log: lines.Log) -> str:
     if argument != "-":
         return argument
+    from . import files
+
     files.open_stdin(streams, "the request", log)
     return streams.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
 

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..amounts import format_amount, format_duration, format_time
-from .console import draw, make_console
 from .streams import Streams
-from .table import print_rows
 from .text import printable
 
 if TYPE_CHECKING:
@@ -80,6 +78,8 @@ class TerminalProgress:
     is_on_screen = True
 
     def __init__(self, streams: Streams, *, clock: Callable[[], float] = time.time) -> None:
+        from .console import make_console
+
         self._streams = streams
         self._clock = clock
         self._console = make_console(streams, stderr=True)
@@ -90,6 +90,8 @@ class TerminalProgress:
 
     def offered(self, offered: Offered, amount_msat: int) -> None:
         """Show the amount that we ask for, and what the payer says."""
+        from .table import print_rows
+
         optional = (
             ("description", offered.description),
             ("issuer", offered.issuer),
@@ -115,6 +117,8 @@ class TerminalProgress:
         """Start a countdown to ``until`` (UNIX seconds)."""
         from rich.spinner import Spinner
         from rich.text import Text
+
+        from .console import draw
 
         spinner = Spinner("dots")
 
