@@ -149,6 +149,17 @@ def test_script_prints_the_preimage(home: Path, refund: Path, network: Network) 
     assert done.stdout.strip() == invoice["payment_preimage"]
 
 
+@pytest.mark.usefixtures("real_command")
+def test_script_that_is_run_again_after_a_timeout_is_paid(
+    home: Path, refund: Path, network: Network
+) -> None:
+    with network.hushed():
+        first = _run(home, str(refund), "refund-4711", SENDINVOICE_TIMEOUT="1")
+    assert (first.returncode, "run this again" in first.stderr) == (15, True)
+    again = _run(home, str(refund), "refund-4711")
+    assert (again.returncode, again.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("status", sorted(_AGAIN | _ENDED | _OTHERS))
 def test_script_keeps_the_status(home: Path, refund: Path, status: int) -> None:
     _pretend(home, status, json.dumps({"exit_code": status, "error": {}}))
