@@ -205,8 +205,10 @@ def test_streams_of_the_process_are_taken_in_one_place() -> None:
 
 _SCRIPT = """
 import json, sys
+from sendinvoice_cli import threads
 from sendinvoice_cli.cli.command import run
 status = run(sys.argv[1:])
+threads.join_all(20)
 rare = {"pyln", "rich", "asyncio", "sendinvoice_cli.cli.files", "sendinvoice_cli.render.table"}
 loaded = sorted({"pyln" if name.startswith("pyln.") else name for name in sys.modules} & rare)
 print(json.dumps([int(status), loaded]), file=sys.stderr)
