@@ -363,28 +363,20 @@ def test_a_way_that_is_gone_when_the_turn_comes(launch: Launch) -> None:
 
 
 def test_connections_that_hang_hold_up_no_other_row(launch: Launch) -> None:
-    """They take all threads that look for routes, but one."""
-    stuck = [f"stuck {number}" for number in range(Limits().seekers - 1)]
+    """More of them than there are threads for them, and than rows that are prepared."""
+    limits = Limits(unsent=2, connectors=2)
+    stuck = [f"stuck {number}" for number in range(5)]
     shape = simulated.topology(Family.V26_06)
     still = launch(
         Family.V26_06,
         Topology((*shape.nodes, *(NodeSpec(name) for name in stuck)), shape.channels),
     )
     still.sandbox.faults.break_call(RECEIVER, "connect", CallFault.NEVER, times=10**6)
-    batches: list[BatchRun] = []
-
-    def arriving() -> Iterator[Row]:
-        hanging = [Request(still.sandbox.request(name, 1000), name) for name in stuck]
-        given = rows_of([*hanging, *(each.request for each in rows(still, "ab") if each.request)])
-        yield from given[: len(stuck)]
-        wait_for(
-            lambda: batches and len(batches[0].client.made("connect")) == len(stuck),
-            "the connections that hang",
-        )
-        yield from given[len(stuck) :]
-
-    batches.append(still.run_batch(arriving()))
-    batch = batches[0]
+    hanging = [Request(still.sandbox.request(name, 1000), name) for name in stuck]
+    batch = still.run_batch(
+        rows_of([*hanging, *(each.request for each in rows(still, "ab") if each.request)]),
+        limits=limits,
+    )
 
     def look() -> bool:
         still.clock.advance(0.1)
@@ -392,6 +384,7 @@ def test_connections_that_hang_hold_up_no_other_row(launch: Launch) -> None:
 
     wait_for(look, "the rows that need no connection")
     assert batch.exits() == {"a": 0, "b": 0}
+    assert len(batch.client.made("connect")) == limits.connectors
 
 
 @pytest.mark.parametrize("fault", ["restart", "freeze"])

@@ -228,6 +228,7 @@ class _Rows:
             or self._loop.posted
             or batch.workers.pending
             or batch.seekers.pending
+            or batch.connectors.pending
             or not (batch.lightningd.connection.is_up and batch.lightningd.replies.is_settled)
         )
         # What was heard may have been dealt with between these looks.

@@ -417,7 +417,7 @@ class ScriptedHost:
         job.run()
         return job
 
-    def search(self, work: Callable[[], _T]) -> Search[_T]:
+    def search(self, work: Callable[[], _T], *, may_connect: bool) -> Search[_T]:
         world = self._world
         search = Search(work)
         times = world.search_seconds

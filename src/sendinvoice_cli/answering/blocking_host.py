@@ -149,7 +149,7 @@ class BlockingHost:
         spawn(run)
         return job
 
-    def search(self, work: Callable[[], _T]) -> Future[_T]:
+    def search(self, work: Callable[[], _T], *, may_connect: bool) -> Future[_T]:  # noqa: ARG002
         return self.begin(work)
 
     async def wait(self, until: float) -> None:

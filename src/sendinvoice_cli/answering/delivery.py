@@ -34,6 +34,10 @@ class Delivery:
         self._search: Job[Route | None] | None = None
         self._sending: Job[bool | Early] | None = None
         self._has_searched = False
+        #: Whether the search may open connections: only once nothing else leads to the payer.
+        self._may_connect = False
+        #: The routes that did not take the copy.
+        self._refused: list[Route] = []
         #: The route found, None when none is left.
         self.route: Route | None = None
         #: When its turn comes, UNIX seconds; None when that is too late.
@@ -55,7 +59,7 @@ class Delivery:
             return True
         if self._search is None:
             self.generation = self._host.lightningd.connection.generation
-            self._search = self._host.search(self._next_route)
+            self._search = self._host.search(self._next_route, may_connect=self._may_connect)
         if not self._search.done():
             return False
         search, self._search = self._search, None
@@ -64,6 +68,10 @@ class Delivery:
         except UnreachableError:
             self._routes = None
             raise
+        if self.route is None and not self._may_connect:
+            # Only now, since a connection may take minutes.
+            self._may_connect, self._routes = True, None
+            return self.search()
         self._has_searched = True
         if self.route is not None:
             self._take_turn(self.route)
@@ -88,6 +96,8 @@ class Delivery:
 
     def try_next(self) -> None:
         """Search for the next route: this one did not take it."""
+        if self.route is not None:
+            self._refused.append(self.route)
         self.route = None
         self._has_searched = False
 
@@ -105,5 +115,10 @@ class Delivery:
 
     def _next_route(self) -> Route | None:
         if self._routes is None:
-            self._routes = self._exchange.courier.routes(is_fresh=self._is_fresh)
-        return next(self._routes, None)
+            self._routes = self._exchange.courier.routes(
+                connect=self._may_connect, is_fresh=self._is_fresh and not self._may_connect
+            )
+        usable = (
+            each for each in self._routes if not each.would_connect and each not in self._refused
+        )
+        return next(usable, None)

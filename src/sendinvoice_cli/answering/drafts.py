@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from ..bolt12 import invoice, tlv
 from ..bolt12.characters import describe
+from ..bolt12.invoice import PaymentPath
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
 from ..errors import (
@@ -17,7 +18,15 @@ from ..errors import (
     SendInvoiceError,
     UnanswerableRequestError,
 )
+from ..node import info
+from ..node.info import NodeInfo
 from ..node.invoices import StoredInvoice
+from ..node.lightningd import Lightningd
+from ..node.ways import payment_paths
+from ..node.ways.inbound import Inbound
+from . import receiving
+from .reading import Reading
+from .warnings import ProgressWithWarnings
 
 #: JSON-RPC: a parameter is not valid.
 _INVALID_PARAMS = -32602
@@ -39,15 +48,67 @@ class Drafts:
     They share a preimage, so the payment hash identifies any of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, reading: Reading, lightningd: Lightningd, progress: ProgressWithWarnings
+    ) -> None:
+        self._reading = reading
+        self._lightningd = lightningd
+        self._progress = progress
         #: 32 bytes; for lightningd only.
         self.preimage = secrets.token_bytes(32)
         self.payment_hash = sha256(self.preimage).digest()
+        #: lightningd may have stored an earlier draft, although its answer was lost.
         self._drafts: list[tuple[Record, ...]] = []
 
-    def add(self, unsigned: tuple[Record, ...]) -> None:
-        """Note a draft before lightningd gets it: all records but the signature."""
-        self._drafts.append(unsigned)
+    def write(self, inbound: Inbound) -> tuple[Record, ...]:
+        """Write a draft: all records but the signature.
+
+        :raises LightningdError: this lightningd cannot answer the request.
+        :raises UnreachableError: lightningd is gone.
+        """
+        info.check_paths(self._reading.invreq.paths, self._lightningd.node)
+        node = self._lightningd.current_node()
+        paths = self._build_paths(node, inbound) if inbound.blinded else ()
+        self._drafts.append(self._build(node, paths))
+        return self._drafts[-1]
+
+    def expected_size(self, inbound: Inbound) -> int:
+        """How many bytes the invoice will have; see :func:`expected_size`."""
+        own_paths = int(inbound.has_own_path or not inbound.blinded)
+        return expected_size(
+            self._build(self._lightningd.node, ()), own_paths, len(inbound.blinded)
+        )
+
+    def _build(self, node: NodeInfo, paths: Sequence[PaymentPath]) -> tuple[Record, ...]:
+        return invoice.build_unsigned(
+            self._reading.invreq,
+            amount_msat=self._reading.amount_msat,
+            payment_hash=self.payment_hash,
+            node_id=node.id,
+            created_at=int(self._lightningd.clock()),
+            relative_expiry=self._reading.request.timeout,
+            payment_paths=paths,
+        )
+
+    def _build_paths(self, node: NodeInfo, inbound: Inbound) -> list[PaymentPath]:
+        """Our payment paths. Without any, lightningd adds one; it leads over public channels."""
+        try:
+            secret = self._lightningd.base_secret()
+        except LightningdError as error:
+            if node.fronting_nodes:
+                # lightningd's path would name our node.
+                raise
+            if not inbound.public:
+                self._progress.warn(*receiving.no_paths(error.message))
+            return []
+        return payment_paths.build(
+            node,
+            inbound,
+            amount_msat=self._reading.amount_msat,
+            base_secret=secret,
+            payment_hash=self.payment_hash,
+            timeout=self._reading.request.timeout,
+        )
 
     def check(self, stored: StoredInvoice) -> tuple[int, ...]:
         """Check that lightningd signed exactly one of the drafts, before anybody sees it.

@@ -5,14 +5,10 @@ Each step blocks while lightningd answers. order.py puts them in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..amounts import format_duration
 from ..bolt12 import fields, invoice, invoice_request
-from ..bolt12.invoice import PaymentPath
-from ..bolt12.tlv import Record
 from ..errors import (
     InterruptedBySignalError,
     LabelTakenError,
@@ -21,20 +17,19 @@ from ..errors import (
     UnreachableError,
 )
 from ..node import info, invoices
-from ..node.info import NodeInfo
 from ..node.invoices import Change, StoredInvoice
 from ..node.lightningd import GRAPH_SECONDS, Lightningd
 from ..node.rpc.client import ConnectionLostError
-from ..node.ways import inbound, payment_paths
+from ..node.ways import inbound
 from ..node.ways.channels import Channel
 from ..node.ways.graph import short_id
 from ..node.ways.inbound import Inbound
 from ..outcome import Outcome
-from . import endings, receiving, state
+from . import endings, receiving, state, warnings
 from .copies import Copies
 from .courier import Courier
 from .deadline import Deadline
-from .drafts import Drafts, expected_size, refusal_error
+from .drafts import Drafts, refusal_error
 from .readiness import Missing, find_missing
 from .reading import Reading
 from .state import Issued, NotTried, State, Unknown
@@ -69,7 +64,7 @@ class Exchange:
         self._progress = progress
         self.courier = self._make_courier()
         self._inbound = Inbound()
-        self._drafts = Drafts()
+        self._drafts = Drafts(self.reading, self._lightningd, self._progress)
         self._dry_run: dict[str, Any] = {}
 
     def _make_courier(self) -> Courier:
@@ -101,11 +96,17 @@ class Exchange:
         """
         info.check_chain(self.reading.invreq.chain, self._lightningd.node)
         self._look_up_label()
-        self._warn_of_autoclean()
+        now, timeout = self._lightningd.clock(), self.request.timeout
         if not self.exists:
-            invoice_request.check_expiry(self.reading.invreq, self._lightningd.clock())
+            invoice_request.check_expiry(self.reading.invreq, now)
+        self._warn(warnings.autoclean(self._lightningd.node.autoclean_paid_seconds, timeout))
         if not (self.exists and self.invoice.is_paid):
-            self._warn_of_expiry()
+            ends_at = self.invoice.expires_at if self.exists else now + timeout
+            self._warn(warnings.expiry(self.reading.invreq.expires_at, ends_at, now))
+
+    def _warn(self, warning: tuple[str, str] | None) -> None:
+        if warning is not None:
+            self._progress.warn(*warning)
 
     def _look_up_label(self) -> None:
         reading, request = self.reading, self.request
@@ -118,26 +119,6 @@ class Exchange:
                 "This invoice was paid before; nothing was sent"
                 if found.invoice.is_paid
                 else "This invoice exists already; sending it again"
-            )
-
-    def _warn_of_autoclean(self) -> None:
-        age = self._lightningd.node.autoclean_paid_seconds
-        if age is not None and age < self.request.timeout:
-            self._progress.warn(
-                f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
-                "before TIMEOUT ends",
-                "after that, the same command asks for the money again; set a longer age",
-            )
-
-    def _warn_of_expiry(self) -> None:
-        """Warn that the request does not live as long as the wait."""
-        now, expires_at = self._lightningd.clock(), self.reading.invreq.expires_at
-        ends_at = self.invoice.expires_at if self.exists else now + self.request.timeout
-        if expires_at is not None and expires_at < ends_at:
-            when = f"expires in {format_duration(expires_at - now)}, before TIMEOUT ends"
-            self._progress.warn(
-                f"the request {when if now < expires_at else 'has expired meanwhile'}",
-                "after that, LDK ignores it in silence, and Core Lightning still pays",
             )
 
     @property
@@ -166,11 +147,7 @@ class Exchange:
         """Bytes of the invoice; as long as it does not exist, about as many as it will have."""
         if isinstance(self.state, Issued):
             return (len(self.state.invoice.bolt12) - len("lni1")) * 5 // 8
-        found = self._inbound
-        own_paths = int(found.has_own_path or not found.blinded)
-        return expected_size(
-            self._unsigned(self._lightningd.node, ()), own_paths, len(found.blinded)
-        )
+        return self._drafts.expected_size(self._inbound)
 
     def look_around(self, max_age: float = GRAPH_SECONDS) -> Missing | None:
         """Choose the channels through which we are paid, and find what is missing for that.
@@ -202,9 +179,7 @@ class Exchange:
         name = self._lightningd.graph().name if self._progress.wants_route else short_id
         for text in receiving.steps(found, amount_msat, name):
             self._progress.step(text)
-        warning = receiving.warning(found, amount_msat, name)
-        if warning is not None:
-            self._progress.warn(*warning)
+        self._warn(receiving.warning(found, amount_msat, name))
 
     def plan(self) -> None:
         """Find out what would be sent, for a dry run; changes nothing.
@@ -242,9 +217,8 @@ class Exchange:
             self._renew(self.state.expired)
             if self.exists:
                 return
-        unsigned, drafts = self._write(), self._drafts
-        # lightningd may have stored an earlier draft, although its answer was lost.
-        drafts.add(unsigned)
+        drafts = self._drafts
+        unsigned = drafts.write(self._inbound)
         try:
             stored = invoices.create(
                 self._client, invoice.encode(unsigned), self.request.label, drafts.preimage
@@ -291,43 +265,7 @@ class Exchange:
         self.state = NotTried(self.invoice)
         self.copies = Copies()
         self.courier = self._make_courier()
-        self._drafts = Drafts()
-
-    def _write(self) -> tuple[Record, ...]:
-        info.check_paths(self.reading.invreq.paths, self._lightningd.node)
-        node = self._lightningd.current_node()
-        return self._unsigned(node, self._build_paths(node) if self._inbound.blinded else ())
-
-    def _unsigned(self, node: NodeInfo, paths: Sequence[PaymentPath]) -> tuple[Record, ...]:
-        return invoice.build_unsigned(
-            self.reading.invreq,
-            amount_msat=self.reading.amount_msat,
-            payment_hash=self._drafts.payment_hash,
-            node_id=node.id,
-            created_at=int(self._lightningd.clock()),
-            relative_expiry=self.request.timeout,
-            payment_paths=paths,
-        )
-
-    def _build_paths(self, node: NodeInfo) -> list[PaymentPath]:
-        """Our payment paths. Without any, lightningd adds one; it leads over public channels."""
-        try:
-            secret = self._lightningd.base_secret()
-        except LightningdError as error:
-            if node.fronting_nodes:
-                # lightningd's path would name our node.
-                raise
-            if not self._inbound.public:
-                self._progress.warn(*receiving.no_paths(error.message))
-            return []
-        return payment_paths.build(
-            node,
-            self._inbound,
-            amount_msat=self.reading.amount_msat,
-            base_secret=secret,
-            payment_hash=self._drafts.payment_hash,
-            timeout=self.request.timeout,
-        )
+        self._drafts = Drafts(self.reading, self._lightningd, self._progress)
 
     # --- how it ends ---
 

@@ -50,8 +50,11 @@ class Host(Protocol):
     def begin(self, step: Callable[[], _T]) -> Job[_T]:
         """Begin such a step; its end wakes :meth:`wait`."""
 
-    def search(self, work: Callable[[], _T]) -> Job[_T]:
-        """Begin a search that may block for minutes; its end wakes :meth:`wait`."""
+    def search(self, work: Callable[[], _T], *, may_connect: bool) -> Job[_T]:
+        """Begin a search for a route; its end wakes :meth:`wait`.
+
+        :param may_connect: it may open connections, which takes up to minutes.
+        """
 
     async def wait(self, until: float) -> None:
         """Wait until then, or until an event comes."""

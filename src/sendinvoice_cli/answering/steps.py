@@ -12,6 +12,7 @@ from ..node.rpc.client import NoAnswerError
 from .deadline import Deadline
 
 if TYPE_CHECKING:
+    from .delivery import Delivery
     from .host import Host
 
 _T = TypeVar("_T")
@@ -96,6 +97,21 @@ class Steps:
                 return False
             await self._host.wait(until)
         return True
+
+    async def search(self, delivery: Delivery) -> bool:
+        """Take the search for a copy's route one step further; whether it has ended.
+
+        :raises UnreachableError: lightningd stays away, or went away too often.
+        """
+        while True:
+            await self.reach()
+            try:
+                return delivery.search()
+            except UnreachableError as lost:
+                self.lose(lost, delivery.generation, delivery.losses)
+                if not self._connection.is_up:
+                    return False
+                # lightningd is back already, so no event will wake us: search again.
 
     async def _begin(self, step: Callable[[], _T]) -> _T:
         job = self._host.begin(step)

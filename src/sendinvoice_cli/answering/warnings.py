@@ -1,8 +1,10 @@
-"""What was warned of while a request was answered, for its outcome."""
+"""What is warned of while a request is answered, and kept for its outcome."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from ..amounts import format_duration
 
 if TYPE_CHECKING:
     from ..outcome import Offered
@@ -50,3 +52,32 @@ class ProgressWithWarnings:
     def awaiting_payment(self, until: float) -> None:
         """Show until when (UNIX seconds) we wait."""
         self._shown.awaiting_payment(until)
+
+
+def autoclean(age: int | None, timeout: int) -> tuple[str, str] | None:
+    """What to warn of when lightningd forgets paid invoices, with a hint.
+
+    :param age: seconds after which it deletes them, None for never.
+    :param timeout: TIMEOUT, in seconds.
+    """
+    if age is None or age >= timeout:
+        return None
+    return (
+        f"lightningd deletes paid invoices after {age} s (autoclean-paidinvoices-age), "
+        "before TIMEOUT ends",
+        "after that, the same command asks for the money again; set a longer age",
+    )
+
+
+def expiry(expires_at: int | None, ends_at: float, now: float) -> tuple[str, str] | None:
+    """What to warn of when the request does not live as long as the wait, with a hint.
+
+    :param expires_at: of the request; this, and when the wait ends, are UNIX seconds.
+    """
+    if expires_at is None or expires_at >= ends_at:
+        return None
+    when = f"expires in {format_duration(expires_at - now)}, before TIMEOUT ends"
+    return (
+        f"the request {when if now < expires_at else 'has expired meanwhile'}",
+        "after that, LDK ignores it in silence, and Core Lightning still pays",
+    )

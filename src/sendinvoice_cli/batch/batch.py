@@ -46,15 +46,16 @@ class Limits(NamedTuple):
     """How much a batch does at once.
 
     :param threads: threads that call lightningd, each over one connection at a time.
-    :param seekers: threads that search for routes: connecting to a payer may take minutes. As many
-        as rows that are prepared, so that no such row waits for a thread.
+    :param seekers: threads that search for routes among what is connected.
+    :param connectors: threads that open connections, which may take minutes.
     :param unsent: rows that are prepared before their turn to be sent.
     :param repeated: rows that wait for an earlier row with the same label.
     :param rows: rows that are under way, in all.
     """
 
     threads: int = 4
-    seekers: int = 100
+    seekers: int = 4
+    connectors: int = 32
     unsent: int = 100
     repeated: int = 1000
     rows: int = 2000
@@ -116,6 +117,7 @@ class Batch:
         self.turns = Turns(pacer or Pacer(), limits.threads)
         self.workers = Workers(limits.threads)
         self.seekers = Workers(limits.seekers)
+        self.connectors = Workers(limits.connectors)
         #: Rows that may be read before they begin, and that may be under way in each way.
         self._places = threading.Semaphore(limits.unsent)
         self._unsent = asyncio.Semaphore(limits.unsent)
@@ -155,7 +157,7 @@ class Batch:
             # The others may be stuck in calls that hang.
             closing = Workers(1)
             await closing.begin(self.lightningd.close)
-            for workers in (self.workers, self.seekers, closing):
+            for workers in (self.workers, self.seekers, self.connectors, closing):
                 workers.close()
         if self._interruption is not None:
             self.reporter.warn(

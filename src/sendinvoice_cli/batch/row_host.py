@@ -61,8 +61,11 @@ class RowHost:
     def begin(self, step: Callable[[], _T]) -> asyncio.Future[_T]:
         return self._waking(self._batch.workers.begin(step))
 
-    def search(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
-        return self._waking(self._batch.seekers.begin(work))
+    def search(self, work: Callable[[], _T], *, may_connect: bool) -> asyncio.Future[_T]:
+        if may_connect:
+            self.step_aside()
+        workers = self._batch.connectors if may_connect else self._batch.seekers
+        return self._waking(workers.begin(work))
 
     async def wait(self, until: float) -> None:
         if not self._is_awake:

@@ -1,0 +1,71 @@
+"""Looking at what a lightningd that has just started still lacks, without holding up the rest."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..errors import LightningdError, SendInvoiceError, UnreachableError
+from ..node.events.losses import Losses
+from ..node.lightningd import GRAPH_SECONDS
+from .readiness import POLL_SECONDS, Missing, Readiness
+from .steps import Steps, no_answer_error
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .host import Host, Job
+
+
+class Lookout:
+    """Looks at lightningd once after each of its starts, and again while something is missing."""
+
+    def __init__(self, exchange: Exchange, host: Host, steps: Steps) -> None:
+        self._exchange = exchange
+        self._host = host
+        self._steps = steps
+        self._connection = host.lightningd.connection
+        self._readiness = Readiness()
+        #: The look that is under way, and the losses of lightningd that looks have met.
+        self._look: Job[Missing | None] | None = None
+        self._losses = Losses(host.now)
+
+    @property
+    def missing(self) -> Missing | None:
+        """What the last look found missing."""
+        return self._readiness.missing
+
+    async def advance(self) -> bool:
+        """Take the look one step further, without waiting for it; whether to go on.
+
+        :raises LightningdError: it cannot be told, and the invoice does not exist.
+        :raises UnreachableError: lightningd stays away, or went away too often.
+        """
+        exchange, readiness = self._exchange, self._readiness
+        await self._steps.reach()
+        generation = self._connection.generation
+        if readiness.is_known(generation):
+            return True
+        if self._look is None:
+            age = GRAPH_SECONDS if readiness.missing is None else POLL_SECONDS
+            self._look = self._host.begin(partial(exchange.look_around, age))
+        if not self._look.done():
+            return False
+        look, self._look = self._look, None
+        missing = None
+        try:
+            missing = look.result()
+        except UnreachableError as lost:
+            self._steps.lose(lost, generation, self._losses)
+            return False
+        except LightningdError:
+            if not exchange.exists:
+                raise
+        if readiness.take(missing, generation, self._host.now()):
+            self._host.progress.step(f"Waiting for {readiness.missing}")
+        return readiness.is_known(generation)
+
+    def error(self) -> SendInvoiceError:
+        """The error when TIMEOUT is over, and lightningd is away or not ready."""
+        if self._connection.is_up and self._readiness.missing is not None:
+            return self._readiness.missing.error()
+        return self._connection.loss or no_answer_error()
