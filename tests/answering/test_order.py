@@ -159,6 +159,24 @@ def test_expired_invoice_is_deleted_only_when_all_is_ready_for_a_fresh_one() -> 
     assert log.index("(helper is ready)") < log.index("delinvoice") < log.index("createinvoice")
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_expired_invoice_that_is_paid_after_all_is_not_replaced(is_refused: bool) -> None:
+    """lightningd takes it for expired, and a payment that was on its way arrives."""
+    world = World()
+    leave_unpaid(world)
+    world.lightningd.change(status="expired")
+
+    def be_paid_first() -> None:
+        world.lightningd.pay()
+        if is_refused:
+            raise LightningdError("delinvoice: its status is paid", rpc_code=906)
+
+    method = ("delinvoice", 1) if is_refused else ("listinvoices", 2)
+    world.lightningd.before[method] = be_paid_first
+    assert_ends(world, world.run(renew=True), ExitStatus.PAID, 0)
+    assert made(world, "createinvoice") == 0
+
+
 def test_dry_run_creates_and_starts_nothing() -> None:
     world = World()
     outcome = world.run(dry_run=True)

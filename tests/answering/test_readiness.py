@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sendinvoice_cli.answering.readiness import PATIENCE_SECONDS
+from sendinvoice_cli.answering.readiness import HOLD_SECONDS, PATIENCE_SECONDS
 from sendinvoice_cli.errors import ExitStatus
 from tests.support.requests_builder import node_id
 from tests.support.scripted import AMOUNT_MSAT, LABEL, ROUTER, World
@@ -194,6 +194,15 @@ def test_copies_of_a_resumed_invoice_wait_for_the_peers_as_well() -> None:
     world.at(20, world.pay)
     assert world.run().exit_status is ExitStatus.PAID
     assert world.copies_at[0] == pytest.approx(6, abs=1)
+
+
+def test_invoice_that_exists_is_not_held_back_for_ever() -> None:
+    world = World(away_seconds=1, channels_seconds=1000)
+    world.at(3, world.go_away)
+    world.at(80, world.pay)
+    assert world.run().exit_status is ExitStatus.PAID
+    # The copy was due at 8.
+    assert world.copies_at[1] == pytest.approx(8 + HOLD_SECONDS, abs=1)
 
 
 def test_call_about_our_channels_that_fails_ends_no_wait_for_an_invoice_that_exists() -> None:

@@ -155,7 +155,8 @@ def test_renew_leaves_expired_invoices_of_others_alone(network: Network, label: 
     before = network.receiver.invoice(label)
 
     other_request = network.run("--json", "--renew", network.request(AMOUNT_MSAT), label)
-    other_amount = network.run("--json", "--renew", request, label, AMOUNT_MSAT - 1)
+    amount = ("--amount-msat", AMOUNT_MSAT - 1)
+    other_amount = network.run("--json", "--renew", request, label, *amount)
 
     for result in (other_request, other_amount):
         assert result.exit == 20
@@ -194,7 +195,7 @@ def test_expired_invoice_is_kept_when_it_cannot_be_renewed(still: TimedNetwork) 
     before = still.invoices()
     still.sandbox.disconnect(ROUTER, RECEIVER)
 
-    outcome = still.run(invreq, renew=True, no_connect=True).outcome()
+    outcome = still.run(invreq, renew=True, no_connect=True).outcome_in_time()
 
     assert outcome.exit_status == ExitStatus.NO_ROUTE
     assert still.invoices() == before
@@ -217,25 +218,44 @@ def test_replies_are_heard_for_as_long_as_a_resumed_invoice_lives(still: TimedNe
         assert command.outcome_in_time().exit_status == ExitStatus.PAID
 
 
-def test_expired_invoice_that_is_paid_after_all_is_not_deleted(still: TimedNetwork) -> None:
-    """lightningd has not noticed yet that it has expired, and a payment comes first."""
+def test_invoice_that_has_expired_by_our_clock_alone_is_not_deleted(still: TimedNetwork) -> None:
+    """An hour ahead, it was, with a payment on its way."""
     invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
     hold = still.sandbox.faults.hold_payments(PAYER)
     first = still.run(invreq, timeout=60)
     still.await_arrival(1)
 
-    def be_paid_first(method: str) -> None:
-        if method == "delinvoice":
-            hold.release()
-            wait_for(still.has_spent, "the payment")
-
-    second = still.run(invreq, renew=True, ahead_seconds=70, before_call=be_paid_first)
+    second = still.run(invreq, renew=True, ahead_seconds=3600)
+    wait_for(lambda: second.is_following, "the second one to wait")
+    hold.release()
 
     assert second.outcome().exit_status == ExitStatus.PAID
-    assert second.client.made("delinvoice")
+    assert not second.client.made("delinvoice")
     assert first.outcome().exit_status == ExitStatus.PAID
     assert len(still.invoices()) == 1
     assert still.spent() == [Spending("complete", AMOUNT_MSAT)]
+
+
+def test_resumed_invoice_that_expires_meanwhile_is_replaced_once(still: TimedNetwork) -> None:
+    """An invoice of 15 s ended a command with --renew and TIMEOUT 60 after 10 s."""
+    invreq = still.sandbox.request(PAYER, AMOUNT_MSAT)
+    still.sandbox.faults.be_silent(PAYER)
+    first = still.run(invreq, timeout=15)
+    still.await_arrival(1)
+    still.clock.advance(5)
+    second = still.run(invreq, timeout=60, renew=True)
+    wait_for(lambda: second.is_following, "the second one to wait")
+    before = still.invoices()[0]["payment_hash"]
+    while not second.client.made("createinvoice"):
+        second.skip_wait()
+    still.sandbox.faults.behave(PAYER)
+
+    outcome = second.outcome_in_time()
+    assert outcome.exit_status == ExitStatus.PAID
+    assert outcome.known["payment_hash"] != before
+    assert len(second.client.made("createinvoice")) == 1
+    assert len(still.invoices()) == 1
+    first.abandon()
 
 
 def test_request_that_expires_after_the_first_run_is_still_answered(still: TimedNetwork) -> None:
@@ -262,7 +282,9 @@ def test_payer_that_is_out_of_reach_may_have_the_invoice_already(still: TimedNet
 
     second = still.run(invreq, no_connect=True)
     wait_for(lambda: second.is_following, "the second one to wait")
-    second.skip_wait()
+    while not second.told.warnings:
+        second.skip_wait()
+    still.sandbox.connect(ROUTER, RECEIVER)
     hold.release()
 
     outcome = second.outcome()

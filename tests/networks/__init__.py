@@ -229,8 +229,8 @@ def in_batch(args: tuple[object, ...]) -> tuple[tuple[object, ...], str]:
     options, row, values = ["--batch", "-"], {}, iter(args)
     names = iter(COLUMNS)
     for value in values:
-        if value == "--timeout":
-            row["timeout"] = str(next(values))
+        if value in ("--timeout", "--amount-msat"):
+            row[str(value)[2:].replace("-", "_")] = str(next(values))
         elif str(value).startswith("-"):
             options.append(str(value))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,22 @@ class Lookout:
         #: The look that is under way, and the losses of lightningd that looks have met.
         self._look: Job[Missing | None] | None = None
         self._losses = Losses(host.now)
+        self._next_at = 0.0
 
     @property
     def missing(self) -> Missing | None:
         """What the last look found missing."""
         return self._readiness.missing
 
+    @property
+    def next_at(self) -> float:
+        """When the next look is due (UNIX seconds), math.inf while one is under way."""
+        return self._next_at if self._look is None else math.inf
+
     async def advance(self) -> bool:
         """Take the look one step further, without waiting for it; whether to go on.
+
+        If not, an event comes when it may go on, or :attr:`next_at` does.
 
         :raises LightningdError: it cannot be told, and the invoice does not exist.
         :raises UnreachableError: lightningd stays away, or went away too often.
@@ -46,6 +55,9 @@ class Lookout:
         if readiness.is_known(generation):
             return True
         if self._look is None:
+            if self._host.now() < self._next_at:
+                return False
+            self._next_at = self._host.now() + POLL_SECONDS
             age = GRAPH_SECONDS if readiness.missing is None else POLL_SECONDS
             self._look = self._host.begin(partial(exchange.look_around, age))
         if not self._look.done():
@@ -60,7 +72,7 @@ class Lookout:
         except LightningdError:
             if not exchange.exists:
                 raise
-        if readiness.take(missing, generation, self._host.now()):
+        if readiness.take(missing, generation, self._host.now(), exists=exchange.exists):
             self._host.progress.step(f"Waiting for {readiness.missing}")
         return readiness.is_known(generation)
 

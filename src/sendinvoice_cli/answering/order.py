@@ -150,7 +150,7 @@ class _Answer:
                 raise self.lookout.error()
             if self.lookout.missing is not None:
                 host.step_aside()
-            await host.wait(min(host.now() + POLL_SECONDS, deadline.at))
+            await host.wait(min(self.lookout.next_at, deadline.at))
         await self._show_payment_paths()
         delivery = await self._find_route()
         await self.steps.persist(host.prepare)
@@ -186,7 +186,9 @@ class _Answer:
                 is_told = True
             host.step_aside()
             while exchange.away == away and not deadline.is_over:
-                await host.wait(min(host.now() + POLL_SECONDS, deadline.at))
+                looks_at = min(host.now() + POLL_SECONDS, deadline.at)
+                while host.now() < looks_at:
+                    await host.wait(looks_at)
                 await self.steps.look(partial(exchange.look_around, POLL_SECONDS))
 
     async def _end_unpaid(self) -> None:

@@ -16,6 +16,8 @@ from ..node.ways.inbound import Inbound
 POLL_SECONDS = 0.5
 #: Seconds to wait for what would help, but is not needed.
 PATIENCE_SECONDS = 15
+#: Seconds for which an invoice that exists is held back: it may be the last chance to send it.
+HOLD_SECONDS = 60
 
 
 class Missing(NamedTuple):
@@ -80,13 +82,20 @@ class Readiness:
         """Whether it was ready in this generation."""
         return generation == self._generation
 
-    def take(self, missing: Missing | None, generation: int, now: float) -> bool:
-        """Take what was found missing; tells whether that is news for the user."""
+    def take(self, missing: Missing | None, generation: int, now: float, *, exists: bool) -> bool:
+        """Take what was found missing; tells whether that is news for the user.
+
+        :param exists: whether the invoice does.
+        """
         is_new = missing is not None and missing != self.missing
         if self.missing is None:
             self._since = now
         self.missing = missing
-        is_tired = now >= self._since + PATIENCE_SECONDS
-        if missing is None or (not missing.is_needed and is_tired):
+        waited = now - self._since
+        if (
+            missing is None
+            or (not missing.is_needed and waited >= PATIENCE_SECONDS)
+            or (exists and waited >= HOLD_SECONDS)
+        ):
             self._generation, self.missing = generation, None
         return is_new

@@ -12,7 +12,6 @@ from . import endings
 from .delivery import Delivery
 from .host import Early
 from .lookout import Lookout
-from .readiness import POLL_SECONDS
 from .steps import Steps
 from .waiting import Due, Waiting
 
@@ -90,7 +89,7 @@ class Sending:
         deadline = exchange.invoice.expires_at
         delivery = self.delivery = self.delivery or self._next_delivery()
         if not await self.lookout.advance():
-            await host.wait(min(host.now() + POLL_SECONDS, deadline))
+            await host.wait(min(self.lookout.next_at, deadline))
         elif not host.lightningd.replies.is_settled and host.now() < delivery.helper_at:
             await host.wait(min(delivery.helper_at, deadline))
         elif not await self.steps.search(delivery):
