@@ -1,4 +1,4 @@
-"""The host of a single send, over answers from a table. The order is in test_answer.py."""
+"""The host of a single send, over answers from a table. The order is in test_order.py."""
 
 from __future__ import annotations
 

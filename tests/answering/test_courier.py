@@ -16,8 +16,8 @@ NEW_REQUEST = "ask the payer for a new request"
 
 def courier_with(*dead_ends: DeadEnd) -> Courier:
     """One whose latest search ended so."""
-    link = SimpleNamespace(client=None)
-    courier = Courier(request(), Copies(), cast(Any, link), Told(), allow_connect=True)
+    lightningd = SimpleNamespace(client=None)
+    courier = Courier(request(), Copies(), cast(Any, lightningd), Told(), allow_connect=True)
     courier._router = cast(Any, SimpleNamespace(dead_ends=list(dead_ends)))
     return courier
 

@@ -801,7 +801,7 @@ def test_payment_while_lightningd_was_gone_past_the_deadline_is_found() -> None:
 def test_payment_is_found_at_the_deadline_although_lightningd_still_counts_as_gone(
     at: float,
 ) -> None:
-    """The link looks for it every 5 s, and a call that always fails has it lost again at once."""
+    """The connection looks every 5 s, and a call that always fails has it lost again at once."""
     world = World(away_seconds=math.inf)
     world.at(5, lambda: world.connection.lose(UnreachableError("no waitinvoice"), 0))
     world.at(at, world.pay_unheard)

@@ -1,4 +1,4 @@
-"""The order of answer.py over a lightningd that never answers a call, and answers all others."""
+"""The order of steps over a lightningd that never answers a call, and answers all others."""
 
 from __future__ import annotations
 

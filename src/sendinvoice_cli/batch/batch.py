@@ -1,6 +1,6 @@
 """Many requests at once: each row is a task on one event loop, and has a host of its own.
 
-Every row runs the order of steps of answer.py. Calls to lightningd block, so a few threads make
+Every row runs the order of steps of order.py. Calls to lightningd block, so a few threads make
 them. A row creates its invoice only when its turn to send has come, since TIMEOUT runs from the
 creation on.
 """
@@ -270,14 +270,14 @@ class Batch:
         failed = sum(self._ended.values()) - paid
         self.reporter.counts(Counts(paid, failed, len(self._waiting), self.total))
 
-    # --- what the link tells users ---
+    # --- what the connection tells users ---
 
     def step(self, text: str) -> None:
-        """Show a step of the link."""
+        """Show a step of the connection."""
         self.reporter.step(text)
 
     def warn(self, text: str, hint: str | None = None, *, even_if_quiet: bool = False) -> None:
-        """Show a warning of the link, and keep it for the rows that are under way."""
+        """Show a warning of the connection, and keep it for the rows that are under way."""
         self.reporter.warn(text, hint, even_if_quiet=even_if_quiet)
         for host in tuple(self.hosts):
             host.progress.keep(text)

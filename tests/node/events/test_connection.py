@@ -1,4 +1,4 @@
-"""The link to a lightningd that goes away, over answers from a table. No test sleeps."""
+"""The connection to a lightningd that goes away, over answers from a table. No test sleeps."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ GETINFO: dict[str, Any] = {
 }
 
 
-class Linked:
-    """A link, what it tells, and how long it sleeps; sleeping moves the clock and takes no time."""
+class Connected:
+    """A connection, what it tells, and how long it sleeps; sleeping only moves the clock."""
 
     def __init__(self, **answers: Answer) -> None:
         self.client = FakeClient(
@@ -115,44 +115,44 @@ def failing(*failures: Exception, then: dict[str, Any]) -> Callable[[Params], di
 
 
 def test_loss_and_return_are_told_in_order() -> None:
-    linked = Linked()
-    linked.lose()
-    assert [linked.next() for _ in range(2)] == [LOST, BACK]
-    assert (linked.connection.is_up, linked.connection.generation) == (True, 1)
-    assert linked.told.warnings == ["lightningd is gone (trying to reach it again)"]
-    assert linked.told.steps == ["lightningd is back"]
+    connected = Connected()
+    connected.lose()
+    assert [connected.next() for _ in range(2)] == [LOST, BACK]
+    assert (connected.connection.is_up, connected.connection.generation) == (True, 1)
+    assert connected.told.warnings == ["lightningd is gone (trying to reach it again)"]
+    assert connected.told.steps == ["lightningd is back"]
 
 
 def test_loss_that_many_notice_is_told_once_and_looked_into_once() -> None:
     gate = Gate(GETINFO)
-    linked = Linked(getinfo=gate)
+    connected = Connected(getinfo=gate)
     for _ in range(5):
-        linked.connection.lose(GONE, 0)
+        connected.connection.lose(GONE, 0)
     assert gate.asked.wait(_LONG)
-    linked.connection.lose(GONE, 0)
-    lost_at = linked.connection.lost_at
-    assert (linked.connection.is_up, linked.connection.loss) == (False, GONE)
+    connected.connection.lose(GONE, 0)
+    lost_at = connected.connection.lost_at
+    assert (connected.connection.is_up, connected.connection.loss) == (False, GONE)
     gate.opened.set()
-    assert [linked.next() for _ in range(2)] == [LOST, BACK]
+    assert [connected.next() for _ in range(2)] == [LOST, BACK]
     assert lost_at == ManualClock()()
-    assert linked.client.methods().count("getinfo") == 1
-    assert len(linked.told.warnings) == 1
+    assert connected.client.methods().count("getinfo") == 1
+    assert len(connected.told.warnings) == 1
 
 
 def test_call_of_before_the_return_does_not_lose_it_again() -> None:
-    linked = Linked()
-    linked.lose_and_regain()
-    linked.connection.lose(GONE, 0)
-    assert (linked.connection.is_up, linked.connection.generation) == (True, 1)
-    assert linked.events.empty()
+    connected = Connected()
+    connected.lose_and_regain()
+    connected.connection.lose(GONE, 0)
+    assert (connected.connection.is_up, connected.connection.generation) == (True, 1)
+    assert connected.events.empty()
 
 
 @pytest.mark.parametrize("failure", [GONE, LightningdError("getinfo: still starting up")])
 def test_lightningd_is_looked_for_with_growing_pauses(failure: Exception) -> None:
-    linked = Linked(getinfo=failing(*[failure] * 7, then=GETINFO))
-    linked.lose_and_regain()
-    assert linked.sleeps == [0.1, 0.2, 0.5, 1, 2, 5, 5, 5]
-    assert len(linked.told.warnings) == 1
+    connected = Connected(getinfo=failing(*[failure] * 7, then=GETINFO))
+    connected.lose_and_regain()
+    assert connected.sleeps == [0.1, 0.2, 0.5, 1, 2, 5, 5, 5]
+    assert len(connected.told.warnings) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_lightningd_is_looked_for_with_growing_pauses(failure: Exception) -> Non
 def test_feed_that_fails_while_getinfo_works_is_begun_again_with_growing_pauses(
     failure: Exception,
 ) -> None:
-    """And the link stays up for as long: it was lost again at once, so no copy was ever sent."""
-    linked = Linked()
+    """And it stays up for as long: it was lost again at once, so no copy was ever sent."""
+    connected = Connected()
     has_ended = threading.Event()
     failures = iter([failure] * 9)
 
@@ -174,104 +174,104 @@ def test_feed_that_fails_while_getinfo_works_is_begun_again_with_growing_pauses(
         has_ended.set()
         yield from ()
 
-    linked.connection.follow(source, linked.events.put)
+    connected.connection.follow(source, connected.events.put)
     assert has_ended.wait(_LONG)
     away, *more = [*PAUSES, 5, 5, 5]
-    assert linked.sleeps == [away, *(seconds for each in more for seconds in (each, each))]
-    assert len(linked.told.warnings) == 1
+    assert connected.sleeps == [away, *(seconds for each in more for seconds in (each, each))]
+    assert len(connected.told.warnings) == 1
 
 
 def test_loss_after_a_quiet_time_is_told_again_and_looked_into_at_once() -> None:
-    linked = Linked()
+    connected = Connected()
     for _ in range(3):
-        linked.lose_and_regain()
-    assert (linked.sleeps, len(linked.told.warnings)) == ([0.1, 0.2, 0.5], 1)
-    linked.clock.advance(WINDOW_SECONDS)
-    linked.lose_and_regain()
-    assert (linked.sleeps[3:], len(linked.told.warnings)) == ([0.1], 2)
+        connected.lose_and_regain()
+    assert (connected.sleeps, len(connected.told.warnings)) == ([0.1, 0.2, 0.5], 1)
+    connected.clock.advance(WINDOW_SECONDS)
+    connected.lose_and_regain()
+    assert (connected.sleeps[3:], len(connected.told.warnings)) == ([0.1], 2)
 
 
 def test_nobody_is_told_of_a_return_after_the_end() -> None:
     gate = Gate(GETINFO)
-    linked = Linked(getinfo=gate)
+    connected = Connected(getinfo=gate)
     before = {*threading.enumerate()}
-    linked.lose()
+    connected.lose()
     assert gate.asked.wait(_LONG)
     threads = {*threading.enumerate()} - before
-    linked.node.close()
+    connected.node.close()
     gate.opened.set()
     for thread in threads:
         thread.join(_LONG)
-    assert linked.next() is LOST
-    assert linked.events.empty()
-    assert linked.told.steps == []
+    assert connected.next() is LOST
+    assert connected.events.empty()
+    assert connected.told.steps == []
 
 
 # --- what our node is, and sees ---
 
 
 def test_node_is_read_once() -> None:
-    linked = Linked()
-    linked.node.open()
-    linked.node.open()
-    assert linked.client.methods().count("getinfo") == 1
+    connected = Connected()
+    connected.node.open()
+    connected.node.open()
+    assert connected.client.methods().count("getinfo") == 1
 
 
 @pytest.mark.parametrize(("level", "warned"), [("io", 1), ("debug", 0)])
 def test_log_that_keeps_preimages_is_warned_of_once(level: str, warned: int) -> None:
     configs = {"configs": {"log-level": {"value_str": level}}}
-    linked = Linked(listconfigs=configs)
-    linked.node.open()
-    linked.node.open()
-    assert sum("preimage" in warning for warning in linked.told.warnings) == warned
+    connected = Connected(listconfigs=configs)
+    connected.node.open()
+    connected.node.open()
+    assert sum("preimage" in warning for warning in connected.told.warnings) == warned
 
 
 def test_block_height_is_read_anew_after_a_minute() -> None:
     """Otherwise the payment paths of a row that is sent days later have expired."""
-    linked = Linked()
-    linked.node.open()
-    linked.client.answers["getinfo"] = {"blockheight": 1000}
-    linked.clock.advance(59)
-    assert linked.node.current_node().blockheight == 100
-    linked.clock.advance(1)
-    before = linked.node.node
-    assert linked.node.current_node().blockheight == 1000
-    assert linked.node.current_node().id == before.id
-    assert linked.client.methods().count("getinfo") == 2
+    connected = Connected()
+    connected.node.open()
+    connected.client.answers["getinfo"] = {"blockheight": 1000}
+    connected.clock.advance(59)
+    assert connected.node.current_node().blockheight == 100
+    connected.clock.advance(1)
+    before = connected.node.node
+    assert connected.node.current_node().blockheight == 1000
+    assert connected.node.current_node().id == before.id
+    assert connected.client.methods().count("getinfo") == 2
 
 
 def test_network_is_looked_at_anew_after_5_seconds_after_a_return_and_when_asked_for() -> None:
-    linked = Linked()
-    linked.node.open()
-    first = linked.node.graph()
-    linked.clock.advance(4)
-    assert linked.node.graph() is first
-    linked.clock.advance(1)
-    second = linked.node.graph()
+    connected = Connected()
+    connected.node.open()
+    first = connected.node.graph()
+    connected.clock.advance(4)
+    assert connected.node.graph() is first
+    connected.clock.advance(1)
+    second = connected.node.graph()
     assert second is not first
-    assert linked.node.graph(0) is not second
-    linked.lose_and_regain()
-    third = linked.node.graph()
-    linked.lose_and_regain()
-    assert linked.node.graph() is not third
+    assert connected.node.graph(0) is not second
+    connected.lose_and_regain()
+    third = connected.node.graph()
+    connected.lose_and_regain()
+    assert connected.node.graph() is not third
 
 
 def test_a_connection_that_failed_is_tried_again_after_a_return() -> None:
-    linked = Linked(connect=LightningdError("connect: no address"))
-    linked.node.open()
+    connected = Connected(connect=LightningdError("connect: no address"))
+    connected.node.open()
     for _ in range(2):
         for _ in range(2):
             with pytest.raises(LightningdError):
-                linked.node.graph(0).connect(node_id(9))
-        linked.lose_and_regain()
-    assert linked.client.methods().count("connect") == 2
+                connected.node.graph(0).connect(node_id(9))
+        connected.lose_and_regain()
+    assert connected.client.methods().count("connect") == 2
 
 
 # --- invoices ---
 
 
 def test_changes_are_told_and_followed_again_after_a_return() -> None:
-    linked = Linked()
+    connected = Connected()
     runs: Iterator[list[Change | Exception]] = iter([[Change("a"), GONE], [Change("b")]])
 
     def source() -> Iterator[Change]:
@@ -280,22 +280,22 @@ def test_changes_are_told_and_followed_again_after_a_return() -> None:
                 raise each
             yield each
 
-    linked.connection.follow(source, linked.events.put)
-    told = [linked.next_but(BACK) for _ in range(3)]
+    connected.connection.follow(source, connected.events.put)
+    told = [connected.next_but(BACK) for _ in range(3)]
     assert told == [Change("a"), LOST, Change("b")]
 
 
 def test_source_that_has_ended_is_not_begun_again() -> None:
-    linked = Linked()
+    connected = Connected()
     begun: SimpleQueue[int] = SimpleQueue()
 
     def source() -> Iterator[Change]:
         begun.put(1)
         yield Change("a")
 
-    linked.connection.follow(source, linked.events.put)
-    assert linked.next() == Change("a")
-    linked.lose_and_regain()
+    connected.connection.follow(source, connected.events.put)
+    assert connected.next() == Change("a")
+    connected.lose_and_regain()
     assert begun.qsize() == 1
 
 
@@ -339,147 +339,151 @@ class Helper:
         self._answers.put({"replies": [], "received": self._received})
 
 
-def hearing(**answers: Answer) -> tuple[Linked, Helper]:
-    """A link that hears."""
+def hearing(**answers: Answer) -> tuple[Connected, Helper]:
+    """A connection that hears."""
     helper = Helper()
     more: dict[str, Answer] = {"sendinvoice_expect": {}, "plugin": {}, **answers}
-    linked = Linked(sendinvoice_replies=helper, **more)
-    linked.replies.start(linked.clock() + 1000)
-    assert linked.next() is HEARING
-    return linked, helper
+    connected = Connected(sendinvoice_replies=helper, **more)
+    connected.replies.start(connected.clock() + 1000)
+    assert connected.next() is HEARING
+    return connected, helper
 
 
-def expected(linked: Linked) -> list[dict[str, Any]]:
+def expected(connected: Connected) -> list[dict[str, Any]]:
     """The helper's calls, those that tell it what to wait for."""
-    return [params for method, params in linked.client.calls if method == "sendinvoice-expect"]
+    return [params for method, params in connected.client.calls if method == "sendinvoice-expect"]
 
 
-def deaf_warnings(linked: Linked) -> list[str]:
-    return [each for each in linked.told.warnings if "cannot hear" in each]
+def deaf_warnings(connected: Connected) -> list[str]:
+    return [each for each in connected.told.warnings if "cannot hear" in each]
 
 
 def test_helper_is_settled_only_once_it_has_started() -> None:
     gate = Gate({})
-    linked = Linked(sendinvoice_expect=gate, sendinvoice_replies=Helper())
-    linked.replies.start(linked.clock() + 1000)
+    connected = Connected(sendinvoice_expect=gate, sendinvoice_replies=Helper())
+    connected.replies.start(connected.clock() + 1000)
     assert gate.asked.wait(_LONG)
-    assert not linked.replies.is_settled
-    assert not linked.replies.expect(PATH_ID, linked.clock())
+    assert not connected.replies.is_settled
+    assert not connected.replies.expect(PATH_ID, connected.clock())
     gate.opened.set()
-    assert linked.next() is HEARING
-    assert linked.replies.is_settled
-    assert linked.replies.expect(PATH_ID, linked.clock())
+    assert connected.next() is HEARING
+    assert connected.replies.is_settled
+    assert connected.replies.expect(PATH_ID, connected.clock())
 
 
 def test_replies_are_told() -> None:
-    linked, helper = hearing()
-    assert linked.replies.expect(PATH_ID, linked.clock() + 90)
+    connected, helper = hearing()
+    assert connected.replies.expect(PATH_ID, connected.clock() + 90)
     for text in ("no", "never"):
         helper.reply(InvoiceError(text))
-        assert linked.next() == Reply(PATH_ID, InvoiceError(text))
+        assert connected.next() == Reply(PATH_ID, InvoiceError(text))
 
 
 def test_helper_that_had_nothing_to_wait_for_is_listened_to_again() -> None:
-    linked, helper = hearing()
+    connected, helper = hearing()
     helper.have_nothing_more()
-    assert linked.replies.expect(PATH_ID, linked.clock() + 90)
+    assert connected.replies.expect(PATH_ID, connected.clock() + 90)
     helper.reply(InvoiceError("no"))
-    assert linked.next() == Reply(PATH_ID, InvoiceError("no"))
+    assert connected.next() == Reply(PATH_ID, InvoiceError("no"))
 
 
 def test_rows_share_one_session_which_lasts_as_long_as_the_longest() -> None:
-    linked, _ = hearing()
-    linked.replies.start(linked.clock() + 9999)
-    linked.replies.expect(PATH_ID, linked.clock() + 5000)
-    linked.replies.expect(b"\xbb" * 32, linked.clock() + 90)
-    assert len({params["session"] for params in expected(linked)}) == 1
-    assert [params["until"] - linked.clock() for params in expected(linked)] == [1000, 5000, 5000]
+    connected, _ = hearing()
+    connected.replies.start(connected.clock() + 9999)
+    connected.replies.expect(PATH_ID, connected.clock() + 5000)
+    connected.replies.expect(b"\xbb" * 32, connected.clock() + 90)
+    assert len({params["session"] for params in expected(connected)}) == 1
+    assert [params["until"] - connected.clock() for params in expected(connected)] == [
+        1000,
+        5000,
+        5000,
+    ]
 
 
 def test_what_a_row_that_has_ended_expected_is_forgotten() -> None:
-    linked, _ = hearing()
-    linked.replies.expect(PATH_ID, linked.clock())
-    linked.replies.forget([PATH_ID])
-    linked.replies.expect(b"\xbb" * 32, linked.clock())
-    assert expected(linked)[-1]["forget"] == [PATH_ID.hex()]
+    connected, _ = hearing()
+    connected.replies.expect(PATH_ID, connected.clock())
+    connected.replies.forget([PATH_ID])
+    connected.replies.expect(b"\xbb" * 32, connected.clock())
+    assert expected(connected)[-1]["forget"] == [PATH_ID.hex()]
 
 
 def test_helper_that_cannot_be_run_is_told_once_and_tried_again_after_a_return() -> None:
     plugin = LightningdError("plugin: Permission denied")
-    linked, helper = hearing(sendinvoice_expect=NO_HELPER, plugin=plugin)
-    assert linked.replies.is_settled
-    assert not linked.replies.expect(PATH_ID, linked.clock())
-    (warning,) = deaf_warnings(linked)
+    connected, helper = hearing(sendinvoice_expect=NO_HELPER, plugin=plugin)
+    assert connected.replies.is_settled
+    assert not connected.replies.expect(PATH_ID, connected.clock())
+    (warning,) = deaf_warnings(connected)
     assert "Permission denied" in warning
-    linked.client.answers["sendinvoice-expect"] = {}
-    linked.lose()
-    assert linked.next_but(LOST, BACK) is HEARING
-    assert linked.replies.expect(PATH_ID, linked.clock())
+    connected.client.answers["sendinvoice-expect"] = {}
+    connected.lose()
+    assert connected.next_but(LOST, BACK) is HEARING
+    assert connected.replies.expect(PATH_ID, connected.clock())
     helper.reply(InvoiceError("no"))
-    assert linked.next_but(BACK) == Reply(PATH_ID, InvoiceError("no"))
-    assert len(deaf_warnings(linked)) == 1
+    assert connected.next_but(BACK) == Reply(PATH_ID, InvoiceError("no"))
+    assert len(deaf_warnings(connected)) == 1
 
 
 def test_helper_that_ends_is_started_again_once_and_knows_what_is_expected() -> None:
-    linked, helper = hearing()
-    linked.replies.expect(PATH_ID, linked.clock())
+    connected, helper = hearing()
+    connected.replies.expect(PATH_ID, connected.clock())
     helper.end()
-    assert linked.next() is HEARING
-    assert expected(linked)[-1]["pathsecrets"] == [PATH_ID.hex()]
-    assert deaf_warnings(linked) == []
-    assert linked.replies.expect(PATH_ID, linked.clock())
+    assert connected.next() is HEARING
+    assert expected(connected)[-1]["pathsecrets"] == [PATH_ID.hex()]
+    assert deaf_warnings(connected) == []
+    assert connected.replies.expect(PATH_ID, connected.clock())
     helper.end()
-    assert linked.next() is HEARING
-    assert not linked.replies.expect(PATH_ID, linked.clock())
-    assert len(deaf_warnings(linked)) == 1
-    assert linked.connection.generation == 0
+    assert connected.next() is HEARING
+    assert not connected.replies.expect(PATH_ID, connected.clock())
+    assert len(deaf_warnings(connected)) == 1
+    assert connected.connection.generation == 0
 
 
 def test_restarts_of_the_helper_are_counted_anew_after_a_return() -> None:
-    linked, helper = hearing()
+    connected, helper = hearing()
     helper.end()
-    assert linked.next() is HEARING
+    assert connected.next() is HEARING
     helper.end(GONE)
-    assert linked.next_but(LOST, BACK) is HEARING
+    assert connected.next_but(LOST, BACK) is HEARING
     helper.end()
-    assert linked.next_but(BACK) is HEARING
-    assert linked.replies.expect(PATH_ID, linked.clock())
-    assert deaf_warnings(linked) == []
+    assert connected.next_but(BACK) is HEARING
+    assert connected.replies.expect(PATH_ID, connected.clock())
+    assert deaf_warnings(connected) == []
 
 
 def test_loss_of_lightningd_while_listening_is_a_loss_and_heard_through() -> None:
-    linked, helper = hearing()
+    connected, helper = hearing()
     helper.end(GONE)
-    assert linked.next_but(HEARING, BACK) is LOST
-    assert linked.next_but(BACK) is HEARING
+    assert connected.next_but(HEARING, BACK) is LOST
+    assert connected.next_but(BACK) is HEARING
     helper.reply(InvoiceError("no"))
-    assert linked.next_but(BACK) == Reply(PATH_ID, InvoiceError("no"))
+    assert connected.next_but(BACK) == Reply(PATH_ID, InvoiceError("no"))
 
 
 def test_helper_that_breaks_each_connection_is_given_up_until_the_next_return() -> None:
     """Otherwise nothing is ever sent."""
     broken = ConnectionLostError("the connection broke during sendinvoice-expect")
-    linked = Linked(sendinvoice_expect=broken, sendinvoice_replies=Helper())
-    linked.replies.start(linked.clock() + 1000)
-    seen = [linked.next()]
+    connected = Connected(sendinvoice_expect=broken, sendinvoice_replies=Helper())
+    connected.replies.start(connected.clock() + 1000)
+    seen = [connected.next()]
     while seen.count(BACK) < MAX_LOSSES:
-        seen.append(linked.next())
+        seen.append(connected.next())
     assert seen.count(HEARING) == 1
-    assert linked.client.methods().count("sendinvoice-expect") == MAX_LOSSES
-    assert not linked.replies.expect(PATH_ID, linked.clock())
-    assert len(deaf_warnings(linked)) == 1
-    linked.client.answers["sendinvoice-expect"] = {}
-    linked.lose()
-    assert linked.next_but(LOST, BACK) is HEARING
-    assert linked.replies.expect(PATH_ID, linked.clock())
+    assert connected.client.methods().count("sendinvoice-expect") == MAX_LOSSES
+    assert not connected.replies.expect(PATH_ID, connected.clock())
+    assert len(deaf_warnings(connected)) == 1
+    connected.client.answers["sendinvoice-expect"] = {}
+    connected.lose()
+    assert connected.next_but(LOST, BACK) is HEARING
+    assert connected.replies.expect(PATH_ID, connected.clock())
 
 
 def test_helper_that_refuses_what_is_expected_is_given_up() -> None:
-    linked, _ = hearing()
-    linked.client.answers["sendinvoice-expect"] = LightningdError("too many replies")
-    assert not linked.replies.expect(PATH_ID, linked.clock())
-    assert linked.next() is HEARING
-    assert len(deaf_warnings(linked)) == 1
+    connected, _ = hearing()
+    connected.client.answers["sendinvoice-expect"] = LightningdError("too many replies")
+    assert not connected.replies.expect(PATH_ID, connected.clock())
+    assert connected.next() is HEARING
+    assert len(deaf_warnings(connected)) == 1
 
 
 @pytest.mark.parametrize("method", ["sendinvoice-expect", "plugin"])
@@ -487,12 +491,12 @@ def test_helper_that_hangs_while_lightningd_answers_is_given_up(method: str) -> 
     """It would be tried again for ever, and nothing would be sent meanwhile."""
     hangs = NoAnswerError(f"lightningd did not answer {method}")
     answers: dict[str, Answer] = {"sendinvoice-expect": NO_HELPER, "plugin": {}, method: hangs}
-    linked = Linked(sendinvoice_replies=Helper(), **answers)
-    linked.replies.start(linked.clock() + 1000)
-    assert linked.next() is HEARING
-    assert linked.replies.is_settled
-    assert len(deaf_warnings(linked)) == 1
-    assert linked.connection.generation == 0
+    connected = Connected(sendinvoice_replies=Helper(), **answers)
+    connected.replies.start(connected.clock() + 1000)
+    assert connected.next() is HEARING
+    assert connected.replies.is_settled
+    assert len(deaf_warnings(connected)) == 1
+    assert connected.connection.generation == 0
 
 
 # --- the end ---
@@ -500,25 +504,25 @@ def test_helper_that_hangs_while_lightningd_answers_is_given_up(method: str) -> 
 
 def test_session_that_would_stay_long_is_ended() -> None:
     """Otherwise the sessions of interrupted batches exhaust the helper."""
-    linked, _ = hearing()
-    linked.replies.expect(PATH_ID, linked.clock() + 100_000)
-    linked.node.close()
-    assert expected(linked)[-1]["until"] == linked.clock()
-    assert len({params["session"] for params in expected(linked)}) == 1
+    connected, _ = hearing()
+    connected.replies.expect(PATH_ID, connected.clock() + 100_000)
+    connected.node.close()
+    assert expected(connected)[-1]["until"] == connected.clock()
+    assert len({params["session"] for params in expected(connected)}) == 1
 
 
 def test_session_that_ends_soon_costs_no_call() -> None:
-    linked, _ = hearing()
-    linked.clock.advance(900)
-    linked.node.close()
-    assert len(expected(linked)) == 1
+    connected, _ = hearing()
+    connected.clock.advance(900)
+    connected.node.close()
+    assert len(expected(connected)) == 1
 
 
 def test_end_does_not_wait_for_a_lightningd_that_is_gone() -> None:
     gate = Gate(GETINFO)
-    linked, _ = hearing()
-    linked.client.answers["getinfo"] = gate
-    linked.lose()
-    linked.node.close()
-    assert len(expected(linked)) == 1
+    connected, _ = hearing()
+    connected.client.answers["getinfo"] = gate
+    connected.lose()
+    connected.node.close()
+    assert len(expected(connected)) == 1
     gate.opened.set()
