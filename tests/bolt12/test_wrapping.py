@@ -219,6 +219,19 @@ def test_a_key_that_must_be_understood_refuses_the_uri(key: str, value: str) -> 
         assert refusal.value.message.isascii()
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("req-" + "x" * 36, "'req-" + "x" * 36 + "'"),
+        ("req-" + "x" * 37, "'req-" + "x" * 36 + "...'"),
+    ],
+)
+def test_a_long_key_is_shortened(key: str, shown: str) -> None:
+    with pytest.raises(MalformedError) as refusal:
+        _read(f"bitcoin:?lnr={_TEXT}&{key}=1")
+    assert f"has the key {shown}, which" in refusal.value.message
+
+
 @given(st.text(max_size=40))
 def test_any_uri_is_decoded_or_refused(text: str) -> None:
     for uri in (f"bitcoin:{text}", f"bitcoin:?{text}&lnr={_TEXT}", f"bitcoin:?lnr={_TEXT}&{text}"):

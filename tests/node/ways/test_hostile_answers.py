@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -76,6 +76,28 @@ def test_an_alias_that_is_no_text(alias: object) -> None:
     assert graph.name(node_id(2)) == node_id(2).hex()[:16]
     with pytest.raises(LightningdError):
         graph.alias(node_id(2))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"channels": None},
+        {"channels": [7]},
+        {"channels": [{}]},
+        {"channels": [{"public": True, "direction": 0, "active": True, "source": "02"}]},
+    ],
+)
+def test_channels_that_cannot_be_read(answer: dict[str, Any]) -> None:
+    graph = Graph(FakeClient({"listchannels": answer}), US)
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: graph.end_of_channel(ShortChannelIdDirection(_SCID, 0)),
+        lambda: graph.senders_to(node_id(2), with_disabled=False),
+        lambda: graph.receivers_from(node_id(2), with_disabled=False),
+    )
+    for look in looks:
+        with pytest.raises(LightningdError, match="listchannels: lightningd's answer is malformed"):
+            look()
 
 
 @st.composite

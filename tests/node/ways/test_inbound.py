@@ -11,8 +11,8 @@ from sendinvoice_cli.bolt12.blinded_path import BlindedPath, ShortChannelIdDirec
 from sendinvoice_cli.bolt12.invoice import PaymentPath
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.info import NodeInfo
+from sendinvoice_cli.node.ways import channels, payment_paths
 from sendinvoice_cli.node.ways import inbound as inbound_channels
-from sendinvoice_cli.node.ways import payment_paths
 from sendinvoice_cli.node.ways.channels import Channel, Terms
 from sendinvoice_cli.node.ways.graph import Graph
 from sendinvoice_cli.node.ways.inbound import Inbound
@@ -591,6 +591,26 @@ def test_nonsense_among_our_channels_is_left_out(data: st.DataObject) -> None:
     assert graph.has_channel(node_id(3))
     assert graph.local_scid(node_id(3)) == parse_scid("1x1x1")
     assert graph.peer_by_channel(parse_scid("95x3x0")) == node_id(3)
+
+
+@pytest.mark.parametrize(
+    ("field", "size"),
+    [
+        ("fee_base_msat", 4),
+        ("fee_proportional_millionths", 4),
+        ("cltv_expiry_delta", 2),
+        ("htlc_minimum_msat", 8),
+        ("htlc_maximum_msat", 8),
+    ],
+)
+def test_a_number_has_no_more_bytes_than_in_a_channel_update(field: str, size: int) -> None:
+    """BOLT 7; a larger one would not fit into the invoice."""
+    most = 2 ** (8 * size)
+    channel = channels.read(_detail(2, {field: most - 1}))
+    assert channel is not None
+    assert channel.terms is not None
+    assert getattr(channel.terms, field) == most - 1
+    assert channels.read(_detail(2, {field: most})) is None
 
 
 @given(

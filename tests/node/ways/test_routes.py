@@ -14,6 +14,7 @@ from sendinvoice_cli.bolt12.blinded_path import (
     IntroductionNode,
     ShortChannelIdDirection,
     format_scid,
+    parse_scid,
 )
 from sendinvoice_cli.bolt12.tlv import Record
 from sendinvoice_cli.errors import LightningdError, UnreachableError
@@ -266,6 +267,30 @@ def test_a_disabled_channel_to_a_node_that_is_away() -> None:
 
 
 # --- peers with and without a channel ---
+
+
+@pytest.mark.parametrize(
+    ("api", "scid"),
+    [
+        (OnionApi.INJECT_ONION, parse_scid("1x2x3")),
+        (OnionApi.INJECT_HOPS, None),
+        (OnionApi.SEND_HOPS, None),
+    ],
+)
+def test_our_node_is_told_the_channel_by_our_alias(api: OnionApi, scid: int | None) -> None:
+    """Where the onion begins at our node. Older calls do not know our aliases."""
+    channel = {
+        "peer_id": node_id(2).hex(),
+        "peer_connected": True,
+        "state": "CHANNELD_NORMAL",
+        "alias": {"local": "1x2x3"},
+    }
+    router, _ = _router(
+        Network([2], [(2, 9)]), info=node_info(api), listpeerchannels={"channels": [channel]}
+    )
+    assert [(route.nodes, route.first_scid) for route in router.routes()] == [
+        (_nodes(1, 2, 9), scid)
+    ]
 
 
 def test_whether_the_first_link_is_a_channel() -> None:

@@ -247,9 +247,13 @@ def test_first_hops(network: Network, path: list[int] | None) -> None:
     assert _path(network, 9) == path
 
 
-def test_peers_with_a_channel_are_named_first() -> None:
-    graph, client = graph_of(Network([2, 3, 4, 5], channelless=[2, 4], choosy=[4, 5], silent=[3]))
-    assert [NUMBERS[peer] for peer in graph.message_peers()] == [5, 2]
+@pytest.mark.parametrize(("channelless", "named"), [(2, [5, 6, 2]), (5, [2, 6, 5])])
+def test_peers_with_a_channel_are_named_first(channelless: int, named: list[int]) -> None:
+    """The others of a kind keep the order in which lightningd has them."""
+    graph, client = graph_of(
+        Network([2, 3, 4, 5, 6], channelless=[channelless, 4], choosy=[4, 6], silent=[3])
+    )
+    assert [NUMBERS[peer] for peer in graph.message_peers()] == named
     assert sorted(client.methods()) == ["listpeerchannels", "listpeers"]
 
 
