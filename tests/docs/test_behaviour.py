@@ -33,7 +33,7 @@ class Shown(NamedTuple):
     test: str
 
 
-#: By subsection of DESCRIPTION.
+#: By subsection of DESCRIPTION or OPTIONS.
 _SHOWN = {
     "What ends the wait": (
         Shown(
@@ -163,6 +163,18 @@ _SHOWN = {
             "test_label_with_another_amount",
         ),
     ),
+    "How long and how": (
+        Shown(
+            "is over, is replaced then, once.",
+            _RESUME,
+            "test_resumed_invoice_that_expires_meanwhile_is_replaced_once",
+        ),
+        Shown(
+            "Only what lightningd itself calls expired is deleted.",
+            _RESUME,
+            "test_invoice_that_has_expired_by_our_clock_alone_is_not_deleted",
+        ),
+    ),
 }
 
 each_statement = pytest.mark.parametrize(
@@ -178,7 +190,8 @@ def _functions(path: Path) -> frozenset[str]:
 
 @each_statement
 def test_statement_is_in_the_page_and_shown_by_a_test(title: str, shown: Shown) -> None:
-    lines = Page("sendinvoice").subsections("DESCRIPTION")[title]
+    page = Page("sendinvoice")
+    lines = {**page.subsections("DESCRIPTION"), **page.subsections("OPTIONS")}[title]
     assert shown.words in " ".join(" ".join(lines).split())
     assert shown.test in _functions(ROOT / "tests" / shown.file)
 
