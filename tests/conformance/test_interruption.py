@@ -300,8 +300,9 @@ def test_signal_while_waiting(
     *_, hint = result.stderr.splitlines()
     assert re.search(r"run the same command (with the same file )?again", hint)
     said = result.json["error"]["message"] if as_json else result.stderr
-    for part in (label, invoice["bolt12"]):
-        assert part in said
+    assert label in said
+    # It would fill the screen.
+    assert invoice["bolt12"] not in said
     assert re.search(r"until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", said)
     if as_json:
         check_result(result.json, exit_status)
@@ -311,7 +312,7 @@ def test_signal_while_waiting(
     if not network.in_batch:
         assert len(result.stderr.splitlines()) == 2
         assert said in result.stderr
-        assert as_json or invoice["bolt12"] in result.stdout
+        assert as_json or invoice["bolt12"] not in result.stdout
 
     again = network.run("--json", request, label)
 

@@ -56,12 +56,15 @@ class Courier:
         self._ways = ways
         self._contacts: set[bytes] = set()
         self._router: Router | None = None
+        #: Where a route was found that lightningd could not use.
+        self._unsent: list[DeadEnd] = []
         self._dead_ends_shown = 0
 
     @property
     def dead_ends(self) -> list[DeadEnd]:
         """The targets that the latest search could not reach."""
-        return [] if self._router is None else self._router.dead_ends
+        found = [] if self._router is None else self._router.dead_ends
+        return [*self._unsent, *found]
 
     def routes(self, *, connect: bool = True, is_fresh: bool = False) -> Iterator[Route]:
         """Yield routes for the next copy; the search for each begins when it is asked for.
@@ -73,6 +76,9 @@ class Courier:
         """
         lightningd = self._lightningd
         self._dead_ends_shown = 0
+        if not connect:
+            # A search begins anew; with connections, it goes on.
+            self._unsent = []
         self._router = Router(
             self._client,
             lightningd.node,
@@ -135,8 +141,7 @@ class Courier:
             messages.send(self._client, packet)
         except LightningdError as failure:
             self._copies.withdraw(path_id)
-            if self._router is not None:
-                self._router.gave_up(route.nodes[-1], failure.message)
+            self._unsent.append(DeadEnd(route.nodes[-1].hex(), failure.message))
             return False
         except UnreachableError:
             if not is_out:
