@@ -96,7 +96,7 @@ def network() -> Iterator[Network]:
 def real_command(home: Path, network: Network) -> None:
     """This command as the receiver, and a request that is paid."""
     where = f"--lightning-dir '{network.receiver.lightning_dir}' --network {CHAIN}"
-    _install(home, f'exec {sys.executable} -m sendinvoice_cli {where} "$@"')
+    _install(home, f'exec "{sys.executable}" -m sendinvoice_cli {where} "$@"')
     request = network.request(5_000_000, "order 4711")
     (home / "refunds" / "refund-4711").write_text(f"{request}\n")
 

@@ -18,7 +18,8 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with the helper in it."""
     (tmp_path / "bin").mkdir(mode=0o755)
     helper = tmp_path / "bin" / HELPER
-    helper.write_text(f"#!{sys.executable}\n")
+    # As pip writes it where the interpreter's path has a space.
+    helper.write_text("#!/bin/sh\n")
     helper.chmod(0o755)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     return helper
