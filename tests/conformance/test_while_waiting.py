@@ -179,6 +179,12 @@ def test_steps_are_told_alike() -> None:
             wait_for(partial(getattr, run, "is_waiting"), "the wait")
             still.sandbox.stop_node(RECEIVER)
             wait_for(partial(run.told.steps.count, "lightningd is back"), "lightningd's return")
+            # A batch follows two indexes, and asks before where they are.
+            follows, times = ("wait", 6) if in_batch else ("waitinvoice", 2)
+            wait_for(
+                lambda: len(run.client.made(follows)) == times,  # noqa: B023
+                "the invoice to be followed again",
+            )
             assert run.outcome_in_time().exit_status == ExitStatus.PAID
             told.append((run.told.steps, len(run.told.warnings)))
 
