@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -25,11 +26,8 @@ from tests.networks import environment, real
 
 _HERE = Path(__file__).resolve().parents[1]
 _PACKAGE = "sendinvoice_cli"
-#: The scripts of an installation, by the module that has their ``main``.
-_SCRIPTS = {
-    "sendinvoice": f"{_PACKAGE}.__main__",
-    "sendinvoice-reply-helper": f"{_PACKAGE}.node.events.reply_plugin",
-}
+#: A script in a checkout's pyproject.toml, and the module that has its ``main``.
+_SCRIPT = re.compile(r'^(sendinvoice[\w-]*) = "([\w.]+):main"$', re.MULTILINE)
 
 before_option = click.option(
     "--before",
@@ -94,7 +92,7 @@ def _install(tree: Path, prefix: Path) -> Path:
     compileall.compile_dir(site, quiet=1)
     (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     scripts = prefix / "bin"
-    for name, module in _SCRIPTS.items():
+    for name, module in _SCRIPT.findall((tree / "pyproject.toml").read_text(encoding="utf-8")):
         script = scripts / name
         script.write_text(
             f"#!{scripts / 'python'}\n"
