@@ -122,11 +122,13 @@ def require_nodes() -> str:
 
 
 @contextmanager
-def real_network() -> Iterator[real.RealNetwork]:
-    """A temporary network of the lightningd on PATH."""
+def real_network(
+    channels: Sequence[tuple[str, str]] = real.CHANNELS,
+) -> Iterator[real.RealNetwork]:
+    """A temporary network of the lightningd on PATH, with these channels between its roles."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as directory,
-        real.network(Path(directory)) as network,
+        real.network(Path(directory), channels) as network,
     ):
         yield network
 

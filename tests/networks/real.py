@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -130,10 +130,13 @@ class RealNetwork(Network):
 
 
 @contextmanager
-def network(directory: Path) -> Iterator[RealNetwork]:
+def network(
+    directory: Path, channels: Sequence[tuple[str, str]] = CHANNELS
+) -> Iterator[RealNetwork]:
     """Bring a network up, and down again to the last process.
 
     :param directory: an empty one, for the nodes' files.
+    :param channels: the two roles of each, the funder first.
     """
     said, number = version()
     with ExitStack() as cleanup:
@@ -146,8 +149,8 @@ def network(directory: Path) -> Iterator[RealNetwork]:
         factory = node_factory(directory, bitcoind, executor)
         handles = start_nodes(factory, options, executor, cleanup)
         nodes = nodes_of(handles)
-        connect(nodes, handles, (*CHANNELS, GOSSIP))
-        _open_channels(nodes, bitcoind)
+        connect(nodes, handles, (*channels, GOSSIP))
+        _open_channels(nodes, bitcoind, channels)
         _leave_alone(nodes)
         roles = {role: node for role, node in nodes.items() if role != "recluse"}
         yield RealNetwork(f"lightningd {said}", number, **roles, handles=handles, in_batch=False)
@@ -295,11 +298,13 @@ def connect(
         nodes[one].rpc("connect", id=nodes[other].id, host="127.0.0.1", port=handles[other].port)
 
 
-def _open_channels(nodes: dict[str, Node], bitcoind: Any) -> None:
-    give(bitcoind, [nodes[funder] for funder, _ in CHANNELS], CHANNEL_SAT)
+def _open_channels(
+    nodes: dict[str, Node], bitcoind: Any, channels: Sequence[tuple[str, str]]
+) -> None:
+    give(bitcoind, [nodes[funder] for funder, _ in channels], CHANNEL_SAT)
     mine(bitcoind, nodes, 1)
     funding = []
-    for funder, other in CHANNELS:
+    for funder, other in channels:
         wait_for(partial(has_funds, nodes[funder]), f"the {funder}'s funds")
         opened = nodes[funder].rpc(
             "fundchannel", id=nodes[other].id, amount=CHANNEL_SAT, push_msat=PUSHED_MSAT
@@ -309,8 +314,9 @@ def _open_channels(nodes: dict[str, Node], bitcoind: Any) -> None:
     # A node that has not seen the depth of a channel yet would drop its announcement.
     mine(bitcoind, nodes, 4)
     mine(bitcoind, nodes, 1)
-    for node in nodes.values():
-        wait_for(partial(_knows_all, node), f"the {node.role}'s gossip")
+    for role in {role for pair in channels for role in pair}:
+        node = nodes[role]
+        wait_for(partial(_knows_all, node, channels), f"the {node.role}'s gossip")
 
 
 def give(bitcoind: Any, funders: Iterable[Node], channel_sat: int) -> None:
@@ -330,13 +336,14 @@ def has_funds(node: Node, outputs: int = 1) -> bool:
     return len(free) >= outputs
 
 
-def _knows_all(node: Node) -> bool:
-    """Whether a node knows both sides of each channel, all nodes, and the hermit's address."""
+def _knows_all(node: Node, channels: Sequence[tuple[str, str]]) -> bool:
+    """Whether a node knows both sides of each channel, their nodes, and the hermit's address."""
     listed = node.rpc("listchannels")["channels"]
-    if sum(1 for channel in listed if channel["active"] and channel["public"]) < 2 * len(CHANNELS):
+    if sum(1 for channel in listed if channel["active"] and channel["public"]) < 2 * len(channels):
         return False
     known = {each.get("alias"): each for each in node.rpc("listnodes")["nodes"]}
-    return set(ROLES) <= known.keys() and bool(known["hermit"].get("addresses"))
+    roles = {role for pair in channels for role in pair}
+    return roles <= known.keys() and bool(known["hermit"].get("addresses"))
 
 
 def _leave_alone(nodes: dict[str, Node]) -> None:
