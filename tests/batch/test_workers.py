@@ -56,14 +56,14 @@ def test_stuck_work_gets_no_more_threads_than_there_may_be() -> None:
 
 def test_threads_start_when_there_is_work_for_them() -> None:
     async def work() -> tuple[int, int]:
+        before = {*threading.enumerate()}
         workers = Workers(8)
-        before = threading.active_count()
-        unused = threading.active_count() - before
+        unused = len({*threading.enumerate()} - before)
         for _ in range(5):
             await workers.begin(lambda: None)
             while workers.pending:
                 await asyncio.sleep(0)
-        used = threading.active_count() - before
+        used = len({*threading.enumerate()} - before)
         workers.close()
         return unused, used
 
@@ -106,3 +106,23 @@ def test_closed_workers_let_their_threads_end_and_begin_nothing(
     assert not any(thread.is_alive() for thread in threads)
     # Its result came when the loop was closed.
     assert caplog.messages == []
+
+
+def test_work_whose_future_is_cancelled_is_not_begun() -> None:
+    begun = []
+
+    async def work() -> None:
+        workers = Workers(1)
+        release = threading.Event()
+        first = workers.begin(release.wait)
+        second = workers.begin(lambda: begun.append("second"))
+        second.cancel()
+        release.set()
+        await first
+        await workers.begin(lambda: begun.append("third"))
+        while workers.pending:
+            await asyncio.sleep(0)
+        workers.close()
+
+    asyncio.run(work())
+    assert begun == ["third"]

@@ -68,13 +68,14 @@ class Exchange:
         self._dry_run: dict[str, Any] = {}
 
     def _make_courier(self) -> Courier:
+        deadline = self.deadline  # a reference to self would keep the row of a batch in memory
         return Courier(
             self.reading.invreq,
             self.copies,
             self._lightningd,
             self._progress,
             allow_connect=not self.request.no_connect,
-            seconds_left=lambda: self.deadline.seconds_left,
+            seconds_left=lambda: deadline.seconds_left,
             ways=self._ways,
         )
 

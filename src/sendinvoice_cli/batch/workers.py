@@ -30,13 +30,29 @@ class Workers:
 
     def begin(self, function: Callable[[], _T]) -> asyncio.Future[_T]:
         """Call a function in one of the threads. Call this in the loop only."""
-        future = self._loop.run_in_executor(self._executor, function)
+        future: asyncio.Future[_T] = self._loop.create_future()
+
+        def work() -> None:
+            if future.cancelled():
+                self.post(self.pending.discard, future)
+                return
+            try:
+                result = function()
+            except Exception as failure:
+                self.post(self._settle, future, future.set_exception, failure)
+            else:
+                self.post(self._settle, future, future.set_result, result)
+
         self.pending.add(future)
-        future.add_done_callback(self._end)
+        # Its own future is not used: to follow that one in the loop takes longer than most calls.
+        self._executor.submit(work)
         return future
 
-    def _end(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled():
+    def _settle(
+        self, future: asyncio.Future[Any], settle: Callable[[Any], None], outcome: object
+    ) -> None:
+        if not future.done():
+            settle(outcome)
             # asyncio complains of failures that nobody looks at, and who waited may have ended.
             future.exception()
         self._loop.call_soon(self.pending.discard, future)
