@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
+
+from ..threads import spawn
 
 _T = TypeVar("_T")
 
@@ -14,12 +16,17 @@ _T = TypeVar("_T")
 class Workers:
     """Threads that call functions, each started when there is work for it.
 
+    A ThreadPoolExecutor does the same. Its locks, and its futures beside those of the loop, take a
+    tenth of a row's CPU time.
+
     :param count: most threads.
     """
 
     def __init__(self, count: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._executor = ThreadPoolExecutor(count)
+        self._count = count
+        self._threads = 0
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         #: What runs, or waits for a thread, or has a result that nobody has seen yet.
         self.pending: set[asyncio.Future[Any]] = set()
 
@@ -44,9 +51,15 @@ class Workers:
                 self.post(self._settle, future, future.set_result, result)
 
         self.pending.add(future)
-        # Its own future is not used: to follow that one in the loop takes longer than most calls.
-        self._executor.submit(work)
+        self._queue.put(work)
+        if self._threads < min(len(self.pending), self._count):
+            self._threads += 1
+            spawn(self._serve)
         return future
+
+    def _serve(self) -> None:
+        while (work := self._queue.get()) is not None:
+            work()
 
     def _settle(
         self, future: asyncio.Future[Any], settle: Callable[[Any], None], outcome: object
@@ -61,4 +74,5 @@ class Workers:
         """Let each thread end after its function; nobody waits for what that returns."""
         for future in self.pending:
             future.cancel()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self._threads):
+            self._queue.put(None)

@@ -14,7 +14,10 @@ class Record(NamedTuple):
 
     def encode(self) -> bytes:
         """The record on the wire: bigsize type, bigsize length, value."""
-        return encode_bigsize(self.type) + encode_bigsize(len(self.value)) + self.value
+        size = len(self.value)
+        if self.type < 0xFD and size < 0xFD:  # nearly always, and twice as fast
+            return bytes((self.type, size)) + self.value
+        return encode_bigsize(self.type) + encode_bigsize(size) + self.value
 
 
 def encode_bigsize(value: int) -> bytes:
