@@ -18,20 +18,16 @@ from ..errors import (
 )
 from ..node import info, invoices
 from ..node.invoices import Change, StoredInvoice
-from ..node.lightningd import GRAPH_SECONDS, Lightningd
+from ..node.lightningd import Lightningd
 from ..node.rpc.client import ConnectionLostError
-from ..node.ways import inbound
-from ..node.ways.channels import Channel
-from ..node.ways.graph import short_id
-from ..node.ways.inbound import Inbound
 from ..outcome import Outcome
-from . import endings, receiving, state, warnings
+from . import endings, state, warnings
 from .copies import Copies
 from .courier import Courier
 from .deadline import Deadline
 from .drafts import Drafts, refusal_error
-from .readiness import Missing, find_missing
 from .reading import Reading
+from .receiving import Receiving
 from .state import Issued, NotTried, State, Unknown
 
 if TYPE_CHECKING:
@@ -63,7 +59,8 @@ class Exchange:
         self._client = lightningd.client
         self._progress = progress
         self.courier = self._make_courier()
-        self._inbound = Inbound()
+        #: The channels through which we are to be paid.
+        self.receiving = Receiving(reading, lightningd, progress)
         self._drafts = Drafts(self.reading, self._lightningd, self._progress)
         self._dry_run: dict[str, Any] = {}
 
@@ -148,39 +145,7 @@ class Exchange:
         """Bytes of the invoice; as long as it does not exist, about as many as it will have."""
         if isinstance(self.state, Issued):
             return (len(self.state.invoice.bolt12) - len("lni1")) * 5 // 8
-        return self._drafts.expected_size(self._inbound)
-
-    def look_around(self, max_age: float = GRAPH_SECONDS) -> Missing | None:
-        """Choose the channels through which we are paid, and find what is missing for that.
-
-        :param max_age: seconds; what lightningd said longer ago is asked for again.
-        :raises LightningdError: no node of ``payment-fronting-node`` can carry the amount.
-        """
-        lightningd, amount_msat = self._lightningd, self.reading.amount_msat
-        graph, node = lightningd.graph(max_age), lightningd.current_node()
-        if node.behind is not None:
-            node = lightningd.current_node(max_age)
-        found = inbound.choose(self._client, node, graph, amount_msat)
-        if self.request.timeout <= inbound.OLD_TERMS_SECONDS:
-            found = found.for_payer_behind(self.reading.invreq.paths)
-        self._inbound = found
-        return find_missing(node, found, amount_msat)
-
-    @property
-    def away(self) -> tuple[Channel, ...]:
-        """Our open channels whose peers were not connected when we last looked."""
-        return self._inbound.away
-
-    def show_payment_paths(self) -> None:
-        """Tell through which channels we are to be paid, and warn if they cannot carry it.
-
-        It may ask lightningd for the names of nodes (``listnodes``).
-        """
-        found, amount_msat = self._inbound, self.reading.amount_msat
-        name = self._lightningd.graph().name if self._progress.wants_route else short_id
-        for text in receiving.steps(found, amount_msat, name):
-            self._progress.step(text)
-        self._warn(receiving.warning(found, amount_msat, name))
+        return self._drafts.expected_size(self.receiving.inbound)
 
     def plan(self) -> None:
         """Find out what would be sent, for a dry run; changes nothing.
@@ -191,6 +156,7 @@ class Exchange:
         if route is None:
             raise self.courier.no_route_error()
         info.check_paths(self.reading.invreq.paths, self._lightningd.node)
+        inbound = self.receiving.inbound
         self._dry_run = {
             "status": "dry-run",
             "amount_msat": self.reading.amount_msat,
@@ -198,8 +164,8 @@ class Exchange:
             "network": self._lightningd.node.network,
             "path": [node.hex() for node in route.nodes],
             "would_connect": route.would_connect,
-            "payment_paths": [each.as_json() for each in self._inbound.blinded],
-            "inbound": [each.as_json() for each in self._inbound.channels],
+            "payment_paths": [each.as_json() for each in inbound.blinded],
+            "inbound": [each.as_json() for each in inbound.channels],
         }
         if self.reading.invreq.description is not None:
             self._dry_run["description"] = self.reading.invreq.description
@@ -219,7 +185,7 @@ class Exchange:
             if self.exists:
                 return
         drafts = self._drafts
-        unsigned = drafts.write(self._inbound)
+        unsigned = drafts.write(self.receiving.inbound)
         try:
             stored = invoices.create(
                 self._client, invoice.encode(unsigned), self.request.label, drafts.preimage

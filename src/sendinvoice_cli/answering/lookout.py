@@ -59,7 +59,7 @@ class Lookout:
                 return False
             self._next_at = self._host.now() + POLL_SECONDS
             age = GRAPH_SECONDS if readiness.missing is None else POLL_SECONDS
-            self._look = self._host.begin(partial(exchange.look_around, age))
+            self._look = self._host.begin(partial(exchange.receiving.look_around, age))
         if not self._look.done():
             return False
         look, self._look = self._look, None

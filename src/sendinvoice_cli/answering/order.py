@@ -106,7 +106,7 @@ class _Answer:
     async def _plan(self) -> None:
         """Find out what would be sent, and warn of what a send would wait for."""
         exchange = self.exchange
-        missing = await self.steps.look(exchange.look_around)
+        missing = await self.steps.look(exchange.receiving.look_around)
         await self._show_payment_paths()
         if missing is not None and missing.is_needed:
             self.host.progress.warn(f"a send would first wait for {missing}")
@@ -115,9 +115,9 @@ class _Answer:
     async def _show_payment_paths(self) -> None:
         if self.host.progress.wants_route:
             # It asks for the names of nodes.
-            await self.steps.look(self.exchange.show_payment_paths)
+            await self.steps.look(self.exchange.receiving.show)
         else:
-            self.exchange.show_payment_paths()
+            self.exchange.receiving.show()
 
     async def _send(self) -> None:
         """Make the invoice unless it exists, and send it until that ends."""
@@ -178,18 +178,18 @@ class _Answer:
                 await host.wait(until)
             if delivery.route is not None:
                 return delivery
-            away = exchange.away
+            away = exchange.receiving.away
             if not away or deadline.is_over:
                 raise exchange.courier.no_route_error()
             if not is_told:
                 host.progress.step(f"No route to the payer; waiting for {Missing(away=len(away))}")
                 is_told = True
             host.step_aside()
-            while exchange.away == away and not deadline.is_over:
+            while exchange.receiving.away == away and not deadline.is_over:
                 looks_at = min(host.now() + POLL_SECONDS, deadline.at)
                 while host.now() < looks_at:
                     await host.wait(looks_at)
-                await self.steps.look(partial(exchange.look_around, POLL_SECONDS))
+                await self.steps.look(partial(exchange.receiving.look_around, POLL_SECONDS))
 
     async def _end_unpaid(self) -> None:
         """Raise the error for an invoice that was not paid in time."""

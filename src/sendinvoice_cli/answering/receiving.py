@@ -1,4 +1,4 @@
-"""What the user is told of the channels through which we are to be paid. Makes no call.
+"""The channels through which we are to be paid, and what the user is told of them.
 
 Peers are named by ``name``, a function from their 33-byte node id.
 """
@@ -8,12 +8,65 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..amounts import format_sat
+from ..node.lightningd import GRAPH_SECONDS, Lightningd
+from ..node.ways import inbound as ways_in
 from ..node.ways.channels import Channel
+from ..node.ways.graph import short_id
 from ..node.ways.inbound import Inbound
+from .readiness import Missing, find_missing
+from .reading import Reading
+from .warnings import ProgressWithWarnings
 
 _NO_ROUTE = "the payer will probably find no route"
 
 Name = Callable[[bytes], str]
+
+
+class Receiving:
+    """The channels through which one request is to be paid."""
+
+    def __init__(
+        self, reading: Reading, lightningd: Lightningd, progress: ProgressWithWarnings
+    ) -> None:
+        self._request = reading.request
+        self._invreq = reading.invreq
+        self._amount_msat = reading.amount_msat
+        self._lightningd = lightningd
+        self._progress = progress
+        self.inbound = Inbound()
+
+    def look_around(self, max_age: float = GRAPH_SECONDS) -> Missing | None:
+        """Choose the channels, and find what is missing for a payment through them.
+
+        :param max_age: seconds; what lightningd said longer ago is asked for again.
+        :raises LightningdError: no node of ``payment-fronting-node`` can carry the amount.
+        """
+        lightningd, amount_msat = self._lightningd, self._amount_msat
+        graph, node = lightningd.graph(max_age), lightningd.current_node()
+        if node.behind is not None:
+            node = lightningd.current_node(max_age)
+        found = ways_in.choose(lightningd.client, node, graph, amount_msat)
+        if self._request.timeout <= ways_in.OLD_TERMS_SECONDS:
+            found = found.for_payer_behind(self._invreq.paths)
+        self.inbound = found
+        return find_missing(node, found, amount_msat)
+
+    @property
+    def away(self) -> tuple[Channel, ...]:
+        """Our open channels whose peers were not connected when we last looked."""
+        return self.inbound.away
+
+    def show(self) -> None:
+        """Tell which channels were chosen, and warn if they cannot carry the amount.
+
+        It may ask lightningd for the names of nodes (``listnodes``).
+        """
+        name = self._lightningd.graph().name if self._progress.wants_route else short_id
+        for text in steps(self.inbound, self._amount_msat, name):
+            self._progress.step(text)
+        warned = warning(self.inbound, self._amount_msat, name)
+        if warned is not None:
+            self._progress.warn(*warned)
 
 
 def steps(inbound: Inbound, amount_msat: int, name: Name) -> list[str]:
