@@ -19,19 +19,16 @@ from ..answering.order import answer
 from ..errors import (
     ExitStatus,
     InterruptedBySignalError,
-    LightningdError,
     SendInvoiceError,
-    UnreachableError,
     unexpected_error,
 )
-from ..node import invoices
 from ..node.events.connection import News
-from ..node.events.replies import Reply
 from ..node.lightningd import Event, Lightningd
 from ..node.rpc.client import Client
 from ..outcome import Counts, Result
 from ..signals import Interruption
 from ..threads import spawn
+from .following import Following
 from .pacing import Pacer
 from .row_host import RowHost
 from .rows import Row, unanswered
@@ -125,15 +122,11 @@ class Batch:
         self._under_way = asyncio.Semaphore(limits.rows)
         self._reading: asyncio.Task[None] | None = None
         self._interruption: InterruptedBySignalError | None = None
-        #: Held while the feed is begun.
-        self._feeding = asyncio.Lock()
-        self._is_following = False
+        self.following = Following(self.lightningd, self.workers, self._tell)
         self._tasks: set[asyncio.Task[None]] = set()
         #: By label, the latest row that has not ended.
         self._last_of_label: dict[str, asyncio.Task[None]] = {}
         self.hosts: set[RowHost] = set()
-        #: Rows whose invoice exists, by label.
-        self._waiting: dict[str, RowHost] = {}
         #: How many rows have ended with each status.
         self._ended: Counter[ExitStatus] = Counter()
         #: How many rows there are, once all are read.
@@ -255,7 +248,7 @@ class Batch:
         finally:
             host.end()
             self.hosts.discard(host)
-            self._waiting.pop(row.request.label, None)
+            self.following.remove(row.request.label)
         is_interrupted = isinstance(outcome.error, InterruptedBySignalError)
         if outcome.known.get("payment_hash") is not None or not is_interrupted:
             self._report(Result(row.number, row.line, outcome))
@@ -265,10 +258,15 @@ class Batch:
         self.reporter.result(result)
         self._count()
 
+    def follow(self, label: str, host: RowHost) -> None:
+        """Tell a row of all that concerns the invoice with this label from now on."""
+        self.following.add(label, host)
+        self._count()
+
     def _count(self) -> None:
         paid = self._ended[ExitStatus.PAID]
         failed = sum(self._ended.values()) - paid
-        self.reporter.counts(Counts(paid, failed, len(self._waiting), self.total))
+        self.reporter.counts(Counts(paid, failed, len(self.following), self.total))
 
     # --- what the connection tells users ---
 
@@ -292,35 +290,5 @@ class Batch:
         if isinstance(event, News):
             for host in self.hosts:
                 host.wake()
-        elif isinstance(event, Reply):
-            for host in self._waiting.values():
-                if host.expects(event):
-                    host.hear(event)
-        elif event.label is None:
-            for host in self._waiting.values():
-                host.hear(event)
-        elif event.label in self._waiting:
-            self._waiting[event.label].hear(event)
-
-    async def follow_all(self) -> None:
-        """Follow the changes of all invoices from now on.
-
-        :raises UnreachableError: lightningd is gone, refuses, or answers nonsense.
-        """
-        async with self._feeding:
-            if self._is_following:
-                return
-            try:
-                feed = await self.workers.begin(lambda: invoices.Feed(self.lightningd.client))
-            except LightningdError as failure:
-                raise UnreachableError(
-                    f"cannot follow changes of invoices: {failure.message}"
-                ) from None
-            self.lightningd.connection.follow(feed.changes, self._tell)
-            self.lightningd.connection.follow(feed.deletions, self._tell)
-            self._is_following = True
-
-    def add_waiting(self, label: str, host: RowHost) -> None:
-        """Pass events about the invoice with this label to a row from now on."""
-        self._waiting[label] = host
-        self._count()
+        else:
+            self.following.tell(event)

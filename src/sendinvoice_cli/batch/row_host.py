@@ -144,12 +144,12 @@ class RowHost:
             return is_sent
 
     async def prepare(self) -> None:
-        await self._await(asyncio.ensure_future(self._batch.follow_all()))
+        await self._await(asyncio.ensure_future(self._batch.following.begin()))
 
     async def follow(self, exchange: Exchange) -> None:
         await self.prepare()
         self._exchange = exchange
-        self._batch.add_waiting(exchange.request.label, self)
+        self._batch.follow(exchange.request.label, self)
 
     def settled(self) -> None:
         pass
