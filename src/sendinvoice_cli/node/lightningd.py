@@ -69,17 +69,15 @@ class Lightningd:
         :raises LightningdError: it cannot send onion messages.
         """
         with self._opening:
-            self._open()
-
-    def _open(self) -> None:
-        if self._node is None:
+            if self._node is not None:
+                return
             self._node, self._node_read_at = info.read(self.client), self.clock()
-            if self._node.logs_calls:
-                self._notices.warn(
-                    "lightningd writes all calls into its log (log-level=io), "
-                    "and with them the invoice's preimage",
-                    "whoever reads that log may take the payment on its way; use log-level=debug",
-                )
+        if self._node.logs_calls:
+            self._notices.warn(
+                "lightningd writes all calls into its log (log-level=io), "
+                "and with them the invoice's preimage",
+                "whoever reads that log may take the payment on its way; use log-level=debug",
+            )
 
     @property
     def is_open(self) -> bool:
