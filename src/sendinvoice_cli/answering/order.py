@@ -67,6 +67,9 @@ async def answer(request: Request, host: Host) -> Outcome:
     except Interruption as interruption:
         host.settled()
         ended = outcome(interruption.error)
+    if ended.error is not None:
+        # Tracebacks refer to all that was known here, and would keep it in memory.
+        ended.error.__traceback__ = ended.error.__context__ = ended.error.__cause__ = None
     return ended
 
 
