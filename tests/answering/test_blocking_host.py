@@ -181,7 +181,7 @@ def test_row_of_a_batch_says_with_verbose_what_a_single_send_says(
     single = capsys.readouterr().err.splitlines()
     report = Spool(BatchReport(Streams.of_process(), verbose=True))
     eventful(report.for_row(1))
-    report.close(summary=False)
+    report.close()
     row = capsys.readouterr().err.splitlines()
     assert [each.replace("sendinvoice: row 1: ", "sendinvoice: ") for each in row] == single
     for words in ("sending the invoice again", "could not pay yet", "Waiting until", "Route: us"):
@@ -195,6 +195,6 @@ def test_batch_says_with_verbose_what_a_single_send_says_of_lightningd(
     single = capsys.readouterr()
     report = Spool(BatchReport(Streams.of_process(), verbose=True))
     report.step("lightningd is back")
-    report.close(summary=False)
+    report.close()
     assert "lightningd is back" in single.err
     assert capsys.readouterr().err == single.err

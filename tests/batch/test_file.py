@@ -131,11 +131,11 @@ def test_other_files_are_named(tmp_path: Path, content: bytes, kind: str) -> Non
     assert "save it as CSV" in str(why.value.hint)
 
 
-def test_damaged_utf_16_ends_the_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"x" * 2**17 + b"\xd8" * 2**17, b"\x01"])
+def test_damaged_utf_16_ends_the_batch(tmp_path: Path, damage: bytes) -> None:
     text = codecs.BOM_UTF16_LE + "invreq\tlabel\nlnr1a\tone\n".encode("utf-16-le")
-    pieces = [text, b"x" * 2**17, b"\xd8" * 2**17]
     path = tmp_path / "file"
-    path.write_bytes(b"".join(pieces))
+    path.write_bytes(text + damage)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         found = list(rows.read(read_pieces(descriptor), Request("", "")))

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from sendinvoice_cli.bolt12 import string
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
 from sendinvoice_cli.node.rpc.client import Client
-from sendinvoice_cli.outcome import Outcome
+from sendinvoice_cli.outcome import Outcome, Result
+from sendinvoice_cli.render.spool import Spool
 from sendinvoice_cli.render.streams import Streams
 from sendinvoice_cli.request import Request
 from tests.render.kept_streams import Terminal
@@ -215,6 +217,31 @@ def test_standard_input_is_closed(sending: _Sending, args: list[str]) -> None:
         stderr.getvalue()
         == "sendinvoice: standard input is closed\n  hint: - reads it: pipe something into it\n"
     )
+
+
+def test_standard_input_cannot_be_read(sending: _Sending, tmp_path: Path) -> None:
+    stderr = io.StringIO()
+    write_only = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    with os.fdopen(os.open(os.devnull, os.O_RDONLY)) as stdin:
+        os.dup2(write_only, stdin.fileno())
+        os.close(write_only)
+        assert sending.run(["-", "a label"], Streams(stdin, None, stderr)) == ExitStatus.USAGE
+    assert "cannot read the request: Bad file descriptor" in stderr.getvalue()
+
+
+def test_standard_streams_that_do_not_block(tmp_path: Path) -> None:
+    """They are waited for, whatever the parent has set."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    command = [sys.executable, "-m", "sendinvoice_cli", "--rpc-file", str(tmp_path), "-", "label"]
+    with subprocess.Popen(command, stdin=ours, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not os.get_blocking(ours) and process.poll() is None:
+            pass
+        os.write(theirs, request_string().encode())
+        os.close(theirs)
+        assert "cannot reach lightningd" in process.stderr.read()
+    os.close(ours)
 
 
 # --- where lightningd is ---
@@ -417,6 +444,48 @@ def test_rows_of_a_batch_that_cannot_reach_lightningd(tmp_path: Path, way: str) 
     ]
     # What the payer offers is known without lightningd.
     assert found[0]["request"]["payer_id"]
+
+
+class _SlowTerminal(Terminal):
+    """A terminal that shows a text only some time after it is written."""
+
+    def __init__(self, screen: io.StringIO, is_written: threading.Event) -> None:
+        super().__init__()
+        self._screen = screen
+        self._is_written = is_written
+
+    def write(self, text: str) -> int:
+        # Longer only if nothing else is written meanwhile, which is right.
+        self._is_written.wait(0.1)
+        return self._screen.write(text)
+
+
+class _Screen(Terminal):
+    """A terminal that tells when something is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_written = threading.Event()
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self.is_written.set()
+        return written
+
+
+def test_the_summary_comes_after_all_else(tmp_path: Path) -> None:
+    """It shares the screen with the numbers, which another thread writes."""
+    batch = tmp_path / "batch"
+    batch.write_text(f"invreq,label\n{request_string()},one\n")
+    screen = _Screen()
+    streams = Streams(None, screen, _SlowTerminal(screen, screen.is_written))
+
+    def run_batch(_rows: object, _client: Client, report: Spool) -> ExitStatus:
+        report.result(Result(1, 2, Outcome(_PAID, None, _NOW)))
+        return ExitStatus.PAID
+
+    assert cli.run(["--batch", str(batch)], streams=streams, run_batch=run_batch) == 0
+    assert screen.getvalue().endswith("1 of 1 paid, 1.5 sat (1,500 msat)\n")
 
 
 # --- usage errors ---

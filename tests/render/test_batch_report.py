@@ -49,14 +49,26 @@ def test_each_row_gets_a_line(streams: KeptStreams) -> None:
     assert captured.err == "sendinvoice: row 3 (line 4)  too much: too much\n"
 
 
-def _summary(streams: KeptStreams, *results: Result, total: int | None = None) -> list[str]:
-    """The lines with which a batch of these ends."""
+def test_a_hint_is_printed_once(streams: KeptStreams) -> None:
     report = BatchReport(streams)
+    for hint in ("wait", "wait", "ask", "wait"):
+        report.result(_failed(NoRouteError("no", hint=hint)))
+    shown = streams.read().err.splitlines()
+    row = "sendinvoice: row 3 (line 4)  any: no"
+    assert shown == [row, "  hint: wait", row, row, "  hint: ask", row]
+
+
+def _summary(
+    streams: KeptStreams, *results: Result, total: int | None = None, dry_run: bool = False
+) -> list[str]:
+    """The lines with which a batch of these ends."""
+    report = BatchReport(streams, dry_run=dry_run)
     for result in results:
         report.result(result)
     report.counts(Counts(paid=0, failed=0, waiting=0, total=total))
     streams.read()
-    report.close(summary=True)
+    report.close()
+    report.summarize()
     return streams.read().out.splitlines()
 
 
@@ -91,7 +103,24 @@ def test_summary_of_a_batch_that_was_interrupted(streams: KeptStreams) -> None:
 
 def test_summary_of_a_dry_run(streams: KeptStreams) -> None:
     could = _result({"label": "two", "status": "dry-run", "amount_msat": 1000})
-    assert _summary(streams, could, could, total=2) == ["2 of 2 could be sent, 2 sat"]
+    assert _summary(streams, could, could, total=2, dry_run=True) == ["2 of 2 could be sent, 2 sat"]
+
+
+@pytest.mark.parametrize("is_paid_first", [True, False])
+def test_summary_of_a_dry_run_calls_nothing_paid_that_is_not(
+    streams: KeptStreams, is_paid_first: bool
+) -> None:
+    could = _result({"label": "two", "status": "dry-run", "amount_msat": 1000})
+    results = [_result(_PAID), could] if is_paid_first else [could, _result(_PAID)]
+    assert _summary(streams, *results, total=2, dry_run=True) == [
+        "1 of 2 could be sent, 1 sat",
+        "  1 paid already",
+    ]
+
+
+def test_summary_of_a_dry_run_in_which_all_fails(streams: KeptStreams) -> None:
+    summary = _summary(streams, _failed(NoRouteError("no")), total=1, dry_run=True)
+    assert summary == ["0 of 1 could be sent", "  1 no route (exit 13)"]
 
 
 def test_summary_of_no_rows_is_empty(streams: KeptStreams) -> None:
@@ -114,7 +143,8 @@ def test_hostile_rows_are_escaped_and_cut(streams: KeptStreams, quiet: bool) -> 
     report.result(_refused(HOSTILE))
     report.result(_refused("x" * 1_000_000))
     report.log.warn(HOSTILE, HOSTILE)
-    report.close(summary=True)
+    report.close()
+    report.summarize()
     captured = streams.read()
     assert (SHOWN in captured.out) is not quiet
     assert captured.err.count(SHOWN) == (2 if quiet else 4)
@@ -130,7 +160,7 @@ def test_a_row_whose_money_may_be_lost_is_named(
     progress = spool.for_row(3)
     progress.warn("a loss", "a hint", even_if_quiet=True)
     progress.warn("another thing")
-    spool.close(summary=False)
+    spool.close()
     shown = streams.read().err
     assert shown.startswith("sendinvoice: warning: row 3: a loss\n  hint: a hint\n")
     assert ("another thing" in shown) is ("verbose" in options)
@@ -139,7 +169,7 @@ def test_a_row_whose_money_may_be_lost_is_named(
 def test_hostile_warnings_of_a_row_are_escaped(streams: KeptStreams) -> None:
     spool = Spool(BatchReport(streams, verbose=True))
     spool.for_row(1).warn(HOSTILE, HOSTILE)
-    spool.close(summary=False)
+    spool.close()
     assert harmless(streams.read().err).count(SHOWN) == 2
 
 
@@ -153,7 +183,8 @@ def test_hostile_rows_above_the_numbers_are_escaped(
     report.counts(Counts(paid=1, failed=2, waiting=3, total=None))
     report.result(_result({**_PAID, "label": HOSTILE}))
     report.result(_refused(HOSTILE))
-    report.close(summary=True)
+    report.close()
+    report.summarize()
     shown = terminal.getvalue()
     assert shown.count(SHOWN) == 3
     assert "3/? done: 1 paid, 2 failed, 3 waiting" in shown
@@ -171,10 +202,19 @@ def test_json_lines_are_ascii_and_never_cut(streams: KeptStreams) -> None:
     for result in results:
         report.result(result)
     written = output.getvalue()
-    report.close(summary=True)
+    report.close()
+    report.summarize()
     captured = streams.read()
-    assert captured.err == ""
+    assert captured.err == "sendinvoice: 0 of 2 paid; 2 the payer refused (exit 14)\n"
     assert captured.out == written
     assert written.isascii()
     messages = [json.loads(line)["error"]["message"] for line in written.splitlines()]
     assert messages == [HOSTILE.replace("\udcff", "\ufffd"), "x" * 1_000_000]
+
+
+def test_a_batch_without_failures_says_nothing_beside_its_json(streams: KeptStreams) -> None:
+    report = BatchReport(streams, as_json=True)
+    report.result(_result(_PAID))
+    report.close()
+    report.summarize()
+    assert streams.read().err == ""

@@ -141,6 +141,14 @@ def test_piped_table_is_neither_cut_nor_wrapped(streams: KeptStreams) -> None:
     assert any(line.endswith("77" * 32) for line in printed)
 
 
+def test_an_unknown_width_hides_nothing(
+    streams: KeptStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    table.print_result(streams, _PAID)
+    assert _found(streams.read().out)["label"] == "a label"
+
+
 @pytest.mark.parametrize("color", [None, True, False])
 def test_table_has_colour_only_if_told_but_never_in_bolt12(
     streams: KeptStreams, color: bool | None

@@ -41,10 +41,11 @@ def read_pieces(descriptor: int, *, waits: bool = True) -> Iterator[str]:
     while len(head) < _LONGEST_MARK and (data := _read(descriptor, waits)):
         head += data
     decoder = _decoder(head)
-    data, rest = head, ""
-    while data:
+    data, rest, is_over = head, "", False
+    while not is_over:
+        is_over = not data
         try:
-            *lines, rest = (rest + decoder.decode(data)).split("\n")
+            *lines, rest = (rest + decoder.decode(data, final=is_over)).split("\n")
         except UnicodeDecodeError as failure:
             raise UsageError(
                 f"the batch is damaged: it is no longer {failure.encoding}",
@@ -52,12 +53,11 @@ def read_pieces(descriptor: int, *, waits: bool = True) -> Iterator[str]:
             ) from None
         for line in lines:
             yield line + "\n"
-        if len(rest) >= _READ_SIZE:
+        if rest and (is_over or len(rest) >= _READ_SIZE):
             yield rest
             rest = ""
-        data = _read(descriptor, waits)
-    if rest := rest + decoder.decode(b"", final=True):
-        yield rest
+        if not is_over:
+            data = _read(descriptor, waits)
 
 
 def join_pieces(pieces: Iterable[str]) -> Iterator[str]:

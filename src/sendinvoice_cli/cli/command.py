@@ -165,31 +165,31 @@ def _answer_many(
                     "--output and --batch name the same file", hint="name another for the results"
                 )
         opened.enter_context(spooled_stderr(streams))
-        report = Spool(
-            BatchReport(
-                streams,
-                as_json=parameters.as_json,
-                verbose=parameters.verbose,
-                quiet=parameters.quiet,
-                output=output,
-            )
+        report = BatchReport(
+            streams,
+            as_json=parameters.as_json,
+            verbose=parameters.verbose,
+            quiet=parameters.quiet,
+            dry_run=parameters.dry_run,
+            output=output,
         )
-        has_ended = False
+        spool = Spool(report)
         _enable_garbage_collection()
         try:
-            status = run_batch(rows.read(file.read_pieces(source), defaults), client, report)
-            has_ended = True
+            status = run_batch(rows.read(file.read_pieces(source), defaults), client, spool)
         except UnreachableError as error:
             if parameters.as_json or output is not None:
                 with suppress(UsageError):
                     for row in rows.read(file.read_pieces(source, waits=False), defaults):
-                        report.result(rows.unanswered(row, row.error or error, time.time()))
+                        spool.result(rows.unanswered(row, row.error or error, time.time()))
             raise
         finally:
             # Only writing is left, and it may block for ever: a signal ends it at once.
             signals.restore_defaults()
             client.close()
-            report.close(summary=has_ended)
+            spool.close()
+    # All else is written by now, so that it stands in its place.
+    report.summarize()
     return status
 
 

@@ -181,7 +181,12 @@ def _read_invreq(streams: "Streams", argument: str, log: lines.Log) -> str:
     from . import files
 
     files.open_stdin(streams, "the request", log)
-    return streams.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
+    try:
+        return streams.stdin.buffer.read(_MAX_STDIN).decode("utf-8", "replace")
+    except OSError as failure:
+        raise UsageError(
+            f"cannot read the request: {failure.strerror}", hint="check what - reads"
+        ) from None
 
 
 def _print_call(streams: "Streams", method: str, seconds: float, failure: str | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from ..amounts import format_amount, format_duration
@@ -37,9 +38,10 @@ _FAILURES = {
 class BatchReport:
     """Prints each result, shows progress, and prints a summary.
 
-    :param as_json: print one JSON object for each row to stdout, and nothing else.
+    :param as_json: print one JSON object for each row to stdout, and nothing else there.
     :param verbose: print the steps, too.
     :param quiet: print errors only.
+    :param dry_run: the rows are only to show what could be sent.
     :param output: also gets each result, as a JSON line; closed at the end.
     """
 
@@ -50,6 +52,7 @@ class BatchReport:
         as_json: bool = False,
         verbose: bool = False,
         quiet: bool = False,
+        dry_run: bool = False,
         output: IO[str] | None = None,
     ) -> None:
         #: Shows steps and warnings.
@@ -63,11 +66,13 @@ class BatchReport:
         self._unwritable: set[str] = set()
         self._counts: Counts | None = None
         self._started = time.monotonic()
-        #: Rows that were paid or, in a dry run, could be sent, and their amounts together.
-        self._succeeded = self._received_msat = 0
-        self._success = "paid"
-        #: The other rows, by kind of failure.
-        self._failures: Counter[str] = Counter()
+        #: What the rows are to become, how many did, and their amounts together.
+        self._goal = "could be sent" if dry_run else "paid"
+        self._succeeded = self._amount_msat = 0
+        #: The other rows, by what became of them.
+        self._others: Counter[str] = Counter()
+        self._has_failures = False
+        self._hints: set[str] = set()
         self._stop_drawing: Callable[[], None] | None = None
         if not (as_json or quiet) and streams.stderr.isatty():
             self._start_drawing()
@@ -79,12 +84,14 @@ class BatchReport:
             output = self._output
             self._write("--output", lambda: write_json(values, output))
         error = result.outcome.error
-        if error is None:
-            self._success = "could be sent" if values["status"] == "dry-run" else "paid"
+        if error is not None:
+            self._has_failures = True
+            self._others[_kind(error)] += 1
+        elif _success(values) == self._goal:
             self._succeeded += 1
-            self._received_msat += _amount_msat(values)
+            self._amount_msat += _amount_msat(values)
         else:
-            self._failures[_kind(error)] += 1
+            self._others["paid already"] += 1
         if self._as_json:
             self._write("standard output", lambda: write_json(values, self._streams.stdout))
         elif not self._quiet or error is not None:
@@ -94,15 +101,25 @@ class BatchReport:
         """Take the numbers that are shown from now on."""
         self._counts = counts
 
-    def close(self, *, summary: bool) -> None:
-        """Remove the numbers from the screen, print the summary, and close the output."""
+    def close(self) -> None:
+        """Remove the numbers from the screen, and close the output."""
         if self._stop_drawing is not None:
             self._stop_drawing()
             self._stop_drawing = None
-        if summary and not self._as_json and not self._quiet:
-            self._write("standard output", self._print_summary)
         if self._output is not None:
             self._write("--output", self._output.close)
+
+    def summarize(self) -> None:
+        """Print how many rows were paid, with how much, then the others by what became of them.
+
+        Where stdout is for results only, failures get a line on stderr.
+        """
+        summary = list(self._summary())
+        if self._as_json:
+            if self._has_failures:
+                lines.print_line(self._streams, "; ".join(summary))
+        elif summary and not self._quiet:
+            self._write("standard output", partial(self._print, "\n  ".join(summary)))
 
     def _write(self, where: str, write: Callable[[], None]) -> None:
         """Write a result; a write failure does not change the exit status."""
@@ -122,13 +139,17 @@ class BatchReport:
         head = f"row {values['row']}"
         if values["error"] is None:
             amount = format_amount(_amount_msat(values))
-            line = f"{head}  {label}  {self._success}  {amount}"
-            self._write("standard output", lambda: self._print(line))
+            line = f"{head}  {label}  {_success(values)}  {amount}"
+            self._write("standard output", partial(self._print, line))
         else:
-            lines.print_line(
-                self._streams,
-                f"{head} (line {values['line']})  {label}: {values['error']['message']}",
+            error = values["error"]
+            hint = error["hint"] if error["hint"] not in self._hints else None
+            lines.print_error(
+                self._streams, f"{head} (line {values['line']})  {label}: {error['message']}", hint
             )
+            if hint is not None:
+                # Many rows fail alike.
+                self._hints.add(hint)
 
     def _start_drawing(self) -> None:
         from rich.text import Text
@@ -155,22 +176,26 @@ class BatchReport:
             text += f", {format_duration(seconds / done * (counts.total - done))} left"
         return text
 
-    def _print_summary(self) -> None:
-        """Print how many rows were paid, with how much, then the failures by kind."""
-        done = self._succeeded + sum(self._failures.values())
+    def _summary(self) -> Iterator[str]:
+        done = self._succeeded + sum(self._others.values())
         if not done:
             return
         known_total = self._counts.total if self._counts is not None else None
         total = done if known_total is None else known_total
-        sum_ = f", {format_amount(self._received_msat)}" if self._succeeded else ""
-        self._print(f"{self._succeeded} of {total} {self._success}{sum_}")
-        for kind, number in self._failures.most_common():
-            self._print(f"  {number} {kind}")
+        sum_ = f", {format_amount(self._amount_msat)}" if self._succeeded else ""
+        yield f"{self._succeeded} of {total} {self._goal}{sum_}"
+        for kind, number in self._others.most_common():
+            yield f"{number} {kind}"
         if total > done:
-            self._print(f"  {total - done} without a result")
+            yield f"{total - done} without a result"
 
     def _print(self, line: str) -> None:
         self._streams.write_line(self._streams.stdout, line)
+
+
+def _success(values: Mapping[str, Any]) -> str:
+    """What became of a row that has no error."""
+    return "could be sent" if values["status"] == "dry-run" else "paid"
 
 
 def _amount_msat(values: Mapping[str, Any]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from .streams import Streams
@@ -21,6 +23,8 @@ def make_console(streams: Streams, *, stderr: bool = False) -> Console:
     color = None if stderr and streams.color else streams.color
     return Console(
         file=streams.stderr if stderr else streams.stdout,
+        # rich takes a COLUMNS of 0, which means "unknown", for a width.
+        width=get_terminal_size().columns if os.environ.get("COLUMNS") == "0" else None,
         highlight=False,
         markup=False,
         emoji=False,

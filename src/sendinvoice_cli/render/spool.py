@@ -49,11 +49,11 @@ class Spool:
             self, wants_route=verbose, prefix=f"row {number}: ", must_see_only=not verbose
         )
 
-    def close(self, *, summary: bool) -> None:
+    def close(self) -> None:
         """Wait until everything is printed, and close the report."""
         self._work.put(None)
         self._thread.join()
-        self._report.close(summary=summary)
+        self._report.close()
 
     def _write(self) -> None:
         while (work := self._work.get()) is not None:

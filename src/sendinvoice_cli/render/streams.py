@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO, cast
 
 from ..errors import UsageError
@@ -37,7 +38,15 @@ class Streams:
 
     @classmethod
     def of_process(cls) -> Streams:
-        """The streams of this process; no colour if NO_COLOR is set."""
+        """The streams of this process; no colour if NO_COLOR is set.
+
+        Some parents hand over streams that do not block: what is not there yet would count as the
+        end, and what a full pipe does not take would be lost.
+        """
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            # Some are closed, or no files.
+            with suppress(AttributeError, OSError, ValueError):
+                os.set_blocking(stream.fileno(), True)
         color = False if os.environ.get("NO_COLOR") else None
         return cls(sys.stdin, sys.stdout, sys.stderr, color=color)
 
