@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from .amounts import format_sat
+from .bolt12 import string
 from .bolt12.invoice_request import MAX_AMOUNT_MSAT, InvoiceRequest
 from .errors import UsageError
 
@@ -45,6 +46,15 @@ class Request(NamedTuple):
     no_connect: bool = False
     no_replies: bool = False
     must_match: bool = False
+
+
+def are_swapped(invreq: str, label: str) -> bool:
+    """Whether the invoice_request stands where the label belongs."""
+    return _is_request(label) and not _is_request(invreq)
+
+
+def _is_request(text: str) -> bool:
+    return string.identify(text) is string.Kind.REQUEST
 
 
 def parse_amount(text: str) -> int:
@@ -155,7 +165,7 @@ def _mismatch_error(amount_msat: int, offered_msat: int) -> UsageError:
         "quote a label that has blanks"
     )
     if amount_msat <= MAX_TIMEOUT:
-        hint = f"to wait {amount_msat} seconds, give --timeout {amount_msat}; {hint}"
+        hint = f"to wait {amount_msat} s, give --timeout {amount_msat}; {hint}"
     return UsageError(
         f"AMOUNT_MSAT {amount_msat} asks for {format_sat(amount_msat)}, "
         f"but the payer offers {format_sat(offered_msat)}",

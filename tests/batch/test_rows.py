@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendinvoice_cli.batch import rows
+from sendinvoice_cli.batch.file import MAX_LINE
 from sendinvoice_cli.batch.rows import Row
 from sendinvoice_cli.errors import ExitStatus, UsageError
 from sendinvoice_cli.request import DEFAULT_TIMEOUT, Request
@@ -123,6 +124,7 @@ def test_lines_of_an_array() -> None:
         ('[{"invreq": "lnr1a", "label": "one"}', "ends without a ]"),
         ('[{"invreq": "lnr1a", "label": "one"}, {"invreq"', "from here on it is not JSON"),
         ('[{"invreq": "lnr1a", "label": "one"}, "lnr1b"]', "not a row"),
+        ('[{"invreq": "lnr1a", "label": "one"}, {"label": "x", "label": "x"}]', "column twice"),
         ('[{"invreq": "lnr1a", "label": "one"}] lnr1b', "from here on it is not JSON"),
         ('[{"invreq": "lnr1a", "label": "one"}, ' + "[" * 100_000, "from here on it is not JSON"),
     ],
@@ -182,7 +184,11 @@ def test_json_may_be_cut_anywhere(cuts: list[int], is_array: bool) -> None:
         ('"text"', "not a row"),
         ("1", "not a row"),
         ('{"invreq": "lnr1a", "label": "x"', "not JSON"),
+        ('{"invreq": "lnr1a", "label": "x', "not JSON: Invalid control character"),
         ("[" * 100_000, "too long"),
+        ('{"invreq": "lnr1a", "label": "' + "x" * MAX_LINE + '"}', "too long"),
+        ('{"invreq": "lnr1a", "label": "x", "label": "y"}', "names a column twice"),
+        ('{"invreq": "lnr1a", "label": {"x": 1, "x": 1}}', "label is not text"),
         ('{"invreq": "lnr1a", "label": "x", "amount_msat": ' + "9" * 5000 + "}", "too long"),
         ('{"invreq": "lnr1a"}', "label is missing"),
         ('{"label": "x"}', "invreq is missing"),
@@ -199,6 +205,7 @@ def test_json_may_be_cut_anywhere(cuts: list[int], is_array: bool) -> None:
         ('{"invreq": "lnr1a", "label": "x", "": "y"}', "a column without a name"),
         ('{"invreq": "lnr1a", "label": " "}', "label is missing"),
         ('{"invreq": "lnr1a", "label": "\\ud800"}', "not UTF-8"),
+        ('{"invreq": "x", "label": "lnr1a"}', "invreq and label are swapped"),
         ('{"invreq": "lnr1a", "label": "x", "timeout": 0}', "TIMEOUT must be"),
         ('{"invreq": "lnr1a", "label": "x", "timeout": [1]}', "neither a number nor text"),
         ('{"invreq": "lnr1a", "label": "x", "quantity": 0}', "QUANTITY must be"),

@@ -708,6 +708,14 @@ def test_steps_are_shown_on_a_terminal(sending: _Sending, options: list[str], sh
     assert ("• a step" in terminal.getvalue()) is shown
 
 
+@pytest.mark.parametrize("value", ["1", "0.1.0"])
+def test_the_environment_does_not_ask_for_the_version(
+    sending: _Sending, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SENDINVOICE_VERSION", value)
+    _request(sending)
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"sendinvoice {__version__}\n"

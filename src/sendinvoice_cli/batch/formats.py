@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from ..errors import UsageError
-from .file import join_pieces
+from .file import MAX_LINE, join_pieces
 
 COLUMNS = ("invreq", "label", "amount_msat", "timeout", "quantity")
 REQUIRED = COLUMNS[:2]
@@ -76,14 +76,15 @@ def _read_json_lines(lines: Iterable[str], first: int) -> Iterator[tuple[int, Va
         if not text.strip():
             continue
         try:
-            yield line, _as_row(json.loads(text))
+            yield line, _as_row(json.loads(text, object_pairs_hook=_object))
         except (ValueError, RecursionError) as failure:
-            yield line, UsageError(f"this line is not JSON: {_reason(failure)}", hint=EXAMPLE)
+            reason = _reason(failure, is_whole=len(text) < MAX_LINE)
+            yield line, UsageError(f"this line is not JSON: {reason}", hint=EXAMPLE)
 
 
 def _read_json(pieces: Iterator[str], line: int) -> Iterator[tuple[int, Values]]:
     """Read objects of any layout, one after the other, or in an array."""
-    decode = json.JSONDecoder().raw_decode
+    decode = json.JSONDecoder(object_pairs_hook=_object).raw_decode
     text, at, taken, is_array = next(pieces), 0, 1, False
     while True:
         space = (_SPACE_OR_COMMA if is_array else _SPACE).match(text, at)
@@ -112,8 +113,9 @@ def _read_json(pieces: Iterator[str], line: int) -> Iterator[tuple[int, Values]]
             may_go_on = isinstance(failure, json.JSONDecodeError) and _may_go_on(failure)
             piece = next(pieces, "") if may_go_on and taken < _MAX_PIECES else ""
             if not piece:
-                reason = f"from here on it is not JSON: {_reason(failure)}"
-                yield line, UsageError(f"{reason}; nothing more was read", hint=EXAMPLE)
+                reason = _reason(failure, is_whole=taken < _MAX_PIECES)
+                message = f"from here on it is not JSON: {reason}; nothing more was read"
+                yield line, UsageError(message, hint=EXAMPLE)
                 return
             text, at, taken = text[at:] + piece, 0, taken + 1
             continue
@@ -122,14 +124,23 @@ def _read_json(pieces: Iterator[str], line: int) -> Iterator[tuple[int, Values]]
         at = end
 
 
+def _object(pairs: list[tuple[str, Any]]) -> Values:
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    return UsageError("the row names a column twice", hint="which value is meant?")
+
+
 def _as_row(value: Any) -> Values:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping | UsageError):
         return value
     return UsageError("not a row: no JSON object, which has { and } around it", hint=EXAMPLE)
 
 
-def _reason(failure: Exception) -> str:
-    return failure.msg if isinstance(failure, json.JSONDecodeError) else "it is too long"
+def _reason(failure: Exception, *, is_whole: bool) -> str:
+    if is_whole and isinstance(failure, json.JSONDecodeError):
+        return failure.msg.removesuffix(" at").removesuffix(" starting")
+    return "it is too long"
 
 
 # --- CSV ---

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..bolt12 import invoice_request
 from ..errors import SendInvoiceError, UsageError
 from ..outcome import Offered, Outcome, Result
-from ..request import Request, parse_amount, parse_quantity, parse_timeout
+from ..request import Request, are_swapped, parse_amount, parse_quantity, parse_timeout
 from .formats import COLUMNS, EXAMPLE, REQUIRED, Values, read_values
 
 _PARSERS = {
@@ -115,6 +115,8 @@ def _request(values: Mapping[str, Any], defaults: Request) -> Request:
             raise UsageError(f"{name} is missing", hint=EXAMPLE)
         if not isinstance(values[name], str):
             raise UsageError(f"the {name} is not text", hint='put it in double quotes: "7"')
+    if are_swapped(values["invreq"], values["label"]):
+        raise UsageError("invreq and label are swapped", hint="the request belongs in invreq")
     chosen: dict[str, Any] = {name: values[name] for name in REQUIRED}
     for name, parse in _PARSERS.items():
         if name not in values:

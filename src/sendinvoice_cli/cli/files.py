@@ -103,7 +103,7 @@ def _open(path: str, flags: int) -> int:
         return os.open(path, flags, 0o600)
     except OSError as failure:
         raise UsageError(
-            f"cannot open {path}: {failure.strerror}",
+            f"cannot open {path or repr(path)}: {failure.strerror}",
             hint="check the path, and whether your user may use it",
         ) from None
 

@@ -172,6 +172,8 @@ PARAMETERS: tuple[click.Parameter, ...] = (
         "--version",
         is_eager=True,
         expose_value=False,
+        # SENDINVOICE_VERSION may mean anything.
+        allow_from_autoenv=False,
         callback=_print_version,
         help="Show the version and exit.",
     ),

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..bolt12 import string
 from ..errors import UsageError
 from ..node.rpc import socket_path
 from ..render import lines
-from ..request import DEFAULT_TIMEOUT, Request, parse_amount, parse_quantity, parse_timeout
+from ..request import (
+    DEFAULT_TIMEOUT,
+    Request,
+    are_swapped,
+    parse_amount,
+    parse_quantity,
+    parse_timeout,
+)
 from .help import QUOTES
 
 if TYPE_CHECKING:
@@ -70,7 +76,7 @@ class Parameters(NamedTuple):
             raise UsageError("LABEL is missing", hint=f"name the invoice: {_EXAMPLE}")
         if not self.label.strip():
             raise UsageError("LABEL is empty", hint="if it is a variable, is that set?")
-        if _is_request(self.label) and not _is_request(self.invreq):
+        if are_swapped(self.invreq, self.label):
             raise UsageError(
                 "INVREQ and LABEL are swapped", hint=f"the request comes first: {_EXAMPLE}"
             )
@@ -163,10 +169,6 @@ def _hint_at_word(name: str, text: str) -> str | None:
             parse_timeout(text)
             return f"to wait that long, give --timeout {text}"
     return None
-
-
-def _is_request(text: str) -> bool:
-    return string.identify(text) is string.Kind.REQUEST
 
 
 def is_by_environment(name: str) -> bool:

@@ -96,7 +96,7 @@ def _read_config(path: str, depth: int = 0, *, must_exist: bool = False) -> dict
         ):
             return {}
         raise UsageError(
-            f"cannot read {path}: {failure.strerror}",
+            f"cannot read {path or repr(path)}: {failure.strerror}",
             hint="--rpc-file with an absolute path needs no configuration file",
         ) from None
     settings: dict[str, str] = {}
