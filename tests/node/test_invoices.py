@@ -48,6 +48,42 @@ def test_label_taken() -> None:
     assert taken.value.data == _UNPAID
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"status": None},
+        {"status": "odd"},
+        {"expires_at": "soon"},
+        {"expires_at": None},
+        {"payment_hash": None},
+        {"label": None},
+        {"amount_msat": "x"},
+        {"amount_msat": -1},
+        {"paid_at": 2**70},
+        {"updated_index": []},
+    ],
+)
+def test_odd_invoices_are_malformed_answers(odd: dict[str, Any]) -> None:
+    """None stands for a field that is missing."""
+    answer = {name: each for name, each in {**_UNPAID, **odd}.items() if each is not None}
+    with pytest.raises(LightningdError, match="createinvoice: .* malformed"):
+        invoices.create(FakeClient({"createinvoice": answer}), "lni1…", "a label", _PREIMAGE)
+    with pytest.raises(LightningdError, match="listinvoices: .* malformed"):
+        invoices.find(FakeClient({"listinvoices": {"invoices": [answer]}}), "a label")
+    with pytest.raises(LightningdError, match="waitinvoice: .* malformed"):
+        next(invoices.wait_until_closed(FakeClient({"waitinvoice": answer}), "a label"))
+    refusal = LightningdError("createinvoice: Duplicate label", rpc_code=900, data=answer)
+    with pytest.raises(LabelTakenError) as taken:
+        invoices.create(FakeClient({"createinvoice": refusal}), "lni1…", "a label", _PREIMAGE)
+    assert taken.value.data is None
+
+
+@pytest.mark.parametrize("answer", [{}, {"invoices": -1}, {"invoices": [None]}])
+def test_odd_lists_are_malformed_answers(answer: dict[str, Any]) -> None:
+    with pytest.raises(LightningdError, match="listinvoices: .* malformed"):
+        invoices.find(FakeClient({"listinvoices": answer}), "a label")
+
+
 def test_any_other_refusal() -> None:
     refusal = LightningdError("createinvoice: no", rpc_code=-1)
     with pytest.raises(LightningdError) as error:

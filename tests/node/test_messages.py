@@ -48,6 +48,12 @@ def test_an_onion_of_our_own() -> None:
     assert len(injected["path_key"]) == 66
 
 
+def test_an_onion_that_is_missing() -> None:
+    client = FakeClient({"createonion": {}})
+    with pytest.raises(LightningdError, match="createonion: lightningd's answer is malformed"):
+        _send(client, OnionApi.INJECT_ONION)
+
+
 def test_a_great_onion() -> None:
     client = FakeClient({"createonion": {"onion": "0011"}, "injectonionmessage": {}})
     content = [Record(message.INVOICE, bytes(2000))]

@@ -288,6 +288,7 @@ class Exchange:
             error = endings.outcome_unknown_error(self.request.label)
         if found is not None:
             known.update(found.fields)
+            known.setdefault("amount_msat", self.reading.amount_msat)
             if found.is_paid:
                 error = None
         known["request"] = self.reading.offered.as_json()

@@ -1,9 +1,11 @@
 """lightningd's invoices: the only memory that this command has."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import LabelTakenError, LightningdError
+from .rpc import answers
 from .rpc.client import CALL_SECONDS, Client
 
 LABEL_TAKEN = 900
@@ -28,8 +30,13 @@ RPC_FIELDS = (
     "payment_preimage",
 )
 _AMOUNTS = ("amount_msat", "amount_received_msat")
+_INDEXES = ("created_index", "updated_index", "pay_index")
+_NUMBERS = (*_AMOUNTS, *_INDEXES, "expires_at", "paid_at")
+_REQUIRED = {"label", "payment_hash", "status", "expires_at"}
 #: The order in which an invoice goes through its statuses.
 _STATUS_ORDER = {"unpaid": 0, "expired": 1, "paid": 2}
+
+_MAX_U64 = 2**64 - 1
 
 #: Most changes asked for at once.
 _PAGE = 500
@@ -46,12 +53,19 @@ class StoredInvoice(NamedTuple):
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> "StoredInvoice":
-        """Take the documented fields out of lightningd's answer."""
+        """Take the documented fields out of lightningd's answer.
+
+        :raises (LookupError, TypeError, ValueError): a field that we rely on is missing or odd.
+        """
         known = {name: answer[name] for name in RPC_FIELDS if name in answer}
         for name in _AMOUNTS:
             if isinstance(known.get(name), str):
                 known[name] = int(known[name].removesuffix("msat"))
-        if known.get("status") != "paid":
+        for name in _NUMBERS:
+            answers.number(known.get(name, 0), _MAX_U64)
+        if not known.keys() >= _REQUIRED:
+            raise KeyError
+        if _STATUS_ORDER[known["status"]] < _STATUS_ORDER["paid"]:
             known.pop("payment_preimage", None)
         return cls(known)
 
@@ -123,15 +137,17 @@ def create(client: Client, invstring: str, label: str, preimage: bytes) -> Store
         if failure.rpc_code == LABEL_TAKEN:
             raise label_taken_error(label, failure.data) from None
         raise
-    return StoredInvoice.read(answer)
+    with answers.reading("createinvoice"):
+        return StoredInvoice.read(answer)
 
 
 def label_taken_error(label: str, stored: Mapping[str, Any] | None) -> LabelTakenError:
     """The error for a label that another invoice has."""
+    data = None
+    with suppress(LightningdError), answers.reading("createinvoice"):
+        data = StoredInvoice.read(stored).fields if stored else None
     return LabelTakenError(
-        f"the label {label!r} belongs to another invoice",
-        hint="choose another label",
-        data=StoredInvoice.read(stored).fields if stored else None,
+        f"the label {label!r} belongs to another invoice", hint="choose another label", data=data
     )
 
 
@@ -143,8 +159,10 @@ def find(
     :param payment_hash: 32 bytes, in hex.
     """
     by = {"label": label} if payment_hash is None else {"payment_hash": payment_hash}
-    found = client.call("listinvoices", by).get("invoices") or [None]
-    return StoredInvoice.read(found[0]) if found[0] is not None else None
+    answer = client.call("listinvoices", by)
+    with answers.reading("listinvoices"):
+        found = answer["invoices"]
+        return StoredInvoice.read(found[0]) if found else None
 
 
 def delete(client: Client, label: str, status: str) -> None:
@@ -169,7 +187,9 @@ def wait_until_closed(client: Client, label: str) -> Iterator[Change]:
             raise
         yield Change(label)
     else:
-        yield Change(label, StoredInvoice.read(answer))
+        with answers.reading("waitinvoice"):
+            closed = StoredInvoice.read(answer)
+        yield Change(label, closed)
 
 
 class Feed:

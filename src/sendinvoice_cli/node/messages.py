@@ -8,6 +8,7 @@ from ..bolt12.tlv import Record
 from ..errors import LightningdError
 from ..onion import message
 from .info import OnionApi
+from .rpc.answers import reading
 from .rpc.client import Client
 
 
@@ -45,7 +46,7 @@ def prepare(
         raise LightningdError("the invoice is too large for an onion message")
     first_path_key = onion.first_path_key.hex()
     if onion_api is OnionApi.INJECT_ONION:
-        packet = client.call(
+        answer = client.call(
             "createonion",
             {
                 "hops": [
@@ -56,9 +57,9 @@ def prepare(
                 "onion_size": size,
             },
         )
-        return Packet(
-            "injectonionmessage", {"path_key": first_path_key, "message": packet["onion"]}
-        )
+        with reading("createonion"):
+            wrapped = answer["onion"]
+        return Packet("injectonionmessage", {"path_key": first_path_key, "message": wrapped})
     hops = [{"id": hop.blinded_node_id.hex(), "tlv": hop.payload.hex()} for hop in onion.hops]
     if onion_api is OnionApi.INJECT_HOPS:
         return Packet("injectonionmessage", {"blinding": first_path_key, "hops": hops})
