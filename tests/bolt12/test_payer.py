@@ -10,7 +10,7 @@ from tests.support.requests_builder import request_string
 
 @pytest.mark.parametrize("sign", [False, True])
 @pytest.mark.parametrize(
-    ("size", "is_ldk"), [(16, False), (32, False), (48, True), (80, True), (81, False)]
+    ("size", "is_ldk"), [(16, False), (32, True), (48, True), (80, True), (81, False)]
 )
 def test_ldk_does_not_sign_and_has_its_payment_id_in_the_metadata(
     size: int, is_ldk: bool, sign: bool
@@ -29,3 +29,19 @@ def test_a_refund_that_ldk_has_made() -> None:
     invreq = invoice_request.decode(refund)
     assert payer.is_ldk(invreq)
     assert (invreq.amount_msat, invreq.description) == (12_345_678, "")
+
+
+def test_a_refund_with_a_path_that_ldk_has_made() -> None:
+    """By LDK 0.1.0: its metadata has 32 bytes."""
+    refund = (
+        "lnr1qqsvt5rrx36z4q34h6hareaav24x9s7g39htv4gwl3rve8gsn360zcq2qq8qg6cf5r29qgqxyfhyvyg6pdvu"
+        "4tcjvpp7kkal9rp57wj7xv4pl3ajku70rzy3pafqxnztgpvzzqnwk7gtgqsh9qhx33h3lh38acdgu6kkplh25dne"
+        "d3ushtdlxrfczpd0zq4ylvrjl8vcmhyy7t4u3p9kea7cyfmyp7j7dm2a4zdwleu45mr90gpzuev3ucl5r4gtjqxu"
+        "4d5u600adxljdlpr0nm4rkwahpx9pnv23hczqfecxarn8pcq9v67zf5k4dh7e7zgw6x3zcm8p06ucf2yp7d8szpw"
+        "kqq6evsss88atmqkcyzzugr65w9wtzs3x6h4uudp9a02rupd3vp0t53xwj58e59yxhvx83t2r2h8runu7f66e03s"
+        "m7rn3evxqzqqfegcqt8hkws8a9clgae6z8vwyahnrq760578g0tqz50mava546wtu9703rce8kwnjmrjdsc996xs"
+        "yms3hkp2pj2ffpykpegwqv8tazsydmrs40l37ew08qf58j2df9s"
+    )
+    invreq = invoice_request.decode(refund)
+    assert payer.is_ldk(invreq)
+    assert (invreq.amount_msat, len(invreq.paths)) == (5_000_000, 1)

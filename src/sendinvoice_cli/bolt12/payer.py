@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from .invoice_request import InvoiceRequest
 
-#: Bytes of LDK's invreq_metadata: an encrypted payment id (32) and a nonce (16), and an HMAC (32)
-#: in requests without paths.
-_LDK_METADATA_SIZES = (48, 80)
+#: Bytes of LDK's invreq_metadata: an encrypted payment id (32), the nonce (16) where the request's
+#: paths do not hold that, as they do from 0.1 on, and an HMAC (32) in requests without paths.
+_LDK_METADATA_SIZES = (32, 48, 80)
 
 
 def is_ldk(invreq: InvoiceRequest) -> bool:
