@@ -17,6 +17,7 @@ from sendinvoice_cli.errors import (
     PayerError,
     SendInvoiceError,
     TimedOutError,
+    UnreachableError,
 )
 from sendinvoice_cli.node.invoices import StoredInvoice
 from sendinvoice_cli.node.ways.routes import Route
@@ -220,7 +221,7 @@ def test_interruption_has_the_invoice_in_its_data_and_not_in_its_sentence() -> N
 
 @pytest.mark.parametrize("name", ["a b", "it's", "$(rm x)", "plain", "*"])
 def test_hint_that_is_a_command_quotes_the_label_for_the_shell(name: str) -> None:
-    hint = endings.outcome_unknown_error(name).hint
+    hint = endings.outcome_unknown_error(UnreachableError("it is gone"), name, None).hint
     assert hint is not None
     command = hint[hint.index("lightning-cli") :].removesuffix("'")
     assert shlex.split(command) == ["lightning-cli", "listinvoices", name]

@@ -76,7 +76,7 @@ def test_order_of_steps() -> None:
     world.at(2, world.pay)
     outcome = world.run()
     assert_ends(world, outcome, ExitStatus.PAID, 2)
-    assert world.lightningd.log == [*PREPARING, "listnodes", "createinvoice", "wait", *SENDING]
+    assert world.lightningd.log == [*PREPARING, "listnodes", "wait", "createinvoice", *SENDING]
     assert outcome.known["payment_preimage"]
     assert world.told.steps[1:] == ["Invoice created", "us → node 2"]
 
@@ -696,8 +696,8 @@ def test_names_are_not_asked_for_where_nobody_wants_them() -> None:
 
 # --- a lightningd that goes away ---
 
-BEFORE_IT_IS_CREATED = ["listinvoices", "listpeerchannels", "listnodes", "listpeers"]
-AFTER_IT_IS_CREATED = ["createinvoice", "wait", "createonion", "injectonionmessage"]
+BEFORE_IT_IS_CREATED = ["listinvoices", "listpeerchannels", "listnodes", "listpeers", "wait"]
+AFTER_IT_IS_CREATED = ["createinvoice", "createonion", "injectonionmessage"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

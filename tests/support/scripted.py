@@ -405,6 +405,7 @@ class ScriptedHost:
         self.progress = ProgressWithWarnings(world.progress or world.told)
         self.ways = 1
         self._world = world
+        self._follows_changes = False
 
     def now(self) -> float:
         return self._world.now()
@@ -462,12 +463,16 @@ class ScriptedHost:
 
         return self.begin(hand_over)
 
-    async def prepare(self) -> None:
-        """There is nothing to prepare."""
+    def prepare(self) -> Search[None]:
+        return self.begin(self._follow_changes)
 
-    async def follow(self, exchange: Exchange) -> None:
+    def _follow_changes(self) -> None:
+        if not self._follows_changes:
+            self._world.lightningd.call("wait")
+            self._follows_changes = True
+
+    def follow(self, exchange: Exchange) -> None:
         self._world.exchange = exchange
-        self._world.lightningd.call("wait")
 
     def settled(self) -> None:
         """No signal comes."""

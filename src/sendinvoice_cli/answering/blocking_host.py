@@ -174,10 +174,12 @@ class BlockingHost:
     def send(self, _route: Route, _size: int, transmit: Callable[[], bool]) -> Future[bool | Early]:
         return self.begin(transmit)
 
-    async def prepare(self) -> None:
-        pass
+    def prepare(self) -> Future[None]:
+        ready: Future[None] = Future()
+        ready.set_result(None)
+        return ready
 
-    async def follow(self, exchange: Exchange) -> None:
+    def follow(self, exchange: Exchange) -> None:
         label = self._followed = exchange.request.label
         source = partial(invoices.wait_until_closed, self.lightningd.client, label)
         self.lightningd.connection.follow(source, self._events.put)

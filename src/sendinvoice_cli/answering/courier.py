@@ -95,6 +95,12 @@ class Courier:
     def no_route_error(self) -> NoRouteError:
         """The error for a payer that we cannot reach."""
         ends = self.dead_ends
+        if not ends:
+            return NoRouteError(
+                "no route to the payer was found before TIMEOUT was over",
+                hint="lightningd answers slowly: give it more time with --timeout",
+                data={"tried": []},
+            )
         reasons = "; ".join(f"{end.target}: {end.reason}" for end in ends[:_MAX_REASONS])
         if len(ends) > _MAX_REASONS:
             reasons += f"; and {len(ends) - _MAX_REASONS} more"

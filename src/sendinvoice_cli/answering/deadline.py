@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 #: Seconds past an invoice's expiry in which lightningd may still say how it ended.
@@ -11,19 +12,23 @@ LAST_WORD_SECONDS = 30
 class Deadline:
     """The deadline of one request.
 
-    Until the invoice exists, it is TIMEOUT after the first step: it bounds the search for
-    lightningd, its peers, a route and a connection. From then on it is the invoice's expiry.
+    Until the invoice exists, it is TIMEOUT after the first step, or when the request expires: it
+    bounds the search for lightningd, its peers, a route and a connection. From then on it is the
+    invoice's expiry.
 
     :param now: tells the time.
     :param timeout: TIMEOUT, in seconds.
+    :param latest: when the request expires.
     """
 
-    def __init__(self, now: Callable[[], float], timeout: int) -> None:
+    def __init__(
+        self, now: Callable[[], float], timeout: int, latest: float | None = None
+    ) -> None:
         self._now = now
         self._timeout = timeout
+        self._latest = math.inf if latest is None else latest
         #: The first deadline of all.
-        self.first_at = now() + timeout
-        self.at = self.first_at
+        self.first_at = self.at = self._next()
         #: Whether it is an invoice's expiry.
         self.is_of_invoice = False
 
@@ -39,13 +44,16 @@ class Deadline:
 
     def restart(self) -> None:
         """Begin anew: our own pace, not what we wait for, has taken the time so far."""
-        self.at = self._now() + self._timeout
+        self.at = self._next()
         self.is_of_invoice = False
 
     def follow(self, expires_at: int) -> None:
         """Wait for an invoice that expires at this time."""
         self.at = expires_at
         self.is_of_invoice = True
+
+    def _next(self) -> float:
+        return min(self._now() + self._timeout, self._latest)
 
     def give_up_at(self, since: float) -> float:
         """When to give up what lightningd has not answered since some time.

@@ -60,6 +60,30 @@ class Drafts:
         #: lightningd may have stored an earlier draft, although its answer was lost.
         self._drafts: list[tuple[Record, ...]] = []
 
+    def is_prepared(self, inbound: Inbound) -> bool:
+        """Whether all that a draft needs is known."""
+        lightningd = self._lightningd
+        needs_secret = inbound.blinded and lightningd.base_secret is None
+        return not needs_secret and lightningd.is_node_current()
+
+    def prepare(self, inbound: Inbound) -> None:
+        """Ask lightningd for what a draft needs (``getinfo``, ``makesecret``).
+
+        :raises LightningdError: lightningd says too little for paths that must not name our node.
+        :raises UnreachableError: lightningd is gone.
+        """
+        node = self._lightningd.current_node()
+        if not inbound.blinded or self._lightningd.base_secret is not None:
+            return
+        try:
+            self._lightningd.read_base_secret()
+        except LightningdError as error:
+            if node.fronting_nodes:
+                # lightningd's path would name our node.
+                raise
+            if not inbound.public:
+                self._progress.warn(*receiving.no_paths(error.message))
+
     def write(self, inbound: Inbound) -> tuple[Record, ...]:
         """Write a draft: all records but the signature.
 
@@ -68,7 +92,18 @@ class Drafts:
         """
         info.check_paths(self._reading.invreq.paths, self._lightningd.node)
         node = self._lightningd.current_node()
-        paths = self._build_paths(node, inbound) if inbound.blinded else ()
+        secret = self._lightningd.base_secret
+        paths: Sequence[PaymentPath] = ()
+        # Without any, lightningd adds one; it leads over public channels.
+        if inbound.blinded and secret is not None:
+            paths = payment_paths.build(
+                node,
+                inbound,
+                amount_msat=self._reading.amount_msat,
+                base_secret=secret,
+                payment_hash=self.payment_hash,
+                timeout=self._reading.request.timeout,
+            )
         self._drafts.append(self._build(node, paths))
         return self._drafts[-1]
 
@@ -88,26 +123,6 @@ class Drafts:
             created_at=int(self._lightningd.clock()),
             relative_expiry=self._reading.request.timeout,
             payment_paths=paths,
-        )
-
-    def _build_paths(self, node: NodeInfo, inbound: Inbound) -> list[PaymentPath]:
-        """Our payment paths. Without any, lightningd adds one; it leads over public channels."""
-        try:
-            secret = self._lightningd.base_secret()
-        except LightningdError as error:
-            if node.fronting_nodes:
-                # lightningd's path would name our node.
-                raise
-            if not inbound.public:
-                self._progress.warn(*receiving.no_paths(error.message))
-            return []
-        return payment_paths.build(
-            node,
-            inbound,
-            amount_msat=self._reading.amount_msat,
-            base_secret=secret,
-            payment_hash=self.payment_hash,
-            timeout=self._reading.request.timeout,
         )
 
     def check(self, stored: StoredInvoice) -> tuple[int, ...]:

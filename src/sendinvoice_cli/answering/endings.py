@@ -14,6 +14,7 @@ from ..errors import (
     PayerError,
     SendInvoiceError,
     TimedOutError,
+    UnreachableError,
 )
 from ..node.invoices import StoredInvoice
 from .copies import Copies, Replied
@@ -94,12 +95,18 @@ def interrupted_error(
     )
 
 
-def outcome_unknown_error(label: str) -> OutcomeUnknownError:
-    """The error for a lightningd that went away once the invoice may have existed."""
+def outcome_unknown_error(
+    lost: UnreachableError, label: str, invoice: StoredInvoice | None
+) -> OutcomeUnknownError:
+    """The error for a lightningd that went away once the invoice may have existed.
+
+    :param invoice: None when nobody knows whether it exists.
+    """
     import shlex
 
+    unknown = "exist" if invoice is None else "be paid"
     return OutcomeUnknownError(
-        f"outcome unknown: lightningd is gone; invoice {label!r} may or may not be paid",
+        f"outcome unknown: {lost.message}; invoice {label!r} may or may not {unknown}",
         hint="once lightningd is back, run the same command again, or look with "
         f"'lightning-cli listinvoices {shlex.quote(label)}'",
     )

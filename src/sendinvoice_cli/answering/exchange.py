@@ -19,7 +19,7 @@ from ..errors import (
 from ..node import info, invoices
 from ..node.invoices import Change, StoredInvoice
 from ..node.lightningd import Lightningd
-from ..node.rpc.client import ConnectionLostError
+from ..node.rpc.client import CALL_SECONDS, ConnectionLostError
 from ..outcome import Outcome
 from . import endings, state, warnings
 from .copies import Copies
@@ -32,6 +32,10 @@ from .state import Issued, NotTried, State, Unknown
 
 if TYPE_CHECKING:
     from .warnings import ProgressWithWarnings
+
+#: Seconds that lightningd gets at least to sign the invoice, since without its answer nobody knows
+#: whether the invoice exists.
+SIGN_SECONDS = 5
 
 
 class Exchange:
@@ -96,11 +100,18 @@ class Exchange:
         self._look_up_label()
         now, timeout = self._lightningd.clock(), self.request.timeout
         if not self.exists:
-            invoice_request.check_expiry(self.reading.invreq, now)
+            self.check_expiry()
         self._warn(warnings.autoclean(self._lightningd.node.autoclean_paid_seconds, timeout))
         if not (self.exists and self.invoice.is_paid):
             ends_at = self.invoice.expires_at if self.exists else now + timeout
             self._warn(warnings.expiry(self.reading.invreq.expires_at, ends_at, now))
+
+    def check_expiry(self) -> None:
+        """Refuse to answer a request that has expired.
+
+        :raises RequestExpiredError: it has.
+        """
+        invoice_request.check_expiry(self.reading.invreq, self._lightningd.clock())
 
     def _warn(self, warning: tuple[str, str] | None) -> None:
         if warning is not None:
@@ -171,6 +182,15 @@ class Exchange:
             self._dry_run["description"] = self.reading.invreq.description
         self.courier.show(route)
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether all that the invoice is made of is known."""
+        return self._drafts.is_prepared(self.receiving.inbound)
+
+    def prepare(self) -> None:
+        """Ask lightningd for what the invoice is made of."""
+        self._drafts.prepare(self.receiving.inbound)
+
     def create(self) -> None:
         """Have lightningd sign and store the invoice, unless one exists by now.
 
@@ -188,7 +208,11 @@ class Exchange:
         unsigned = drafts.write(self.receiving.inbound)
         try:
             stored = invoices.create(
-                self._client, invoice.encode(unsigned), self.request.label, drafts.preimage
+                self._client,
+                invoice.encode(unsigned),
+                self.request.label,
+                drafts.preimage,
+                patience=min(CALL_SECONDS, max(self.deadline.seconds_left, SIGN_SECONDS)),
             )
         except ConnectionLostError:
             self.state = Unknown()
@@ -285,7 +309,7 @@ class Exchange:
         if isinstance(error, InterruptedBySignalError):
             error = endings.interrupted_error(error, self.request.label, found)
         elif isinstance(error, UnreachableError) and not isinstance(self.state, NotTried):
-            error = endings.outcome_unknown_error(self.request.label)
+            error = endings.outcome_unknown_error(error, self.request.label, found)
         if found is not None:
             known.update(found.fields)
             known.setdefault("amount_msat", self.reading.amount_msat)

@@ -81,10 +81,10 @@ class Host(Protocol):
         :returns: what ``transmit`` returned, or that it was not its turn.
         """
 
-    async def prepare(self) -> None:
-        """Prepare to follow the invoice, before it exists and its time runs."""
+    def prepare(self) -> Job[None]:
+        """Begin to prepare for :meth:`follow`; its end wakes :meth:`wait`."""
 
-    async def follow(self, exchange: Exchange) -> None:
+    def follow(self, exchange: Exchange) -> None:
         """Follow the changes of the invoice from now on."""
 
     def settled(self) -> None:

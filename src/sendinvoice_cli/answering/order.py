@@ -53,7 +53,7 @@ async def answer(request: Request, host: Host) -> Outcome:
         try:
             invreq = invoice_request.decode(request.invreq)
             known["request"] = Offered.of(invreq).as_json()
-            deadline = Deadline(host.now, request.timeout)
+            deadline = Deadline(host.now, request.timeout, invreq.expires_at)
             exchange = Exchange(
                 read(request, invreq), host.lightningd, host.progress, deadline, ways=host.ways
             )
@@ -127,12 +127,18 @@ class _Answer:
         exchange = self.exchange
         delivery = None
         if not exchange.exists:
-            delivery = await self._prepare()
+            try:
+                delivery = await self._prepare()
+            except SendInvoiceError:
+                exchange.check_expiry()
+                raise
+            exchange.check_expiry()
             await self.steps.take(exchange.create)
             if exchange.invoice.is_paid:
                 return
         self.deadline.follow(exchange.invoice.expires_at)
-        await self.steps.persist(partial(self.host.follow, exchange))
+        await self.steps.finish(self.host.prepare)
+        self.host.follow(exchange)
         if exchange.is_resumed:
             # It may have changed before we followed it.
             await self.steps.take(exchange.read_state)
@@ -156,7 +162,7 @@ class _Answer:
             await host.wait(min(self.lookout.next_at, deadline.at))
         await self._show_payment_paths()
         delivery = await self._find_route()
-        await self.steps.persist(host.prepare)
+        await self.steps.finish(host.prepare)
         delivery.helper_at = min(delivery.helper_at, deadline.at)
         while not self.replies.is_settled and host.now() < delivery.helper_at:
             await host.wait(delivery.helper_at)
@@ -165,6 +171,8 @@ class _Answer:
         await self.steps.reach()
         # Its turn has taken its time, which is not what TIMEOUT is for.
         deadline.restart()
+        if not self.exchange.is_prepared:
+            await self.steps.look(self.exchange.prepare)
         return delivery
 
     async def _find_route(self) -> Delivery:

@@ -13,7 +13,7 @@ from .deadline import Deadline
 
 if TYPE_CHECKING:
     from .delivery import Delivery
-    from .host import Host
+    from .host import Host, Job
 
 _T = TypeVar("_T")
 
@@ -32,7 +32,7 @@ class Steps:
         :raises UnreachableError: it cannot be reached, or did not answer in time.
         """
         if not self._host.lightningd.is_open:
-            await self._begin(self._host.lightningd.open)
+            await self._wait_for(partial(self._host.begin, self._host.lightningd.open))
 
     async def look(self, step: Callable[[], _T]) -> _T:
         """Take a step that only looks: it is left alone when the deadline comes.
@@ -40,7 +40,14 @@ class Steps:
         :raises UnreachableError: lightningd stays away, went away too often, or did not answer in
             time.
         """
-        return await self.persist(partial(self._begin, step))
+        return await self.finish(partial(self._host.begin, step))
+
+    async def finish(self, begin: Callable[[], Job[_T]]) -> _T:
+        """Begin a job, and wait for its end: it is left alone when the deadline comes.
+
+        :raises UnreachableError: as for :meth:`look`.
+        """
+        return await self.persist(partial(self._wait_for, begin))
 
     async def take(self, step: Callable[[], _T]) -> _T:
         """Take a step to its end.
@@ -113,8 +120,8 @@ class Steps:
                     return False
                 # lightningd is back already, so no event will wake us: search again.
 
-    async def _begin(self, step: Callable[[], _T]) -> _T:
-        job = self._host.begin(step)
+    async def _wait_for(self, begin: Callable[[], Job[_T]]) -> _T:
+        job = begin()
         while not job.done():
             if self._deadline.is_over:
                 raise no_answer_error()

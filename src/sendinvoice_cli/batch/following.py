@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import LightningdError, UnreachableError
@@ -30,31 +29,30 @@ class Following:
         self._lightningd = lightningd
         self._workers = workers
         self._tell = tell
-        #: Held while the feed is begun.
-        self._beginning = asyncio.Lock()
-        self._has_begun = False
+        #: The beginning of the feed, which all rows wait for.
+        self._begun: asyncio.Future[None] | None = None
         self._hosts: dict[str, RowHost] = {}
 
     def __len__(self) -> int:
         return len(self._hosts)
 
-    async def begin(self) -> None:
-        """Follow the changes of all invoices from now on.
+    def begin(self) -> asyncio.Future[None]:
+        """Begin to follow the changes of all invoices, unless that has begun.
 
-        :raises UnreachableError: lightningd is gone, refuses, or answers nonsense.
+        :returns: fails with UnreachableError when lightningd is gone, refuses, or answers nonsense.
         """
-        async with self._beginning:
-            if self._has_begun:
-                return
-            try:
-                feed = await self._workers.begin(partial(invoices.Feed, self._lightningd.client))
-            except LightningdError as failure:
-                raise UnreachableError(
-                    f"cannot follow changes of invoices: {failure.message}"
-                ) from None
-            self._lightningd.connection.follow(feed.changes, self._tell)
-            self._lightningd.connection.follow(feed.deletions, self._tell)
-            self._has_begun = True
+        begun = self._begun
+        if begun is None or (begun.done() and begun.exception() is not None):
+            begun = self._begun = self._workers.begin(self._follow)
+        return begun
+
+    def _follow(self) -> None:
+        try:
+            feed = invoices.Feed(self._lightningd.client)
+        except LightningdError as failure:
+            raise UnreachableError(f"cannot follow changes of invoices: {failure.message}") from None
+        self._lightningd.connection.follow(feed.changes, self._tell)
+        self._lightningd.connection.follow(feed.deletions, self._tell)
 
     def add(self, label: str, host: RowHost) -> None:
         """Tell a row of all that concerns the invoice with this label from now on."""

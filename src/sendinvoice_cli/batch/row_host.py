@@ -143,11 +143,11 @@ class RowHost:
                 self.step_aside()
             return is_sent
 
-    async def prepare(self) -> None:
-        await self._await(asyncio.ensure_future(self._batch.following.begin()))
+    def prepare(self) -> asyncio.Future[None]:
+        begun = self._batch.following.begin()
+        return begun if begun.done() else self._waking(begun)
 
-    async def follow(self, exchange: Exchange) -> None:
-        await self.prepare()
+    def follow(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._batch.follow(exchange.request.label, self)
 

@@ -121,17 +121,21 @@ class Change(NamedTuple):
     invoice: StoredInvoice | None = None
 
 
-def create(client: Client, invstring: str, label: str, preimage: bytes) -> StoredInvoice:
+def create(
+    client: Client, invstring: str, label: str, preimage: bytes, patience: float = CALL_SECONDS
+) -> StoredInvoice:
     """Let lightningd sign and store an invoice (``createinvoice``).
 
     :param invstring: the unsigned ``lni1…`` string.
     :param preimage: 32 bytes.
+    :param patience: seconds that lightningd gets to answer.
     :raises LabelTakenError: its ``data`` is the invoice that has the label.
     """
     try:
         answer = client.call(
             "createinvoice",
             {"invstring": invstring, "label": label, "preimage": preimage.hex()},
+            patience=patience,
         )
     except LightningdError as failure:
         if failure.rpc_code == LABEL_TAKEN:
@@ -248,6 +252,7 @@ class Feed:
             {"subsystem": "invoices", "indexname": name, "nextvalue": index},
             patience=None if index else CALL_SECONDS,
         )
-        # "details" before v25.05.
-        details = answer.get("invoices") or answer.get("details") or {}
-        return int(answer.get(name, 0)), details.get("label")
+        with answers.reading("wait"):
+            # "details" before v25.05.
+            details = answer.get("invoices") or answer.get("details") or {}
+            return int(answer.get(name, 0)), details.get("label")

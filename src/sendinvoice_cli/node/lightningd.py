@@ -57,7 +57,8 @@ class Lightningd:
         #: When it was read: UNIX seconds, and the connection's generation.
         self._node_read_at = 0.0
         self._node_generation = 0
-        self._base_secret: bytes | None = None
+        #: 32 bytes from which lightningd derives its invoices' path_ids, None until they are read.
+        self.base_secret: bytes | None = None
         self._graph: Graph | None = None
         self._graph_made_at = 0.0
         self._graph_generation = 0
@@ -96,23 +97,26 @@ class Lightningd:
         :param max_age: seconds; what is older, or from before a restart, is read anew.
         :raises UnreachableError: lightningd is gone.
         """
-        now, generation = self.clock(), self.connection.generation
-        if now >= self._node_read_at + max_age or generation != self._node_generation:
+        if not self.is_node_current(max_age):
+            now, generation = self.clock(), self.connection.generation
             self._node = info.read_chain(self.client, self.node)
             self._node_read_at, self._node_generation = now, generation
         return self.node
 
-    def base_secret(self) -> bytes:
-        """The 32 bytes from which lightningd derives its invoices' path_ids (``makesecret``).
+    def is_node_current(self, max_age: float = NODE_SECONDS) -> bool:
+        """Whether :meth:`current_node` makes no call."""
+        is_of_now = self._node_generation == self.connection.generation
+        return is_of_now and self.clock() < self._node_read_at + max_age
+
+    def read_base_secret(self) -> None:
+        """Read the base secret (``makesecret``).
 
         :raises LightningdError: lightningd does not make it.
         :raises UnreachableError: lightningd is gone.
         """
-        if self._base_secret is None:
-            answer = self.client.call("makesecret", {"string": "bolt12-invoice-base"})
-            with reading("makesecret"):
-                self._base_secret = bytes.fromhex(answer["secret"])
-        return self._base_secret
+        answer = self.client.call("makesecret", {"string": "bolt12-invoice-base"})
+        with reading("makesecret"):
+            self.base_secret = bytes.fromhex(answer["secret"])
 
     def graph(self, max_age: float = GRAPH_SECONDS) -> Graph:
         """The network as lightningd knows it.

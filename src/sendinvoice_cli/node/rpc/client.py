@@ -106,7 +106,11 @@ class Client:
         reply_filter: Mapping[str, Any] | None,
     ) -> tuple[dict[str, Any], SendInvoiceError | None]:
         error: SendInvoiceError
-        call_socket = CallSocket(str(self.rpc_file), patience)
+        try:
+            call_socket = CallSocket(str(self.rpc_file), patience)
+        except OSError as failure:
+            # The process has too many open files.
+            return {}, self._unreachable(failure)
         try:
             with self._lock:
                 if self._is_closed:
