@@ -30,10 +30,14 @@ from sendinvoice_cli.reporting import Progress
 from sendinvoice_cli.request import Request
 from tests.networks.runs import Told
 from tests.node.fake_client import Params
-from tests.support.scripted import INVREQ, LABEL, REFUSED, UNCLEAR, FakeLightningd
+from tests.support.requests_builder import node_id
+from tests.support.scripted import INVREQ, LABEL, PAYER, REFUSED, UNCLEAR, FakeLightningd
 
 #: Seconds that nothing here takes.
 _LONG = 20
+
+#: Offered by a peer at which a blinded path can begin.
+MESSAGES_AND_BLINDING = (1 << 39 | 1 << 25).to_bytes(5, "big").hex()
 
 
 class Lightningd(FakeLightningd):
@@ -214,6 +218,35 @@ def test_call_that_sends_and_hangs_holds_up_neither_a_payment_nor_the_deadline(
     outcome = answer(lightningd, LONG if is_paid else SHORT)
     assert outcome.exit_status is (ExitStatus.PAID if is_paid else ExitStatus.TIMED_OUT)
     assert late == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "method"),
+    [(send_single, "makesecret"), (send_batch, "makesecret"), (send_batch, "wait")],
+)
+def test_call_that_hangs_before_the_invoice_exists_does_not_hold_up_the_deadline(
+    answer: Send, lightningd: Lightningd, method: str
+) -> None:
+    """It did until lightningd counted as gone, after 30 s."""
+    # Our channel is not announced, so the payment path begins at our peer.
+    peer = {"id": node_id(PAYER).hex(), "connected": True, "features": MESSAGES_AND_BLINDING}
+    terms = {"fee_base_msat": 1, "fee_proportional_millionths": 1, "cltv_expiry_delta": 34}
+    terms |= {"htlc_minimum_msat": 0, "htlc_maximum_msat": 10**9}
+    lightningd.channels[0] |= {"private": True, "updates": {"remote": terms}}
+    lightningd.answers |= {"listpeers": {"peers": [peer]}, "listnodes": {"nodes": []}}
+    held: list[str] = []
+
+    def hang() -> None:
+        held.append(method)
+        lightningd.hold(lambda: False)
+
+    lightningd.before[method, 1] = hang
+    outcome = answer(lightningd, SHORT)
+    assert outcome.exit_status is ExitStatus.UNREACHABLE
+    assert outcome.error is not None
+    assert "did not answer before TIMEOUT" in outcome.error.message
+    assert held == [method]
+    assert lightningd.invoices == {}
 
 
 def test_route_is_told_although_the_payment_was_heard_before_the_call_returned(

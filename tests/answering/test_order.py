@@ -32,6 +32,7 @@ from sendinvoice_cli.signals import Interruption
 from tests.node import fake_client
 from tests.support.requests_builder import node_id, path, request_string
 from tests.support.scripted import (
+    INVREQ,
     LABEL,
     NOT_YET,
     PAYER,
@@ -56,10 +57,10 @@ def made(world: World, method: str) -> int:
     return world.lightningd.log.count(method)
 
 
-def leave_unpaid(world: World, timeout: int = 90) -> None:
+def leave_unpaid(world: World, timeout: int = 90, invreq: str = INVREQ) -> None:
     """An earlier command has created the invoice, and was killed."""
     earlier = World()
-    earlier.run(timeout=timeout)
+    earlier.run(timeout=timeout, invreq=invreq)
     world.lightningd.invoices = earlier.lightningd.invoices
     world.lightningd.change(status="unpaid")
 
@@ -209,6 +210,46 @@ def test_expired_request_creates_nothing() -> None:
     outcome = world.run(invreq=request_string(expired, sign=False))
     assert_ends(world, outcome, ExitStatus.REQUEST_EXPIRED, 0)
     assert world.lightningd.invoices == {}
+
+
+def _expiring(seconds: int) -> str:
+    """A request that expires so many seconds from the start."""
+    at = (START + seconds).to_bytes(4, "big")
+    return request_string(
+        {fields.OFFER_ABSOLUTE_EXPIRY: at, fields.INVREQ_PAYER_ID: node_id(PAYER)}, sign=False
+    )
+
+
+def test_request_that_expires_before_its_invoice_exists_is_not_waited_for() -> None:
+    """It ended with 13 at TIMEOUT, and the advice to run it again, which ends with 12."""
+    world = World()
+    world.peers_away(1000)
+    outcome = world.run(invreq=_expiring(10), timeout=60)
+    assert_ends(world, outcome, ExitStatus.REQUEST_EXPIRED, 11)
+    assert world.lightningd.invoices == {}
+
+
+def test_request_that_expires_before_its_turn_is_not_answered() -> None:
+    world = World(turn_seconds=(20,))
+    outcome = world.run(invreq=_expiring(10), timeout=60)
+    assert_ends(world, outcome, ExitStatus.REQUEST_EXPIRED, 20)
+    assert world.lightningd.invoices == {}
+
+
+def test_request_that_expires_during_the_wait_ends_nothing() -> None:
+    """Core Lightning still pays."""
+    world = World()
+    world.at(20, world.pay)
+    assert_ends(world, world.run(invreq=_expiring(10)), ExitStatus.PAID, 20)
+
+
+def test_invoice_is_not_replaced_once_the_request_has_expired() -> None:
+    world = World()
+    leave_unpaid(world, timeout=8, invreq=_expiring(5))
+    world.at(8, world.expire)
+    outcome = world.run(invreq=_expiring(5), renew=True, timeout=60)
+    assert_ends(world, outcome, ExitStatus.TIMED_OUT, 8)
+    assert made(world, "createinvoice") == 0
 
 
 def test_no_route_creates_nothing() -> None:

@@ -25,7 +25,7 @@ from sendinvoice_cli.node.events.connection import Connection, News
 from sendinvoice_cli.node.events.replies import Reply
 from sendinvoice_cli.node.invoices import Change, StoredInvoice
 from sendinvoice_cli.node.lightningd import Lightningd
-from sendinvoice_cli.node.rpc.client import ConnectionLostError
+from sendinvoice_cli.node.rpc.client import CALL_SECONDS, ConnectionLostError
 from sendinvoice_cli.node.ways.routes import Route
 from sendinvoice_cli.outcome import Outcome, Result
 from sendinvoice_cli.reporting import Progress
@@ -110,11 +110,12 @@ class FakeLightningd(FakeClient):
 
     def call(self, method: str, params: Params | None = None, **more: Any) -> dict[str, Any]:
         self.log.append(method)
+        patience = self.patience[method] = more.get("patience", CALL_SECONDS)
         number = self.log.count(method)
         self.before.get((method, number), lambda: None)()
         if self.is_gone:
             raise UnreachableError("cannot reach lightningd")
-        result = super().call(method, params)
+        result = super().call(method, params, patience=patience)
         self.after.get((method, number), lambda: None)()
         return result
 

@@ -18,15 +18,15 @@ class Deadline:
 
     :param now: tells the time.
     :param timeout: TIMEOUT, in seconds.
-    :param latest: when the request expires.
+    :param expires_at: the last second in which the request can be answered; None for no end.
     """
 
     def __init__(
-        self, now: Callable[[], float], timeout: int, latest: float | None = None
+        self, now: Callable[[], float], timeout: int, expires_at: int | None = None
     ) -> None:
         self._now = now
         self._timeout = timeout
-        self._latest = math.inf if latest is None else latest
+        self._latest = math.inf if expires_at is None else expires_at + 1
         #: The first deadline of all.
         self.first_at = self.at = self._next()
         #: Whether it is an invoice's expiry.
