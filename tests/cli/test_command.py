@@ -25,7 +25,7 @@ from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.outcome import Outcome, Result
 from sendinvoice_cli.render.spool import Spool
 from sendinvoice_cli.render.streams import Streams
-from sendinvoice_cli.request import Request
+from sendinvoice_cli.request import DEFAULT_TIMEOUT, Request
 from tests.render.kept_streams import Terminal
 from tests.support.requests_builder import request_string
 from tests.support.schema import check_row
@@ -480,7 +480,8 @@ def test_the_summary_comes_after_all_else(tmp_path: Path) -> None:
     screen = _Screen()
     streams = Streams(None, screen, _SlowTerminal(screen, screen.is_written))
 
-    def run_batch(_rows: object, _client: Client, report: Spool) -> ExitStatus:
+    def run_batch(_rows: object, _client: Client, report: Spool, *, patience: float) -> ExitStatus:
+        assert patience == DEFAULT_TIMEOUT
         report.result(Result(1, 2, Outcome(_PAID, None, _NOW)))
         return ExitStatus.PAID
 

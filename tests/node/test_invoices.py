@@ -66,11 +66,11 @@ def test_label_taken() -> None:
 def test_odd_invoices_are_malformed_answers(odd: dict[str, Any]) -> None:
     """None stands for a field that is missing."""
     answer = {name: each for name, each in {**_UNPAID, **odd}.items() if each is not None}
-    with pytest.raises(LightningdError, match="createinvoice: .* malformed"):
+    with pytest.raises(LightningdError, match=r"createinvoice: .* malformed"):
         invoices.create(FakeClient({"createinvoice": answer}), "lni1…", "a label", _PREIMAGE)
-    with pytest.raises(LightningdError, match="listinvoices: .* malformed"):
+    with pytest.raises(LightningdError, match=r"listinvoices: .* malformed"):
         invoices.find(FakeClient({"listinvoices": {"invoices": [answer]}}), "a label")
-    with pytest.raises(LightningdError, match="waitinvoice: .* malformed"):
+    with pytest.raises(LightningdError, match=r"waitinvoice: .* malformed"):
         next(invoices.wait_until_closed(FakeClient({"waitinvoice": answer}), "a label"))
     refusal = LightningdError("createinvoice: Duplicate label", rpc_code=900, data=answer)
     with pytest.raises(LabelTakenError) as taken:
@@ -80,7 +80,7 @@ def test_odd_invoices_are_malformed_answers(odd: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"invoices": -1}, {"invoices": [None]}])
 def test_odd_lists_are_malformed_answers(answer: dict[str, Any]) -> None:
-    with pytest.raises(LightningdError, match="listinvoices: .* malformed"):
+    with pytest.raises(LightningdError, match=r"listinvoices: .* malformed"):
         invoices.find(FakeClient({"listinvoices": answer}), "a label")
 
 

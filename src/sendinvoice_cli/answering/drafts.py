@@ -23,9 +23,8 @@ from ..node.info import NodeInfo
 from ..node.invoices import StoredInvoice
 from ..node.lightningd import Lightningd
 from ..node.ways import payment_paths
-from ..node.ways.inbound import Inbound
-from . import receiving
 from .reading import Reading
+from .receiving import Receiving, no_paths
 from .warnings import ProgressWithWarnings
 
 #: JSON-RPC: a parameter is not valid.
@@ -49,9 +48,14 @@ class Drafts:
     """
 
     def __init__(
-        self, reading: Reading, lightningd: Lightningd, progress: ProgressWithWarnings
+        self,
+        reading: Reading,
+        receiving: Receiving,
+        lightningd: Lightningd,
+        progress: ProgressWithWarnings,
     ) -> None:
         self._reading = reading
+        self._receiving = receiving
         self._lightningd = lightningd
         self._progress = progress
         #: 32 bytes; for lightningd only.
@@ -60,19 +64,20 @@ class Drafts:
         #: lightningd may have stored an earlier draft, although its answer was lost.
         self._drafts: list[tuple[Record, ...]] = []
 
-    def is_prepared(self, inbound: Inbound) -> bool:
+    @property
+    def is_prepared(self) -> bool:
         """Whether all that a draft needs is known."""
         lightningd = self._lightningd
-        needs_secret = inbound.blinded and lightningd.base_secret is None
+        needs_secret = self._receiving.inbound.blinded and lightningd.base_secret is None
         return not needs_secret and lightningd.is_node_current()
 
-    def prepare(self, inbound: Inbound) -> None:
+    def prepare(self) -> None:
         """Ask lightningd for what a draft needs (``getinfo``, ``makesecret``).
 
         :raises LightningdError: lightningd says too little for paths that must not name our node.
         :raises UnreachableError: lightningd is gone.
         """
-        node = self._lightningd.current_node()
+        node, inbound = self._lightningd.current_node(), self._receiving.inbound
         if not inbound.blinded or self._lightningd.base_secret is not None:
             return
         try:
@@ -82,16 +87,16 @@ class Drafts:
                 # lightningd's path would name our node.
                 raise
             if not inbound.public:
-                self._progress.warn(*receiving.no_paths(error.message))
+                self._progress.warn(*no_paths(error.message))
 
-    def write(self, inbound: Inbound) -> tuple[Record, ...]:
+    def write(self) -> tuple[Record, ...]:
         """Write a draft: all records but the signature.
 
         :raises LightningdError: this lightningd cannot answer the request.
         :raises UnreachableError: lightningd is gone.
         """
         info.check_paths(self._reading.invreq.paths, self._lightningd.node)
-        node = self._lightningd.current_node()
+        node, inbound = self._lightningd.current_node(), self._receiving.inbound
         secret = self._lightningd.base_secret
         paths: Sequence[PaymentPath] = ()
         # Without any, lightningd adds one; it leads over public channels.
@@ -107,8 +112,9 @@ class Drafts:
         self._drafts.append(self._build(node, paths))
         return self._drafts[-1]
 
-    def expected_size(self, inbound: Inbound) -> int:
+    def expected_size(self) -> int:
         """How many bytes the invoice will have; see :func:`expected_size`."""
+        inbound = self._receiving.inbound
         own_paths = int(inbound.has_own_path or not inbound.blinded)
         return expected_size(
             self._build(self._lightningd.node, ()), own_paths, len(inbound.blinded)

@@ -65,8 +65,11 @@ class Exchange:
         self.courier = self._make_courier()
         #: The channels through which we are to be paid.
         self.receiving = Receiving(reading, lightningd, progress)
-        self._drafts = Drafts(self.reading, self._lightningd, self._progress)
+        self.drafts = self._make_drafts()
         self._dry_run: dict[str, Any] = {}
+
+    def _make_drafts(self) -> Drafts:
+        return Drafts(self.reading, self.receiving, self._lightningd, self._progress)
 
     def _make_courier(self) -> Courier:
         deadline = self.deadline  # a reference to self would keep the row of a batch in memory
@@ -156,7 +159,7 @@ class Exchange:
         """Bytes of the invoice; as long as it does not exist, about as many as it will have."""
         if isinstance(self.state, Issued):
             return (len(self.state.invoice.bolt12) - len("lni1")) * 5 // 8
-        return self._drafts.expected_size(self.receiving.inbound)
+        return self.drafts.expected_size()
 
     def plan(self) -> None:
         """Find out what would be sent, for a dry run; changes nothing.
@@ -182,15 +185,6 @@ class Exchange:
             self._dry_run["description"] = self.reading.invreq.description
         self.courier.show(route)
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether all that the invoice is made of is known."""
-        return self._drafts.is_prepared(self.receiving.inbound)
-
-    def prepare(self) -> None:
-        """Ask lightningd for what the invoice is made of."""
-        self._drafts.prepare(self.receiving.inbound)
-
     def create(self) -> None:
         """Have lightningd sign and store the invoice, unless one exists by now.
 
@@ -204,8 +198,8 @@ class Exchange:
             self._renew(self.state.expired)
             if self.exists:
                 return
-        drafts = self._drafts
-        unsigned = drafts.write(self.receiving.inbound)
+        drafts = self.drafts
+        unsigned = drafts.write()
         try:
             stored = invoices.create(
                 self._client,
@@ -256,7 +250,7 @@ class Exchange:
         self.state = NotTried(self.invoice)
         self.copies = Copies()
         self.courier = self._make_courier()
-        self._drafts = Drafts(self.reading, self._lightningd, self._progress)
+        self.drafts = self._make_drafts()
 
     # --- how it ends ---
 

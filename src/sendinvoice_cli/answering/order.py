@@ -171,8 +171,8 @@ class _Answer:
         await self.steps.reach()
         # Its turn has taken its time, which is not what TIMEOUT is for.
         deadline.restart()
-        if not self.exchange.is_prepared:
-            await self.steps.look(self.exchange.prepare)
+        if not self.exchange.drafts.is_prepared:
+            await self.steps.look(self.exchange.drafts.prepare)
         return delivery
 
     async def _find_route(self) -> Delivery:

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..node.events.connection import News
 from ..node.lightningd import Event, Lightningd
-from ..node.rpc.client import Client
+from ..node.rpc.client import CALL_SECONDS, Client
 from ..outcome import Counts, Result
 from ..signals import Interruption
 from ..threads import spawn
@@ -63,18 +63,20 @@ def run(
     client: Client,
     reporter: Reporter,
     *,
+    patience: float = CALL_SECONDS,
     pacer: Pacer | None = None,
     limits: Limits | None = None,
 ) -> ExitStatus:
     """Answer every row, and wait until each ends.
 
+    :param patience: seconds that lightningd gets to answer a call at the first contact.
     :raises UnreachableError: lightningd cannot be reached; nothing was read.
     :raises UsageError: the file is not a batch, or cannot be read to its end.
     """
 
     async def answer_all() -> ExitStatus:
         batch = Batch(client, reporter, pacer=pacer, limits=limits)
-        batch.lightningd.open()
+        batch.lightningd.open(min(patience, CALL_SECONDS))
         return await batch.run(rows)
 
     return asyncio.run(answer_all())

@@ -50,7 +50,9 @@ class Following:
         try:
             feed = invoices.Feed(self._lightningd.client)
         except LightningdError as failure:
-            raise UnreachableError(f"cannot follow changes of invoices: {failure.message}") from None
+            raise UnreachableError(
+                f"cannot follow changes of invoices: {failure.message}"
+            ) from None
         self._lightningd.connection.follow(feed.changes, self._tell)
         self._lightningd.connection.follow(feed.deletions, self._tell)
 

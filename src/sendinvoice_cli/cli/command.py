@@ -176,7 +176,12 @@ def _answer_many(
         spool = Spool(report)
         _enable_garbage_collection()
         try:
-            status = run_batch(rows.read(file.read_pieces(source), defaults), client, spool)
+            status = run_batch(
+                rows.read(file.read_pieces(source), defaults),
+                client,
+                spool,
+                patience=defaults.timeout,
+            )
         except UnreachableError as error:
             if parameters.as_json or output is not None:
                 with suppress(UsageError):

@@ -9,7 +9,7 @@ from ..errors import LightningdError, UnanswerableRequestError
 from .features import ONION_MESSAGES, offers_feature
 from .rpc import answers
 from .rpc.answers import reading
-from .rpc.client import Client
+from .rpc.client import CALL_SECONDS, Client
 
 #: Genesis block hashes, in the byte order of BOLT 12's chain_hash.
 CHAIN_HASHES = {
@@ -82,14 +82,15 @@ class NodeInfo(NamedTuple):
     behind: str | None = None
 
 
-def read(client: Client) -> NodeInfo:
+def read(client: Client, patience: float = CALL_SECONDS) -> NodeInfo:
     """Ask lightningd about our node (``getinfo``, ``listconfigs``, ``help``).
 
+    :param patience: seconds that lightningd gets to answer each of these.
     :raises LightningdError: it cannot send onion messages.
     :raises UnreachableError: lightningd is gone.
     """
-    answer = client.call("getinfo")
-    configs = client.call("listconfigs", reply_filter=_CONFIG_FIELDS)
+    answer = client.call("getinfo", patience=patience)
+    configs = client.call("listconfigs", reply_filter=_CONFIG_FIELDS, patience=patience)
     with reading("getinfo"):
         version = str(answer["version"])
         features = answer.get("our_features", {}).get("node", "")
@@ -105,7 +106,7 @@ def read(client: Client) -> NodeInfo:
             network=str(answer["network"]),
             version=version,
             blockheight=answers.number(answer["blockheight"], _MAX_HEIGHT),
-            onion_api=_onion_api(client, version),
+            onion_api=_onion_api(client, version, patience),
             behind=_behind(answer),
         )
     with reading("listconfigs"):
@@ -181,12 +182,12 @@ def check_paths(paths: Sequence[BlindedPath], info: NodeInfo) -> None:
         )
 
 
-def _onion_api(client: Client, version: str) -> OnionApi:
+def _onion_api(client: Client, version: str, patience: float) -> OnionApi:
     """The call that this lightningd has (``help``); one of them has changed its parameters."""
-    usage = _usage(client, "injectonionmessage")
+    usage = _usage(client, "injectonionmessage", patience)
     if usage is not None:
         return OnionApi.INJECT_ONION if "path_key" in usage else OnionApi.INJECT_HOPS
-    if _usage(client, "sendonionmessage") is not None:
+    if _usage(client, "sendonionmessage", patience) is not None:
         return OnionApi.SEND_HOPS
     raise LightningdError(
         f"lightningd {version} has no call that sends onion messages",
@@ -194,9 +195,9 @@ def _onion_api(client: Client, version: str) -> OnionApi:
     )
 
 
-def _usage(client: Client, command: str) -> str | None:
+def _usage(client: Client, command: str, patience: float) -> str | None:
     try:
-        answer = client.call("help", {"command": command})
+        answer = client.call("help", {"command": command}, patience=patience)
     except LightningdError:
         return None
     return str(answer["help"][0]["command"])

@@ -14,7 +14,7 @@ from .events.replies import Reply
 from .info import NodeInfo
 from .invoices import Change
 from .rpc.answers import reading
-from .rpc.client import Client
+from .rpc.client import CALL_SECONDS, Client
 from .ways.graph import Graph
 
 if TYPE_CHECKING:
@@ -63,16 +63,17 @@ class Lightningd:
         self._graph_made_at = 0.0
         self._graph_generation = 0
 
-    def open(self) -> None:
+    def open(self, patience: float = CALL_SECONDS) -> None:
         """Read the data of our node; once only.
 
+        :param patience: seconds that lightningd gets to answer each call.
         :raises UnreachableError: lightningd cannot be reached.
         :raises LightningdError: it cannot send onion messages.
         """
         with self._opening:
             if self._node is not None:
                 return
-            self._node, self._node_read_at = info.read(self.client), self.clock()
+            self._node, self._node_read_at = info.read(self.client, patience), self.clock()
         if self._node.logs_calls:
             self._notices.warn(
                 "lightningd writes all calls into its log (log-level=io), "
