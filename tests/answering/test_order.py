@@ -187,6 +187,17 @@ def test_dry_run_creates_and_starts_nothing() -> None:
     assert not {"(helper starts)", "createinvoice", "wait", *SENDING} & {*world.lightningd.log}
 
 
+def test_dry_run_of_an_unpaid_invoice_does_not_look_like_a_payment() -> None:
+    """It said "Paid", since there was an invoice and no error."""
+    world = World()
+    leave_unpaid(world)
+    outcome = world.run(dry_run=True)
+    assert_ends(world, outcome, ExitStatus.PAID, 0)
+    assert outcome.known["status"] == "dry-run"
+    assert outcome.known["path"]
+    assert made(world, "createinvoice") == 0
+
+
 def test_no_replies_starts_no_helper() -> None:
     world = World()
     world.at(1, world.pay)

@@ -304,7 +304,8 @@ class Exchange:
             error = endings.interrupted_error(error, self.request.label, found)
         elif isinstance(error, UnreachableError) and not isinstance(self.state, NotTried):
             error = endings.outcome_unknown_error(error, self.request.label, found)
-        if found is not None:
+        if found is not None and not self._dry_run:
+            # A dry run tells what would be sent, be it an invoice that exists already.
             known.update(found.fields)
             known.setdefault("amount_msat", self.reading.amount_msat)
             if found.is_paid:
