@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from sendinvoice_cli.answering.blocking_host import run_blocking
+from sendinvoice_cli.answering.order import answer
 from sendinvoice_cli.answering.readiness import HOLD_SECONDS, PATIENCE_SECONDS
 from sendinvoice_cli.errors import ExitStatus
+from sendinvoice_cli.request import Request
 from tests.support.requests_builder import node_id
-from tests.support.scripted import AMOUNT_MSAT, LABEL, ROUTER, World
+from tests.support.scripted import (
+    AMOUNT_MSAT,
+    INVREQ,
+    LABEL,
+    ROUTER,
+    ScriptedHost,
+    Search,
+    World,
+)
 
 BEHIND = {"warning_lightningd_sync": "Still loading latest blocks from bitcoind."}
 
@@ -134,6 +146,26 @@ def test_route_that_never_comes_is_no_route_at_timeout() -> None:
     assert outcome.exit_status is ExitStatus.NO_ROUTE
     assert world.seconds == pytest.approx(10, abs=1)
     assert world.lightningd.invoices == {}
+
+
+def test_look_that_is_under_way_at_timeout_is_no_loss_of_lightningd() -> None:
+    """It was exit 4, and in a batch all rows were told that lightningd was gone."""
+    world = World()
+    world.lightningd.channels.append(channel(ROUTER, HALF, is_connected=False))
+    world.lightningd.answers["listpeers"] = {"peers": []}
+    host = ScriptedHost(world)
+
+    def begin(step: Callable[[], Any]) -> Search[Any]:
+        job = Search(step)
+        world.after(0.3, job.run)
+        return job
+
+    host.begin = begin  # type: ignore[method-assign]
+    outcome = run_blocking(answer(Request(INVREQ, LABEL, timeout=10), host))
+    assert outcome.exit_status is ExitStatus.NO_ROUTE
+    assert "no path to it is known" in str(outcome.error)
+    assert world.seconds == pytest.approx(10, abs=1)
+    assert world.connection.lost_after == []
 
 
 def test_no_route_is_the_end_at_once_when_no_peer_is_away() -> None:

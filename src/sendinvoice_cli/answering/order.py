@@ -7,6 +7,7 @@ whose turn it is. A host that never suspends runs it to its end without an event
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from .lookout import Lookout
 from .readiness import POLL_SECONDS, Missing
 from .reading import read
 from .sending import Sending
-from .steps import Steps
+from .steps import Steps, TimeOverError
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -190,17 +191,21 @@ class _Answer:
             if delivery.route is not None:
                 return delivery
             away = exchange.receiving.away
+            error = exchange.courier.no_route_error()
             if not away or deadline.is_over:
-                raise exchange.courier.no_route_error()
+                raise error
             if not is_told:
                 host.progress.step(f"No route to the payer; waiting for {Missing(away=len(away))}")
                 is_told = True
             host.step_aside()
-            while exchange.receiving.away == away and not deadline.is_over:
+            while exchange.receiving.away == away:
                 looks_at = min(host.now() + POLL_SECONDS, deadline.at)
                 while host.now() < looks_at:
                     await host.wait(looks_at)
-                await self.steps.look(partial(exchange.receiving.look_around, POLL_SECONDS))
+                if deadline.is_over:
+                    raise error
+                with suppress(TimeOverError):
+                    await self.steps.look(partial(exchange.receiving.look_around, POLL_SECONDS))
 
     async def _end_unpaid(self) -> None:
         """Raise the error for an invoice that was not paid in time."""

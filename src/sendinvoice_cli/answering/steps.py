@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+class TimeOverError(NoAnswerError):
+    """lightningd did not answer before the deadline. It need not be gone."""
+
+
 class Steps:
     """Takes the steps of one request, each again when lightningd goes away during it."""
 
@@ -70,6 +74,8 @@ class Steps:
             generation = self._connection.generation
             try:
                 return await step()
+            except TimeOverError:
+                raise
             except UnreachableError as lost:
                 self.lose(lost, generation, losses)
                 if is_last or self._host.now() >= self._deadline.give_up_at(since):
@@ -129,9 +135,9 @@ class Steps:
         return job.result()
 
 
-def no_answer_error() -> NoAnswerError:
+def no_answer_error() -> TimeOverError:
     """The error for a lightningd that does not answer before the deadline."""
-    return NoAnswerError(
+    return TimeOverError(
         "lightningd did not answer before TIMEOUT was over",
         hint="'lightning-cli getinfo' shows whether it answers at all",
     )
