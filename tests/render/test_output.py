@@ -5,16 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.live import Live
 
+from sendinvoice_cli.errors import InterruptedBySignalError
 from sendinvoice_cli.outcome import Offered
 from sendinvoice_cli.render import json_lines, lines, table
 from sendinvoice_cli.render.progress import PlainProgress, TerminalProgress
 from sendinvoice_cli.render.streams import Streams
+from sendinvoice_cli.signals import Interruption
 from tests.support.requests_builder import PAYER_ID
 
 from .hostile import HOSTILE, harmless, without_colour, without_control
 from .kept_streams import KeptStreams, Terminal
 
+SHOW_CURSOR = "\x1b[?25h"
 _PAID: dict[str, Any] = {
     "label": "a label",
     "description": "A refund",
@@ -377,6 +381,38 @@ def test_countdown_fits_a_line(monkeypatch: pytest.MonkeyPatch, seconds: int) ->
     (line,) = [each for each in terminal.getvalue().split("\n") if "Ctrl-C" in each]
     assert len(without_control(line)) <= 80
     assert line.endswith(" to continue)")
+
+
+def test_countdown_goes_on_with_the_invoice_that_replaces_an_expired_one() -> None:
+    """A second one stayed for ever, with the cursor hidden; older rich refused it."""
+    terminal = Terminal()
+    progress = TerminalProgress(Streams(None, terminal, terminal), clock=lambda: 0)
+    progress.awaiting_payment(20)
+    progress.awaiting_payment(90)
+    progress.close()
+    assert "1m 30s left" in terminal.getvalue()
+    assert terminal.getvalue().count(SHOW_CURSOR) == 1
+    shown = len(terminal.getvalue())
+    progress.step("the end")
+    assert "Ctrl-C" not in terminal.getvalue()[shown:]
+
+
+def test_signal_while_the_countdown_begins_leaves_the_cursor_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = Live.start
+
+    def interrupt(live: Live, refresh: bool = False) -> None:
+        start(live, refresh)
+        raise Interruption(InterruptedBySignalError("interrupted"))
+
+    monkeypatch.setattr(Live, "start", interrupt)
+    terminal = Terminal()
+    streams = Streams(None, terminal, terminal)
+    with pytest.raises(Interruption):
+        TerminalProgress(streams).awaiting_payment(20)
+    assert terminal.getvalue().count(SHOW_CURSOR) == 1
+    assert streams.print_above is None
 
 
 def test_terminal_shows_warnings_with_hints() -> None:

@@ -60,5 +60,10 @@ def draw(
         streams.print_above = None
 
     streams.print_above = lambda line: console.print(Text(line))
-    live.start()
+    try:
+        live.start()
+    except BaseException:
+        # A signal must not leave the cursor hidden.
+        stop()
+        raise
     return stop

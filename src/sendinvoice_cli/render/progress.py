@@ -84,6 +84,8 @@ class TerminalProgress:
         self._clock = clock
         self._console = make_console(streams, stderr=True)
         self._stop_drawing: Callable[[], None] | None = None
+        #: When the wait ends (UNIX seconds).
+        self._until = 0.0
         self.wants_route = True
         #: Names of the nodes on the invoice's route, ours first; None until it is known.
         self.route: list[str] | None = None
@@ -114,7 +116,11 @@ class TerminalProgress:
         self._line("•", "Route: " + " → ".join(printable(name, 64) for name in names))
 
     def awaiting_payment(self, until: float) -> None:
-        """Start a countdown to ``until`` (UNIX seconds)."""
+        """Count down to ``until`` (UNIX seconds) from now on."""
+        self._until = until
+        if self._stop_drawing is not None:
+            # It is a second invoice, in the place of one that has expired.
+            return
         from rich.spinner import Spinner
         from rich.text import Text
 
@@ -123,7 +129,7 @@ class TerminalProgress:
         spinner = Spinner("dots")
 
         def render() -> Spinner:
-            left = format_duration(max(until - self._clock(), 0))
+            left = format_duration(max(self._until - self._clock(), 0))
             how = "Ctrl-C stops; run it again to continue"
             spinner.update(text=Text(f"Waiting to be paid, {left} left ({how})"))
             return spinner
