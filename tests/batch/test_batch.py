@@ -585,6 +585,19 @@ def test_repeated_labels_are_read_as_they_are_needed(still: TimedNetwork) -> Non
     assert len(taken) <= limits.repeated + limits.unsent + 3
 
 
+def test_unreadable_row_does_not_part_those_with_the_same_label(still: TimedNetwork) -> None:
+    """The third ran beside the first, which then heard of the payment at its deadline only."""
+    hold = still.sandbox.faults.hold_payments(PAYER)
+    (row,) = rows(still, ["same"], timeout=60)
+    unreadable = Row(2, 2, None, UsageError("not a row"), "same")
+    batch = still.run_batch([row, unreadable, row._replace(number=3, line=3)])
+    still.await_arrival(1)
+    hold.release()
+    batch.end()
+    assert [each.row for each in batch.results] == [2, 1, 3]
+    assert len(batch.client.made("createinvoice")) == sent(batch) == 1
+
+
 @pytest.fixture
 def no_collection() -> Iterator[None]:
     """Python collects no garbage: what refers to itself stays."""

@@ -209,20 +209,22 @@ class Batch:
             raise row
 
     async def _begin(self, row: Row) -> None:
-        earlier = self._last_of_label.get(row.label or "")
+        # A row that cannot be read neither waits nor is waited for.
+        label = row.request.label if row.request is not None else None
+        earlier = self._last_of_label.get(label) if label is not None else None
         slots = self._unsent if earlier is None else self._repeated
         await self._under_way.acquire()
         await slots.acquire()
         task = asyncio.create_task(self._row(row, earlier, slots))
         self._tasks.add(task)
-        if row.label is not None:
-            self._last_of_label[row.label] = task
+        if label is not None:
+            self._last_of_label[label] = task
 
         def end(_: object) -> None:
             self._tasks.discard(task)
             self._under_way.release()
-            if row.label is not None and self._last_of_label.get(row.label) is task:
-                del self._last_of_label[row.label]
+            if label is not None and self._last_of_label.get(label) is task:
+                del self._last_of_label[label]
 
         task.add_done_callback(end)
 
