@@ -96,6 +96,16 @@ def test_no_hint_leads_to_renew_once_the_request_has_expired(
         assert end.message.endswith("the request expired meanwhile, which is the likely reason")
 
 
+def test_no_hint_of_ours_leads_to_renew_once_the_request_has_expired() -> None:
+    """A lightningd behind the chain, and clocks that differ, had hints of their own."""
+    invreq, now = _read(expires_at=_CREATED_AT + 60), _CREATED_AT + 70
+    late = endings.unpaid_error(_copies(None), _stored("expired"), invreq, _EXPIRES_AT, "loading")
+    assert late.hint == _NEW_REQUEST
+    assert "behind the chain (loading)" in late.message
+    early = endings.unpaid_error(_copies(None), _stored("expired"), invreq, now)
+    assert str(early.hint).endswith(f"set them right, then {_NEW_REQUEST}")
+
+
 def test_request_that_is_still_valid_is_not_blamed() -> None:
     end = _end(None, invreq=_read(expires_at=_EXPIRES_AT))
     assert "expired" not in end.message

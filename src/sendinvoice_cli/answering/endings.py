@@ -38,11 +38,11 @@ def unpaid_error(
     """
     if copies.last_words is not None:
         return _payer_error(copies.last_words, invoice, invreq, now)
+    said, hint = _why_unpaid(copies, invoice, invreq, now)
     if behind is not None:
         said = f"and lightningd is behind the chain ({behind})"
-        hint = "once lightningd has caught up, run the same command with --renew"
-    else:
-        said, hint = _why_unpaid(copies, invoice, invreq, now)
+        if not invoice_request.has_expired(invreq, now):
+            hint = "once lightningd has caught up, run the same command with --renew"
     return TimedOutError(
         f"the invoice was not paid in time, {said}", hint=hint, data={"invstring": invoice.bolt12}
     )
@@ -54,7 +54,8 @@ def _why_unpaid(
     """What is known of an invoice about which the payer said nothing, and the next step."""
     if invoice.status == "expired" and now < invoice.expires_at:
         early = format_duration(invoice.expires_at - now)
-        return f"because lightningd took it for expired {early} too early", f"{_CLOCKS} use --renew"
+        again = _NEW_REQUEST if invoice_request.has_expired(invreq, now) else "use --renew"
+        return f"because lightningd took it for expired {early} too early", f"{_CLOCKS} {again}"
     said = "and no answer came from the payer"
     if not len(copies):
         said = "because it expired before it could be sent"
