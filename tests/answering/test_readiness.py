@@ -117,6 +117,22 @@ def test_no_invoice_is_made_that_cannot_be_paid_because_peers_are_away() -> None
     assert "open a channel" not in f"{outcome.error.message}{outcome.error.hint}"
 
 
+def test_peers_are_looked_at_again_before_an_expired_invoice_is_replaced() -> None:
+    """The channels were those that were there when the command began."""
+    earlier = World()
+    earlier.run(timeout=1000)
+    world = World()
+    world.lightningd.invoices = earlier.lightningd.invoices
+    world.lightningd.change(status="unpaid")
+    world.at(990, lambda: world.peers_away(20))
+    world.at(1000, world.expire)
+    world.at(1100, world.pay)
+    made_at: list[float] = []
+    world.lightningd.before["createinvoice", 1] = lambda: made_at.append(world.seconds)
+    assert world.run(timeout=5000, renew=True).exit_status is ExitStatus.PAID
+    assert made_at == [pytest.approx(1010, abs=1)]
+
+
 def test_route_that_needs_a_peer_that_is_away_is_waited_for() -> None:
     """It was exit 13 after 0.2 s, with the advice to open a channel."""
     world = World()

@@ -102,6 +102,8 @@ class _Answer:
         if exchange.is_replaceable and self.host.now() < self.deadline.first_at:
             self.host.progress.step("The invoice has expired; replacing it")
             exchange.replace()
+            # Our channels may have changed since lightningd was found ready.
+            self.lookout = Lookout(exchange, self.host, self.steps)
             self.deadline.restart()
             await self._send()
         if not exchange.invoice.is_paid:
