@@ -219,12 +219,11 @@ def test_standard_input_is_closed(sending: _Sending, args: list[str]) -> None:
     )
 
 
-def test_standard_input_cannot_be_read(sending: _Sending, tmp_path: Path) -> None:
+def test_standard_input_that_cannot_be_read(sending: _Sending) -> None:
     stderr = io.StringIO()
-    write_only = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    with os.fdopen(os.open(os.devnull, os.O_RDONLY)) as stdin:
-        os.dup2(write_only, stdin.fileno())
-        os.close(write_only)
+    # Python opens it for reading, as it does with 0>FILE.
+    descriptor = os.open("/dev/null", os.O_WRONLY)
+    with open(descriptor, encoding="utf-8") as stdin:
         assert sending.run(["-", "a label"], Streams(stdin, None, stderr)) == ExitStatus.USAGE
     assert "cannot read the request: Bad file descriptor" in stderr.getvalue()
 
@@ -487,6 +486,21 @@ def test_the_summary_comes_after_all_else(tmp_path: Path) -> None:
 
     assert cli.run(["--batch", str(batch)], streams=streams, run_batch=run_batch) == 0
     assert screen.getvalue().endswith("1 of 1 paid, 1.5 sat (1,500 msat)\n")
+
+
+def test_rows_of_a_batch_that_lightningd_cannot_answer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They end like a single request, which gets its object."""
+    batch = tmp_path / "batch"
+    batch.write_text(f"invreq,label\n{request_string()},one\n")
+
+    def refuse(*_: object, **_more: object) -> ExitStatus:
+        raise errors.LightningdError("it has onion messages turned off")
+
+    assert cli.run(["--json", "--batch", str(batch)], run_batch=refuse) == ExitStatus.ERROR
+    (line,) = capsys.readouterr().out.splitlines()
+    check_row(json.loads(line), ExitStatus.ERROR)
 
 
 # --- usage errors ---

@@ -71,6 +71,7 @@ def run(
 
     :param patience: seconds that lightningd gets to answer a call at the first contact.
     :raises UnreachableError: lightningd cannot be reached; nothing was read.
+    :raises LightningdError: it cannot send onion messages; nothing was read.
     :raises UsageError: the file is not a batch, or cannot be read to its end.
     """
 

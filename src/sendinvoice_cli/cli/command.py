@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from .. import signals, threads
-from ..errors import ExitStatus, SendInvoiceError, UnreachableError, UsageError
+from ..errors import ExitStatus, LightningdError, SendInvoiceError, UnreachableError, UsageError
 from ..render import lines
 from ..render.streams import Streams, silence
 from .help import WIDTH, Command
@@ -182,7 +182,7 @@ def _answer_many(
                 spool,
                 patience=defaults.timeout,
             )
-        except UnreachableError as error:
+        except (UnreachableError, LightningdError) as error:
             if parameters.as_json or output is not None:
                 with suppress(UsageError):
                     for row in rows.read(file.read_pieces(source, waits=False), defaults):
