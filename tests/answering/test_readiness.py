@@ -11,6 +11,7 @@ from sendinvoice_cli.answering.blocking_host import run_blocking
 from sendinvoice_cli.answering.order import answer
 from sendinvoice_cli.answering.readiness import HOLD_SECONDS, PATIENCE_SECONDS
 from sendinvoice_cli.errors import ExitStatus
+from sendinvoice_cli.outcome import Outcome
 from sendinvoice_cli.request import Request
 from tests.support.requests_builder import node_id
 from tests.support.scripted import (
@@ -54,6 +55,19 @@ def fall_behind(world: World, until: float) -> None:
             world.lightningd.answers["getinfo"] = getinfo
 
         world.at(until, catch_up)
+
+
+def run_slowly(world: World, timeout: int) -> Outcome:
+    """Answer a request while each look takes time."""
+    host = ScriptedHost(world)
+
+    def begin(step: Callable[[], Any]) -> Search[Any]:
+        job = Search(step)
+        world.after(0.3, job.run)
+        return job
+
+    host.begin = begin  # type: ignore[method-assign]
+    return run_blocking(answer(Request(INVREQ, LABEL, timeout=timeout), host))
 
 
 ENOUGH, HALF = 10 * AMOUNT_MSAT, AMOUNT_MSAT // 2
@@ -169,19 +183,21 @@ def test_look_that_is_under_way_at_timeout_is_no_loss_of_lightningd() -> None:
     world = World()
     world.lightningd.channels.append(channel(ROUTER, HALF, is_connected=False))
     world.lightningd.answers["listpeers"] = {"peers": []}
-    host = ScriptedHost(world)
-
-    def begin(step: Callable[[], Any]) -> Search[Any]:
-        job = Search(step)
-        world.after(0.3, job.run)
-        return job
-
-    host.begin = begin  # type: ignore[method-assign]
-    outcome = run_blocking(answer(Request(INVREQ, LABEL, timeout=10), host))
+    outcome = run_slowly(world, timeout=10)
     assert outcome.exit_status is ExitStatus.NO_ROUTE
     assert "no path to it is known" in str(outcome.error)
     assert world.seconds == pytest.approx(10, abs=1)
     assert world.connection.lost_after == []
+
+
+def test_look_that_failed_before_lightningd_came_back_is_no_loss_of_it_now() -> None:
+    """Each row of a batch that had looked when lightningd went away took it for gone once more."""
+    world = World(away_seconds=1)
+    # The looks before find lightningd and the label.
+    world.at(0.7, world.go_away)
+    world.at(9, world.pay)
+    assert run_slowly(world, timeout=30).exit_status is ExitStatus.PAID
+    assert world.connection.lost_after == [pytest.approx(0.7)]
 
 
 def test_no_route_is_the_end_at_once_when_no_peer_is_away() -> None:

@@ -28,6 +28,8 @@ class Lookout:
         self._readiness = Readiness()
         #: The look that is under way, and the losses of lightningd that looks have met.
         self._look: Job[Missing | None] | None = None
+        #: The connection's generation when it began.
+        self._generation = 0
         self._losses = Losses(host.now)
         self._next_at = 0.0
 
@@ -51,14 +53,14 @@ class Lookout:
         """
         exchange, readiness = self._exchange, self._readiness
         await self._steps.reach()
-        generation = self._connection.generation
-        if readiness.is_known(generation):
+        if readiness.is_known(self._connection.generation):
             return True
         if self._look is None:
             if self._host.now() < self._next_at:
                 return False
             self._next_at = self._host.now() + POLL_SECONDS
             age = GRAPH_SECONDS if readiness.missing is None else POLL_SECONDS
+            self._generation = self._connection.generation
             self._look = self._host.begin(partial(exchange.receiving.look_around, age))
         if not self._look.done():
             return False
@@ -67,14 +69,14 @@ class Lookout:
         try:
             missing = look.result()
         except UnreachableError as lost:
-            self._steps.lose(lost, generation, self._losses)
+            self._steps.lose(lost, self._generation, self._losses)
             return False
         except LightningdError:
             if not exchange.exists:
                 raise
-        if readiness.take(missing, generation, self._host.now(), exists=exchange.exists):
+        if readiness.take(missing, self._generation, self._host.now(), exists=exchange.exists):
             self._host.progress.step(f"Waiting for {readiness.missing}")
-        return readiness.is_known(generation)
+        return readiness.is_known(self._connection.generation)
 
     def error(self) -> SendInvoiceError:
         """The error when TIMEOUT is over, and lightningd is away or not ready."""
