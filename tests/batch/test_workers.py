@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from sendinvoice_cli.batch import workers
 from sendinvoice_cli.batch.workers import Workers
 from sendinvoice_cli.errors import UnreachableError
 from tests.networks import PROMPT_SECONDS
@@ -126,3 +127,23 @@ def test_work_whose_future_is_cancelled_is_not_begun() -> None:
 
     asyncio.run(work())
     assert begun == ["third"]
+
+
+def test_thread_that_could_not_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counted as one of the threads, and with all of them all work stayed undone."""
+
+    def refuse(_: object) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> int:
+        one = Workers(1)
+        with monkeypatch.context() as full:
+            full.setattr(workers, "spawn", refuse)
+            with pytest.raises(RuntimeError):
+                one.begin(lambda: 1)
+        try:
+            return await asyncio.wait_for(one.begin(lambda: 2), PROMPT_SECONDS)
+        finally:
+            one.close()
+
+    assert asyncio.run(work()) == 2

@@ -53,8 +53,8 @@ class Workers:
         self.pending.add(future)
         self._queue.put(work)
         if self._threads < min(len(self.pending), self._count):
-            self._threads += 1
             spawn(self._serve)
+            self._threads += 1
         return future
 
     def _serve(self) -> None:
