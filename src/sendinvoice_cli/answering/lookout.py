@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import LightningdError, SendInvoiceError, UnreachableError
 from ..node.events.losses import Losses
 from ..node.lightningd import GRAPH_SECONDS
-from .readiness import POLL_SECONDS, Missing, Readiness
+from .readiness import HOLD_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, Missing
 from .steps import Steps, no_answer_error
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ class Lookout:
         self._host = host
         self._steps = steps
         self._connection = host.lightningd.connection
-        self._readiness = Readiness()
+        #: What the last look found missing.
+        self.missing: Missing | None = None
+        #: When that began (UNIX seconds).
+        self._missing_since = 0.0
+        #: The generation of the connection in which lightningd was found ready.
+        self._ready_generation: int | None = None
         #: The look that is under way, and the losses of lightningd that looks have met.
         self._look: Job[Missing | None] | None = None
         #: The connection's generation when it began.
         self._generation = 0
         self._losses = Losses(host.now)
         self._next_at = 0.0
-
-    @property
-    def missing(self) -> Missing | None:
-        """What the last look found missing."""
-        return self._readiness.missing
 
     @property
     def next_at(self) -> float:
@@ -51,15 +51,15 @@ class Lookout:
         :raises LightningdError: it cannot be told, and the invoice does not exist.
         :raises UnreachableError: lightningd stays away, or went away too often.
         """
-        exchange, readiness = self._exchange, self._readiness
+        exchange = self._exchange
         await self._steps.reach()
-        if readiness.is_known(self._connection.generation):
+        if self._connection.generation == self._ready_generation:
             return True
         if self._look is None:
             if self._host.now() < self._next_at:
                 return False
             self._next_at = self._host.now() + POLL_SECONDS
-            age = GRAPH_SECONDS if readiness.missing is None else POLL_SECONDS
+            age = GRAPH_SECONDS if self.missing is None else POLL_SECONDS
             self._generation = self._connection.generation
             self._look = self._host.begin(partial(exchange.receiving.look_around, age))
         if not self._look.done():
@@ -74,12 +74,27 @@ class Lookout:
         except LightningdError:
             if not exchange.exists:
                 raise
-        if readiness.take(missing, self._generation, self._host.now(), exists=exchange.exists):
-            self._host.progress.step(f"Waiting for {readiness.missing}")
-        return readiness.is_known(self._connection.generation)
+        self._take(missing)
+        return self._connection.generation == self._ready_generation
+
+    def _take(self, missing: Missing | None) -> None:
+        """Take what a look found missing, and tell the user if that is news."""
+        now, before = self._host.now(), self.missing
+        if before is None:
+            self._missing_since = now
+        self.missing = missing
+        waited = now - self._missing_since
+        if (
+            missing is None
+            or (not missing.is_needed and waited >= PATIENCE_SECONDS)
+            or (self._exchange.exists and waited >= HOLD_SECONDS)
+        ):
+            self._ready_generation, self.missing = self._generation, None
+        elif missing != before:
+            self._host.progress.step(f"Waiting for {missing}")
 
     def error(self) -> SendInvoiceError:
         """The error when TIMEOUT is over, and lightningd is away or not ready."""
-        if self._connection.is_up and self._readiness.missing is not None:
-            return self._readiness.missing.error()
+        if self._connection.is_up and self.missing is not None:
+            return self.missing.error()
         return self._connection.loss or no_answer_error()

@@ -66,36 +66,3 @@ def find_missing(node: NodeInfo, inbound: Inbound, amount_msat: int) -> Missing 
         is_needed = inbound.total_msat < amount_msat
         return Missing(away=len(inbound.away), is_needed=is_needed)
     return None
-
-
-class Readiness:
-    """Whether lightningd was found ready since it last came back. Times are UNIX seconds."""
-
-    def __init__(self) -> None:
-        #: The generation of the connection in which it was.
-        self._generation: int | None = None
-        #: What was missing when we last looked.
-        self.missing: Missing | None = None
-        self._since = 0.0
-
-    def is_known(self, generation: int) -> bool:
-        """Whether it was ready in this generation."""
-        return generation == self._generation
-
-    def take(self, missing: Missing | None, generation: int, now: float, *, exists: bool) -> bool:
-        """Take what was found missing; tells whether that is news for the user.
-
-        :param exists: whether the invoice does.
-        """
-        is_new = missing is not None and missing != self.missing
-        if self.missing is None:
-            self._since = now
-        self.missing = missing
-        waited = now - self._since
-        if (
-            missing is None
-            or (not missing.is_needed and waited >= PATIENCE_SECONDS)
-            or (exists and waited >= HOLD_SECONDS)
-        ):
-            self._generation, self.missing = generation, None
-        return is_new
