@@ -26,7 +26,6 @@ from ..node.events.connection import News
 from ..node.lightningd import Event, Lightningd
 from ..node.rpc.client import CALL_SECONDS, Client
 from ..outcome import Counts, Result
-from ..signals import Interruption
 from ..threads import spawn
 from .following import Following
 from .pacing import Pacer
@@ -124,7 +123,7 @@ class Batch:
         self._repeated = asyncio.Semaphore(limits.repeated)
         self._under_way = asyncio.Semaphore(limits.rows)
         self._reading: asyncio.Task[None] | None = None
-        self._interruption: InterruptedBySignalError | None = None
+        self.interruption: InterruptedBySignalError | None = None
         self.following = Following(self.lightningd, self.workers, self._tell)
         self._tasks: set[asyncio.Task[None]] = set()
         #: By label, the latest row that has not ended.
@@ -155,22 +154,22 @@ class Batch:
             await closing.begin(self.lightningd.close)
             for workers in (self.workers, self.seekers, self.connectors, closing):
                 workers.close()
-        if self._interruption is not None:
+        if self.interruption is not None:
             self.reporter.warn(
                 "interrupted; rows without a result were not sent, or their outcome is unknown",
                 "run the same command with the same file again to continue",
             )
-            return self._interruption.exit_status
+            return self.interruption.exit_status
         return exit_status(self._ended)
 
     def interrupt(self, interruption: InterruptedBySignalError) -> None:
         """Stop sending, and report the rows whose invoice exists."""
         if sum(self._ended.values()) == self.total or self._reading is None:
             return
-        self._interruption = interruption
+        self.interruption = interruption
         self._reading.cancel()
         for host in self.hosts:
-            host.interrupt(Interruption(interruption))
+            host.interrupt()
 
     # --- rows ---
 
@@ -246,8 +245,6 @@ class Batch:
             await asyncio.wait([earlier])
         host = RowHost(self, self.reporter.for_row(row.number), slots)
         self.hosts.add(host)
-        if self._interruption is not None:
-            host.interrupt(Interruption(self._interruption))
         try:
             outcome = await answer(row.request, host)
         finally:

@@ -49,7 +49,6 @@ class RowHost:
         self._sending: asyncio.Task[bool | Early] | None = None
         #: What it awaits now; a signal interrupts it there.
         self._awaited: asyncio.Future[Any] | None = None
-        self._interruption: Interruption | None = None
         self._is_awake = False
         self._waiter: asyncio.Future[None] | None = None
         #: Until when it waits (UNIX seconds); None while it does something.
@@ -99,9 +98,8 @@ class RowHost:
         heard, self._heard = self._heard, []
         return heard
 
-    def interrupt(self, interruption: Interruption) -> None:
-        """Raise an interruption where the row waits now, or waits next."""
-        self._interruption = interruption
+    def interrupt(self) -> None:
+        """Raise the batch's interruption where the row waits now; elsewhere it comes by itself."""
         if self._awaited is not None:
             self._awaited.cancel()
 
@@ -163,17 +161,19 @@ class RowHost:
             self.lightningd.replies.forget(self._exchange.copies.path_ids)
 
     async def _await(self, future: asyncio.Future[_T]) -> _T:
-        if self._interruption is not None:
-            raise self._interruption
+        self._check_interruption()
         self._awaited = future
         try:
             return await future
         except asyncio.CancelledError:
-            if self._interruption is not None:
-                raise self._interruption from None
+            self._check_interruption()
             raise
         finally:
             self._awaited = None
+
+    def _check_interruption(self) -> None:
+        if self._batch.interruption is not None:
+            raise Interruption(self._batch.interruption) from None
 
     def _waking(self, job: _Future) -> _Future:
         """A job whose end wakes the row."""
