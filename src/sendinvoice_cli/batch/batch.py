@@ -145,9 +145,6 @@ class Batch:
             await self._reading
         except asyncio.CancelledError:
             await asyncio.gather(*self._tasks)
-        except SendInvoiceError:
-            await asyncio.gather(*self._tasks)
-            raise
         finally:
             # The others may be stuck in calls that hang.
             closing = Workers(1)
