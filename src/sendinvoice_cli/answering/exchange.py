@@ -18,7 +18,6 @@ from ..errors import (
 )
 from ..node import info, invoices
 from ..node.invoices import Change, StoredInvoice
-from ..node.lightningd import Lightningd
 from ..node.rpc.client import CALL_SECONDS, ConnectionLostError
 from ..outcome import Outcome
 from . import endings, state, warnings
@@ -31,7 +30,7 @@ from .receiving import Receiving
 from .state import Issued, NotTried, State, Unknown
 
 if TYPE_CHECKING:
-    from .warnings import ProgressWithWarnings
+    from .host import Host
 
 #: Seconds that lightningd gets at least to sign the invoice, since without its answer nobody knows
 #: whether the invoice exists.
@@ -39,32 +38,22 @@ SIGN_SECONDS = 5
 
 
 class Exchange:
-    """What is known of one request and its invoice, and the steps that change it.
+    """What is known of one request and its invoice, and the steps that change it."""
 
-    :param ways: how many routes that are as good to look for.
-    """
-
-    def __init__(
-        self,
-        reading: Reading,
-        lightningd: Lightningd,
-        progress: ProgressWithWarnings,
-        deadline: Deadline,
-        *,
-        ways: int = 1,
-    ) -> None:
+    def __init__(self, reading: Reading, host: Host, deadline: Deadline) -> None:
         self.reading = reading
         self.request = reading.request
         self.deadline = deadline
-        self._ways = ways
         self.copies = Copies()
         self.state: State = NotTried()
-        self._lightningd = lightningd
-        self._client = lightningd.client
-        self._progress = progress
+        # A reference to the host would keep the row of a batch in memory.
+        self._ways = host.ways
+        self._lightningd = host.lightningd
+        self._client = host.lightningd.client
+        self._progress = host.progress
         self.courier = self._make_courier()
         #: The channels through which we are to be paid.
-        self.receiving = Receiving(reading, lightningd, progress)
+        self.receiving = Receiving(reading, self._lightningd, self._progress)
         self.drafts = self._make_drafts()
         self._dry_run: dict[str, Any] = {}
 

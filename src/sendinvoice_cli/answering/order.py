@@ -55,9 +55,7 @@ async def answer(request: Request, host: Host) -> Outcome:
             invreq = invoice_request.decode(request.invreq)
             known["request"] = Offered.of(invreq).as_json()
             deadline = Deadline(host.now, request.timeout, invreq.expires_at)
-            exchange = Exchange(
-                read(request, invreq), host.lightningd, host.progress, deadline, ways=host.ways
-            )
+            exchange = Exchange(read(request, invreq), host, deadline)
             await _Answer(exchange, host).run()
             ended = outcome(None)
         except SendInvoiceError as failure:
