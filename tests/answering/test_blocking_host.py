@@ -16,7 +16,6 @@ from sendinvoice_cli.errors import (
     ExitStatus,
     InterruptedBySignalError,
     TerminatedBySignalError,
-    UsageError,
 )
 from sendinvoice_cli.node.rpc.client import Client
 from sendinvoice_cli.outcome import Outcome
@@ -130,10 +129,9 @@ def test_interrupted_send_tells_of_its_invoice_and_ends_its_session(
     assert sending.sessions_end()[-1] == 0
 
 
-def test_usage_error_is_raised_and_nothing_is_asked() -> None:
+def test_usage_error_is_an_outcome_and_nothing_is_asked() -> None:
     sending = Sending()
-    with pytest.raises(UsageError, match="QUANTITY"):
-        sending.run(quantity=2)
+    assert sending.run(quantity=2).exit_status is ExitStatus.USAGE
     assert sending.lightningd.log == []
 
 

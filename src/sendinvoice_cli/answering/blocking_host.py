@@ -17,7 +17,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import UsageError
 from ..node import invoices
 from ..node.events.connection import News
 from ..node.events.replies import Reply
@@ -75,14 +74,11 @@ def send(
     :param clock: tells the time in UNIX seconds.
     :param sleep: sleeps some seconds between attempts to reach a lightningd that is gone.
     :param wait: waits for an event, at most some seconds.
-    :raises UsageError: the request does not fit the arguments.
     """
     # It is needed after the first calls.
     spawn(load_cipher)
     host = BlockingHost(client, progress, settled=settled, clock=clock, sleep=sleep, wait=wait)
     outcome = run_blocking(answer(request, host))
-    if isinstance(outcome.error, UsageError):
-        raise outcome.error
     host.close()
     return outcome
 
