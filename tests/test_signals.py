@@ -76,9 +76,22 @@ def test_first_signal_is_told_to_an_event_loop_and_a_second_one_ends_the_process
     assert handlers() == {signal.SIG_DFL}
 
 
+def test_event_loop_that_is_released_leaves_no_handler_behind() -> None:
+    """Ctrl-C once a batch had ended was a traceback, and its summary was lost."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        signals.interrupt_loop(loop, lambda _: None)
+        signals.release_loop(loop)
+
+    asyncio.run(run())
+    assert handlers() == {signal.SIG_DFL}
+
+
 def test_event_loop_of_another_thread_leaves_the_handlers_alone() -> None:
     async def run() -> None:
         signals.interrupt_loop(asyncio.get_running_loop(), lambda _: None)
+        signals.release_loop(asyncio.get_running_loop())
 
     before = handlers()
     thread = threading.Thread(target=asyncio.run, args=(run(),))

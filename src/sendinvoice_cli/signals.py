@@ -39,18 +39,32 @@ def interrupt_loop(
     loop: AbstractEventLoop, interrupt: Callable[[InterruptedBySignalError], None]
 ) -> None:
     """Let the first signal call a function in an event loop, if this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        # Python handles signals nowhere else.
+    if not _is_main_thread():
         return
 
     def handle(number: int) -> None:
-        for each in _NUMBERS:
-            loop.remove_signal_handler(each)
-        restore_defaults()
+        release_loop(loop)
         interrupt(_error(number))
 
     for number in _NUMBERS:
         loop.add_signal_handler(number, handle, number)
+
+
+def release_loop(loop: AbstractEventLoop) -> None:
+    """Let a signal end the process at once, and no longer call a function in the loop.
+
+    A loop that is closed with such a function has Python raise KeyboardInterrupt from then on.
+    """
+    if not _is_main_thread():
+        return
+    for number in _NUMBERS:
+        loop.remove_signal_handler(number)
+    restore_defaults()
+
+
+def _is_main_thread() -> bool:
+    """Whether Python handles signals here."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def finish() -> None:

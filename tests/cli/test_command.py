@@ -17,7 +17,7 @@ from typing import Any
 import click
 import pytest
 
-from sendinvoice_cli import __version__, errors
+from sendinvoice_cli import __version__, errors, threads
 from sendinvoice_cli.bolt12 import string
 from sendinvoice_cli.cli import command as cli
 from sendinvoice_cli.errors import ExitStatus, SendInvoiceError
@@ -763,6 +763,8 @@ def test_main_exits_with_the_status(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(
         sys, "argv", ["sendinvoice", request_string(), "a label", "--json", "--rpc-file", nowhere]
     )
+    # Threads of other tests may be left, and the process would end with them.
+    monkeypatch.setattr(threads, "join_all", lambda: True)
     with pytest.raises(SystemExit) as leaving:
         cli.main()
     assert leaving.value.code == ExitStatus.UNREACHABLE

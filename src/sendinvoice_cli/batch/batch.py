@@ -140,7 +140,8 @@ class Batch:
         :raises UsageError: the file is not a batch, or cannot be read to its end.
         """
         self._reading = asyncio.create_task(self._read(rows))
-        signals.interrupt_loop(asyncio.get_running_loop(), self.interrupt)
+        loop = asyncio.get_running_loop()
+        signals.interrupt_loop(loop, self.interrupt)
         try:
             await self._reading
         except asyncio.CancelledError:
@@ -151,6 +152,7 @@ class Batch:
             await closing.begin(self.lightningd.close)
             for workers in (self.workers, self.seekers, self.connectors, closing):
                 workers.close()
+            signals.release_loop(loop)
         if self.interruption is not None:
             self.reporter.warn(
                 "interrupted; rows without a result were not sent, or their outcome is unknown",
