@@ -831,6 +831,25 @@ def test_lightningd_gone_for_good_after_createinvoice_may_have_made_one() -> Non
     assert "bolt12" not in outcome.known
 
 
+def test_lightningd_that_is_another_after_a_restart_is_asked_what_it_can() -> None:
+    """Later copies went to a call that it did not have."""
+    world = World()
+
+    def help_(params: fake_client.Params) -> dict[str, Any]:
+        if params["command"] == "injectonionmessage":
+            raise LightningdError("help: unknown command")
+        return {"help": [{"command": "sendonionmessage first_id blinding hops"}]}
+
+    def restart() -> None:
+        world.lightningd.answers |= {"help": help_, "sendonionmessage": {}}
+        world.go_away()
+
+    world.at(2, restart)
+    world.at(20, world.pay)
+    assert_ends(world, world.run(), ExitStatus.PAID, 20)
+    assert made(world, "sendonionmessage") == 1
+
+
 def test_lightningd_that_is_lost_in_the_last_word_is_waited_for_as_long_again() -> None:
     world = World(away_seconds=math.inf)
     world.at(15, world.go_away)

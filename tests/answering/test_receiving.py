@@ -260,6 +260,15 @@ def test_makesecret_fails_where_our_node_must_not_be_named() -> None:
     assert world.lightningd.invoices == {}
 
 
+def test_a_peer_that_has_told_no_terms() -> None:
+    """The advice was to open a channel. LDK's first channel_update has a time of 1970."""
+    world, outcome = _send(_private(updates={}), listincoming={"incoming": []}, **_AS_PRIVATE)
+    assert outcome.exit_status is ExitStatus.PAID
+    (warning,) = world.told.warnings
+    assert "does not know on which terms 02c6047f9441ed7d would forward" in warning
+    assert "open a channel" not in warning
+
+
 @pytest.mark.parametrize(
     "answer", [LightningdError("listincoming: no"), {}, {"incoming": [{"id": None}]}]
 )

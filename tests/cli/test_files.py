@@ -18,7 +18,7 @@ from sendinvoice_cli.render.streams import Streams
 
 
 def _append(path: Path, line: str) -> None:
-    with files.open_output(str(path)) as file:
+    with files.open_output(str(path), 0) as file:
         file.write(f"{line}\n")
 
 
@@ -50,14 +50,14 @@ def test_a_file_that_may_be_written_only(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)
-    with files.open_output(str(path)) as file:
+    with files.open_output(str(path), 0) as file:
         file.write("two\n")
     monkeypatch.undo()
     assert path.read_text() == "torn\ntwo\n"
 
 
 def test_a_device_is_not_looked_into() -> None:
-    with files.open_output("/dev/null") as file:
+    with files.open_output("/dev/null", 0) as file:
         file.write("one\n")
 
 
@@ -74,7 +74,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
     path.write_text("")
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     with pytest.raises(UsageError, match="is a file of another user, who could read the preimages"):
-        files.open_output(str(path))
+        files.open_output(str(path), 0)
 
 
 def test_a_link_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,14 +83,23 @@ def test_a_link_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
     stranger = os.stat_result((0o120777, 0, 0, 1, os.geteuid() + 1, 0, 0, 0, 0, 0))
     monkeypatch.setattr(os, "lstat", lambda _: stranger)
     with pytest.raises(UsageError, match="is a symbolic link of another user"):
-        files.open_output(str(path))
+        files.open_output(str(path), 0)
     assert not (tmp_path / "private").exists()
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_batch_itself_is_refused_and_left_alone(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "batch"
+    path.write_text(f"invreq,label{end}")
+    with path.open() as batch, pytest.raises(UsageError, match="name the same file"):
+        files.open_output(str(path), batch.fileno())
+    assert path.read_text() == f"invreq,label{end}"
 
 
 def test_a_hyphen_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="--output needs the name of a file"):
-        files.open_output("-")
+        files.open_output("-", 0)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -95,6 +95,6 @@ class Lookout:
 
     def error(self) -> SendInvoiceError:
         """The error when TIMEOUT is over, and lightningd is away or not ready."""
-        if self._connection.is_up and self.missing is not None:
-            return self.missing.error()
+        if self._connection.is_up:
+            return no_answer_error() if self.missing is None else self.missing.error()
         return self._connection.loss or no_answer_error()

@@ -88,8 +88,11 @@ def warning(inbound: Inbound, amount_msat: int, name: Name) -> tuple[str, str] |
             f"payers will probably not pay through {_refused(inbound.refused, amount_msat, name)}",
             "ask for better terms there, or open a channel with another node",
         )
-    if inbound.failure is not None and not (inbound.channels or inbound.could_suffice(amount_msat)):
-        return no_paths(inbound.failure)
+    if not (inbound.channels or inbound.could_suffice(amount_msat)):
+        if inbound.failure is not None:
+            return no_paths(inbound.failure)
+        if inbound.unknown:
+            return _unknown(inbound.unknown, name)
     asked = format_sat(amount_msat)
     next_step = "open a channel with inbound capacity"
     if inbound.could_suffice(amount_msat):
@@ -138,6 +141,17 @@ def _refused(refused: Sequence[Channel], amount_msat: int, name: Name) -> str:
         fee = format_sat(first.terms.fee_msat(amount_msat))
         asked += f": a fee of {fee}, and a delay of {first.terms.cltv_expiry_delta:,} blocks"
     return f"{name(first.peer)}{more}, who asks for {asked}"
+
+
+def _unknown(unknown: Sequence[Channel], name: Name) -> tuple[str, str]:
+    first, others = unknown[0], len(unknown) - 1
+    more = f" and {others} more" if others else ""
+    return (
+        f"lightningd does not know on which terms {name(first.peer)}{more} would forward a payment "
+        "to this node",
+        f"{_NO_ROUTE}, unless it is that peer; it tells them when the two connect anew, "
+        f"as after 'lightning-cli disconnect {first.peer.hex()} true'",
+    )
 
 
 def _peers(away: Sequence[Channel], name: Name) -> str:

@@ -159,11 +159,7 @@ def _answer_many(
         source = files.open_batch(streams, path, opened, lines.Log(streams, quiet=parameters.quiet))
         output = None
         if parameters.output is not None:
-            output = opened.enter_context(files.open_output(parameters.output))
-            if files.is_same_file(source, output.fileno()):
-                raise UsageError(
-                    "--output and --batch name the same file", hint="name another for the results"
-                )
+            output = opened.enter_context(files.open_output(parameters.output, source))
         opened.enter_context(spooled_stderr(streams))
         report = BatchReport(
             streams,

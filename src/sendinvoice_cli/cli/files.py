@@ -43,12 +43,13 @@ def open_stdin(streams: Streams, what: str, log: Log) -> int:
     return source
 
 
-def open_output(path: str) -> IO[str]:
+def open_output(path: str, batch: int) -> IO[str]:
     """Open a file to append results to; only its owner can read one that is new.
 
     Results hold preimages, so a file or a symbolic link of another user is refused.
 
-    :raises UsageError: it is one of these, or cannot be opened.
+    :param batch: descriptor of the batch's file.
+    :raises UsageError: it is one of these, or that file, or cannot be opened.
     """
     if path == "-":
         raise UsageError("--output needs the name of a file", hint="--json prints every result")
@@ -63,17 +64,17 @@ def open_output(path: str) -> IO[str]:
     if stat.S_ISREG(status.st_mode) and status.st_uid != os.geteuid():
         os.close(output)
         raise _foreign_error(path, "a file")
+    if stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(batch)):
+        # The batch would read its own results.
+        os.close(output)
+        raise UsageError(
+            "--output and --batch name the same file", hint="name another for the results"
+        )
     file = os.fdopen(output, "w")
     if stat.S_ISREG(status.st_mode) and status.st_size and not _ends_with_line(path):
         # A full disk or a kill has cut the last result off. Written with the next one.
         file.write("\n")
     return file
-
-
-def is_same_file(one: int, other: int) -> bool:
-    """Whether two descriptors are of one regular file: a batch would read its own results."""
-    status = os.fstat(one)
-    return stat.S_ISREG(status.st_mode) and os.path.samestat(status, os.fstat(other))
 
 
 def _warn_if_exposed(log: Log, descriptor: int, name: str) -> None:

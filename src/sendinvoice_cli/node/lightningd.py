@@ -95,12 +95,16 @@ class Lightningd:
     def current_node(self, max_age: float = NODE_SECONDS) -> NodeInfo:
         """Our node, with a recent block height (``getinfo``).
 
-        :param max_age: seconds; what is older, or from before a restart, is read anew.
+        :param max_age: seconds; what is older is read anew. After a restart all is: it may be
+            another lightningd, with other settings.
+        :raises LightningdError: this one cannot send onion messages.
         :raises UnreachableError: lightningd is gone.
         """
         if not self.is_node_current(max_age):
             now, generation = self.clock(), self.connection.generation
-            self._node = info.read_chain(self.client, self.node)
+            is_same = generation == self._node_generation
+            client, node = self.client, self.node
+            self._node = info.read_chain(client, node) if is_same else info.read(client)
             self._node_read_at, self._node_generation = now, generation
         return self.node
 

@@ -46,6 +46,8 @@ class Inbound(NamedTuple):
         With ``payment-fronting-node``, they are the last of the blinded ones.
     :param has_own_path: the invoice has a path of one hop, our node, to which payers find
         the way over public channels.
+    :param unknown: connected channels of whose terms lightningd knows nothing, so that no payment
+        path can lead over them: it has no valid channel_update of their peers.
     :param failure: why lightningd did not tell what some peers ask for forwarding.
     """
 
@@ -54,6 +56,7 @@ class Inbound(NamedTuple):
     refused: tuple[Channel, ...] = ()
     away: tuple[Channel, ...] = ()
     has_own_path: bool = False
+    unknown: tuple[Channel, ...] = ()
     failure: str | None = None
 
     @property
@@ -139,10 +142,12 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
         # One channel must take all of it: a request may be single-use (CLN's
         # default, which no field tells), and CLN pays those in one part only.
         if public.suffices(amount_msat):
-            forwarded, _ = _incoming(client, graph, announced)
+            forwarded, _, _ = _incoming(client, graph, announced)
             spares = [each for each in forwarded if each.takes(amount_msat) and is_payable(each)]
             return public._replace(blinded=_cheapest_first(spares, amount_msat)[:1])
-    forwarded, failure = _incoming(client, graph, connected if not info.fronting_nodes else ours)
+    forwarded, unknown, failure = _incoming(
+        client, graph, connected if not info.fronting_nodes else ours
+    )
     able = [each for each in forwarded if each.takes_part_of(amount_msat)]
     if info.fronting_nodes and not able:
         raise LightningdError(
@@ -155,6 +160,7 @@ def choose(client: Client, info: NodeInfo, graph: Graph, amount_msat: int) -> In
         blinded=best[:MAX_PATHS],
         refused=tuple(dict.fromkeys((*dear, *public.refused))),
         away=away,
+        unknown=unknown,
         failure=failure,
     )
     if blinded.suffices(amount_msat):
@@ -198,22 +204,26 @@ def _rank(channel: Channel, graph: Graph, amount_msat: int) -> tuple[Any, ...]:
 
 def _incoming(
     client: Client, graph: Graph, ours: Iterable[Channel]
-) -> tuple[list[Channel], str | None]:
+) -> tuple[list[Channel], tuple[Channel, ...], str | None]:
     """Channels whose peers can forward along a blinded path, with their terms.
 
     Our channels tell what their peers ask for forwarding; where one does not (before v24.02,
     and before the peer's first channel_update), ``listincoming`` does.
 
-    :returns: the channels, without those whose terms are unknown; and why ``listincoming`` failed.
+    :returns: those whose terms are known; the connected ones whose terms are not; and why
+        ``listincoming`` failed.
     """
     forwarding = [channel for channel in ours if _forwards(channel, graph)]
     if all(channel.terms is not None for channel in forwarding):
-        return forwarding, None
+        return forwarding, (), None
     try:
         listed, failure = client.call("listincoming").get("incoming"), None
     except LightningdError as error:
         listed, failure = None, error.message
-    return channels.with_listed_terms(forwarding, listed), failure
+    known = channels.with_listed_terms(forwarding, listed)
+    names = {channel.name for channel in known}
+    unknown = (each for each in forwarding if each.is_connected and each.name not in names)
+    return known, tuple(unknown), failure
 
 
 def _may_front(channel: Channel, info: NodeInfo) -> bool:
