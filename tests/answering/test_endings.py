@@ -43,9 +43,11 @@ def _read(**more: int | bool | None) -> InvoiceRequest:
     return invoice_request.decode(_request(**more))  # type: ignore[arg-type]
 
 
-def _stored(status: str = "unpaid") -> StoredInvoice:
+def _stored(status: str = "unpaid", amount_msat: int | None = None) -> StoredInvoice:
+    """An invoice, by default over what the request offers."""
     known = {"label": "a", "status": status, "expires_at": _EXPIRES_AT, "bolt12": _BOLT12}
-    return StoredInvoice({**known, "payment_hash": "00" * 32})
+    amount_msat = amount_msat or _read().amount_msat
+    return StoredInvoice({**known, "payment_hash": "00" * 32, "amount_msat": amount_msat})
 
 
 def _copies(*said: InvoiceError | None, has_channel: bool = True) -> Copies:
@@ -70,6 +72,13 @@ def _cln(words: str) -> InvoiceError:
 
 
 # --- nothing heard ---
+
+
+def test_silence_about_another_amount_than_is_offered_names_it() -> None:
+    stored = _stored("expired", amount_msat=7)
+    silent = endings.unpaid_error(_copies(None), stored, _read(), _CREATED_AT + 90)
+    assert "another amount than the request offers" in silent.message
+    assert silent.hint == "ask for what is offered, under another label"
 
 
 def test_silence_of_lightningd_leads_to_another_try_and_that_of_ldk_to_a_new_request() -> None:

@@ -240,6 +240,16 @@ def test_request_that_expires_before_its_invoice_exists_is_not_waited_for() -> N
     assert world.lightningd.invoices == {}
 
 
+def test_paid_invoice_of_a_request_that_has_expired_is_reported() -> None:
+    paid = World()
+    paid.at(1, paid.pay)
+    paid.run(invreq=_expiring(2))
+    world = World()
+    world.lightningd.invoices = paid.lightningd.invoices
+    world.take(60)
+    assert_ends(world, world.run(invreq=_expiring(2)), ExitStatus.PAID, 60)
+
+
 def test_request_that_expires_before_its_turn_is_not_answered() -> None:
     world = World(turn_seconds=(20,))
     outcome = world.run(invreq=_expiring(10), timeout=60)

@@ -12,9 +12,8 @@ LAST_WORD_SECONDS = 30
 class Deadline:
     """The deadline of one request.
 
-    Until the invoice exists, it is TIMEOUT after the first step, or when the request expires: it
-    bounds the search for lightningd, its peers, a route and a connection. From then on it is the
-    invoice's expiry.
+    Until the invoice exists, it is TIMEOUT after the first step: it bounds the search for
+    lightningd, its peers, a route and a connection. From then on it is the invoice's expiry.
 
     :param now: tells the time.
     :param timeout: TIMEOUT, in seconds.
@@ -27,8 +26,9 @@ class Deadline:
         self._now = now
         self._timeout = timeout
         self._latest = math.inf if expires_at is None else expires_at + 1
-        #: The first deadline of all.
-        self.first_at = self.at = self._next()
+        self.at = now() + timeout
+        #: Until when the invoice may be replaced: the first deadline, or when the request expires.
+        self.first_at = min(self.at, self._latest)
         #: Whether it is an invoice's expiry.
         self.is_of_invoice = False
 
@@ -44,16 +44,18 @@ class Deadline:
 
     def restart(self) -> None:
         """Begin anew: our own pace, not what we wait for, has taken the time so far."""
-        self.at = self._next()
+        self.at = self._now() + self._timeout
         self.is_of_invoice = False
+        self.limit()
+
+    def limit(self) -> None:
+        """Wait no longer than until the request expires, since no invoice exists for it."""
+        self.at = min(self.at, self._latest)
 
     def follow(self, expires_at: int) -> None:
         """Wait for an invoice that expires at this time."""
         self.at = expires_at
         self.is_of_invoice = True
-
-    def _next(self) -> float:
-        return min(self._now() + self._timeout, self._latest)
 
     def give_up_at(self, since: float) -> float:
         """When to give up what lightningd has not answered since some time.

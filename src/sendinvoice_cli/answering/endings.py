@@ -66,6 +66,18 @@ def _why_unpaid(
     if invoice.status == "unpaid" and now >= invoice.expires_at:
         again = f"{_CLOCKS} run the same command again"
         return f"{said}; lightningd takes it for valid still", again
+    return _why_silent(said, copies, invoice, invreq)
+
+
+def _why_silent(
+    said: str, copies: Copies, invoice: StoredInvoice, invreq: InvoiceRequest
+) -> tuple[str, str]:
+    """What may be why the payer said nothing, and the next step."""
+    if len(copies) and invreq.amount_msat not in (None, invoice.amount_msat):
+        return (
+            f"{said}; it asks for another amount than the request offers, which may be why",
+            "ask for what is offered, under another label",
+        )
     if len(copies) and not any(route.has_channel for route in copies.routes):
         peer = copies.routes[-1].nodes[1].hex()
         return said, (

@@ -155,6 +155,7 @@ class _Answer:
         :raises TimedOutError: lightningd is behind the chain all the time.
         """
         host, deadline = self.host, self.deadline
+        deadline.limit()
         while not await self.lookout.advance():
             if deadline.is_over:
                 raise self.lookout.error()
