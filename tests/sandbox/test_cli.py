@@ -179,7 +179,7 @@ def test_the_directory_of_a_sandbox_that_runs_is_left_alone(tmp_path: Path) -> N
     with cli._nodes_up(tmp_path, "v26.06"):
         result = CliRunner().invoke(cli.main, ["--dir", str(tmp_path), "demo"])
     assert result.exit_code == 1
-    assert f"cannot use {tmp_path}: Address already in use" in result.output
+    assert f"another sandbox runs in {tmp_path}" in result.output
 
 
 def test_a_file_as_directory_is_a_usage_error(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -127,6 +128,8 @@ def _nodes_up(
     """
     directory = directory and directory.absolute()
     sandbox = Sandbox(line(family=Family(family)), directory=directory, behaviour=behaviour)
+    if any(_is_in_use(sandbox.rpc_file(name)) for name in _ROLES):
+        raise click.ClickException(f"another sandbox runs in {directory}")
     with _usable(sandbox.directory):
         sandbox.start()
     try:
@@ -137,6 +140,15 @@ def _nodes_up(
         yield sandbox
     finally:
         sandbox.stop()
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether somebody listens on a socket."""
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+        # It may not exist, or be too long.
+        probe.connect(str(path))
+        return True
+    return False
 
 
 @contextmanager

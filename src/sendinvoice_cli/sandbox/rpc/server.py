@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -32,7 +31,7 @@ Answer = Callable[[dict[str, Any]], Awaitable[bytes | None]]
 class RpcServer:
     """A unix socket that answers requests concurrently, even on one connection.
 
-    :param path: of the socket; one on which nobody listens is replaced.
+    :param path: of the socket; a stale one is replaced.
     """
 
     def __init__(self, path: Path, answer: Answer) -> None:
@@ -49,8 +48,6 @@ class RpcServer:
 
         :raises OSError: the socket cannot be made.
         """
-        if self._is_in_use():
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         self._path.unlink(missing_ok=True)
         # Not asyncio's own server: from Python 3.13 on it removes the file when
         # it closes, and it may leave a connection open that it has just accepted.
@@ -66,10 +63,6 @@ class RpcServer:
         listener.listen(_BACKLOG)
         self._listener = listener
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
-
-    def _is_in_use(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe, _short_name(self._path) as name:
-            return probe.connect_ex(name) == 0
 
     async def stop(self) -> None:
         """Stop listening and close all connections. Like lightningd, leave the socket's file."""
