@@ -495,7 +495,7 @@ def test_payer_is_a_peer_that_no_graph_knows(start: Start) -> None:
     assert shape.nodes["receiver"].rpc("listnodes", id=shape.nodes["payer"].id)["nodes"] == []
     request = without_paths(shape, 1_000)
     assert plan(shape, "receiver", request) == ["receiver", "payer"]
-    answered = answer(shape, "receiver", request, "l", timeout=1)
+    answered = answer(shape, "receiver", request, "l", timeout=3)
     assert len(shape.sandbox.received_invoices("payer")) == 1
     assert answered.json["exit_code"] == 15
 
