@@ -18,7 +18,6 @@ from ..errors import (
     SendInvoiceError,
     UnanswerableRequestError,
 )
-from ..node import info
 from ..node.info import NodeInfo
 from ..node.invoices import StoredInvoice
 from ..node.lightningd import Lightningd
@@ -92,10 +91,8 @@ class Drafts:
     def write(self) -> tuple[Record, ...]:
         """Write a draft: all records but the signature.
 
-        :raises LightningdError: this lightningd cannot answer the request.
         :raises UnreachableError: lightningd is gone.
         """
-        info.check_paths(self._reading.invreq.paths, self._lightningd.node)
         node, inbound = self._lightningd.current_node(), self._receiving.inbound
         secret = self._lightningd.base_secret
         paths: Sequence[PaymentPath] = ()
