@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,9 +9,18 @@ from sendinvoice_cli.bolt12.blinded_path import ShortChannelIdDirection
 from sendinvoice_cli.errors import LightningdError
 from sendinvoice_cli.node.rpc.client import ConnectionLostError, NoAnswerError
 from sendinvoice_cli.node.ways.failures import FAILED_SECONDS
-from sendinvoice_cli.node.ways.graph import Graph
+from sendinvoice_cli.node.ways.graph import Graph, UnwillingNodeError
 from sendinvoice_cli.node.ways.search import find_path
-from tests.node.fake_client import MESSAGES, NO_MESSAGES, US, Answer, FakeClient, Network, graph_of
+from tests.node.fake_client import (
+    MESSAGES,
+    NO_MESSAGES,
+    US,
+    Answer,
+    FakeClient,
+    Network,
+    Params,
+    graph_of,
+)
 from tests.support.requests_builder import node_id
 
 
@@ -26,6 +36,38 @@ def test_aliases_and_features() -> None:
     assert graph.peer_features(node_id(4)) is None
     asked = [params["id"] for method, params in client.calls if method == "listnodes"]
     assert len(asked) == len(set(asked))
+
+
+def test_another_thread_may_connect_while_peers_are_looked_at() -> None:
+    graph, client = graph_of(Network([2, 3], choosy=[2, 3]))
+    channels = client.answers["listpeerchannels"]
+    assert isinstance(channels, Mapping)
+
+    def connect_meanwhile(_: Params) -> Mapping[str, Any]:
+        graph.connect(node_id(5))
+        return channels
+
+    client.answers |= {"connect": {"features": MESSAGES}, "listpeerchannels": connect_meanwhile}
+    assert graph.message_peers() == [node_id(2), node_id(3)]
+    assert graph.takes_ours(node_id(5))
+
+
+def test_two_threads_may_connect_to_an_unwilling_node_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph, client = graph_of(Network([2]))
+    client.answers |= {"connect": {"features": NO_MESSAGES}, "disconnect": {}}
+    takes_ours = graph.takes_ours
+
+    def let_the_other_go_first(node: bytes) -> bool:
+        monkeypatch.setattr(graph, "takes_ours", takes_ours)
+        with pytest.raises(UnwillingNodeError):
+            graph.connect(node)
+        return takes_ours(node)
+
+    monkeypatch.setattr(graph, "takes_ours", let_the_other_go_first)
+    with pytest.raises(UnwillingNodeError):
+        graph.connect(node_id(5))
 
 
 def test_names_are_not_waited_for() -> None:

@@ -142,7 +142,8 @@ class Graph:
 
     def message_peers(self) -> list[bytes]:
         """Connected peers that take onion messages from us, those with a channel first."""
-        found = [node for node in self._peers if self.takes_ours(node)]
+        # Another thread may connect to a node meanwhile.
+        found = [node for node in tuple(self._peers) if self.takes_ours(node)]
         return sorted(found, key=lambda node: not self.has_channel(node))
 
     def takes_ours(self, node: bytes) -> bool:
@@ -182,7 +183,8 @@ class Graph:
     def _close(self, node: bytes) -> None:
         """Close a connection that was opened for nothing."""
         wants_channel = self.wants_channel(node)
-        del self._peers[node]
+        # Another thread may have closed it already.
+        self._peers.pop(node, None)
         with suppress(LightningdError, NoAnswerError):
             self._client.call("disconnect", {"id": node.hex()})
         raise UnwillingNodeError(WANTS_CHANNEL if wants_channel else TAKES_NO_MESSAGES)
