@@ -35,8 +35,6 @@ _CONFIG_FIELDS = {
 }
 #: lightningd's default of ``cltv-final``, in blocks.
 _CLTV_FINAL = 18
-#: The largest height of a chain, and number of blocks, that the protocol can express.
-_MAX_HEIGHT, _MAX_CLTV = 2**32 - 1, 2**16 - 1
 
 
 class OnionApi(Enum):
@@ -105,7 +103,7 @@ def read(client: Client, patience: float = CALL_SECONDS) -> NodeInfo:
             alias=str(answer.get("alias", "")),
             network=str(answer["network"]),
             version=version,
-            blockheight=answers.number(answer["blockheight"], _MAX_HEIGHT),
+            blockheight=answers.number(answer["blockheight"], answers.MAX_U32),
             onion_api=_onion_api(client, version, patience),
             behind=_behind(answer),
         )
@@ -123,9 +121,9 @@ def _with_configs(node: NodeInfo, configs: Mapping[str, Any]) -> NodeInfo:
     cltv_final = configs.get("cltv-final", {}).get("value_int", _CLTV_FINAL)
     return node._replace(
         no_connect=bool(configs.get("fetchinvoice-noconnect", {}).get("set")),
-        cltv_final=answers.number(cltv_final, _MAX_CLTV),
+        cltv_final=answers.number(cltv_final, answers.MAX_U16),
         fronting_nodes=tuple(answers.node_id(each) for each in fronting),
-        autoclean_paid_seconds=answers.number(autoclean or 0, 2**64) or None,
+        autoclean_paid_seconds=answers.number(autoclean or 0, answers.MAX_U64) or None,
         logs_calls=configs.get("log-level", {}).get("value_str") == "io",
     )
 
@@ -138,7 +136,7 @@ def read_chain(client: Client, node: NodeInfo) -> NodeInfo:
     """
     answer = client.call("getinfo")
     with reading("getinfo"):
-        blockheight = answers.number(answer["blockheight"], _MAX_HEIGHT)
+        blockheight = answers.number(answer["blockheight"], answers.MAX_U32)
         return node._replace(blockheight=blockheight, behind=_behind(answer))
 
 

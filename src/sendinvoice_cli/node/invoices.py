@@ -29,14 +29,11 @@ RPC_FIELDS = (
     "paid_at",
     "payment_preimage",
 )
-_AMOUNTS = ("amount_msat", "amount_received_msat")
-_INDEXES = ("created_index", "updated_index", "pay_index")
-_NUMBERS = (*_AMOUNTS, *_INDEXES, "expires_at", "paid_at")
+_AMOUNTS = {"amount_msat", "amount_received_msat"}
+_NUMBERS = {"created_index", "updated_index", "pay_index", "expires_at", "paid_at"}
 _REQUIRED = {"label", "payment_hash", "status", "expires_at"}
 #: The order in which an invoice goes through its statuses.
 _STATUS_ORDER = {"unpaid": 0, "expired": 1, "paid": 2}
-
-_MAX_U64 = 2**64 - 1
 
 #: Most changes asked for at once.
 _PAGE = 500
@@ -58,11 +55,10 @@ class StoredInvoice(NamedTuple):
         :raises (LookupError, TypeError, ValueError): a field that we rely on is missing or odd.
         """
         known = {name: answer[name] for name in RPC_FIELDS if name in answer}
-        for name in _AMOUNTS:
-            if isinstance(known.get(name), str):
-                known[name] = int(known[name].removesuffix("msat"))
-        for name in _NUMBERS:
-            answers.number(known.get(name, 0), _MAX_U64)
+        for name in known.keys() & _AMOUNTS:
+            known[name] = answers.amount(known[name])
+        for name in known.keys() & _NUMBERS:
+            answers.number(known[name], answers.MAX_U64)
         if not known.keys() >= _REQUIRED:
             raise KeyError
         if _STATUS_ORDER[known["status"]] < _STATUS_ORDER["paid"]:

@@ -9,6 +9,8 @@ from ...errors import LightningdError, MalformedError
 
 #: Bytes of a node id.
 _NODE_ID_SIZE = 33
+#: The largest numbers of two, four and eight bytes.
+MAX_U16, MAX_U32, MAX_U64 = (2**bits - 1 for bits in (16, 32, 64))
 
 
 @contextmanager
@@ -42,6 +44,14 @@ def number(value: object, maximum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
         raise ValueError("not a whole number in its range")
     return value
+
+
+def amount(value: object, maximum: int = MAX_U64) -> int:
+    """An amount in msat; lightningd may write ``1000msat``.
+
+    :raises ValueError: it is not one, or more than ``maximum``.
+    """
+    return number(int(value.removesuffix("msat")) if isinstance(value, str) else value, maximum)
 
 
 def features(bitmap: str) -> str:

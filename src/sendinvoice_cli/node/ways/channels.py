@@ -172,9 +172,9 @@ def read(detail: Mapping[str, Any]) -> Channel | None:
         # lightningd tells them from v24.02 on, once it has the peer's first update.
         update = detail.get("updates", {}).get("remote", {})
         terms = _read_terms(update) if "cltv_expiry_delta" in update else None
-        receivable_msat = _integer(detail["receivable_msat"], 8)
+        receivable_msat = answers.amount(detail["receivable_msat"])
         if "htlc_maximum_msat" in update:
-            receivable_msat = min(receivable_msat, _integer(update["htlc_maximum_msat"], 8))
+            receivable_msat = min(receivable_msat, answers.amount(update["htlc_maximum_msat"]))
         alias = detail.get("alias", {})
         scid = detail.get("short_channel_id")
         is_public = scid is not None and not detail.get("private")
@@ -205,7 +205,7 @@ def with_listed_terms(channels: Iterable[Channel], listed: Any) -> list[Channel]
             # Without a short_channel_id, this is our alias. incoming_capacity_msat is the
             # sum over all channels of the peer.
             terms = _read_terms({**each, "htlc_minimum_msat": each["htlc_min_msat"]})
-            by_name[str(each["short_channel_id"])] = _integer(each["htlc_max_msat"], 8), terms
+            by_name[str(each["short_channel_id"])] = answers.amount(each["htlc_max_msat"]), terms
         except (KeyError, TypeError, ValueError):
             continue
     found = []
@@ -223,22 +223,11 @@ def _read_terms(update: Mapping[str, Any]) -> Terms:
     """:raises (KeyError, TypeError, ValueError): a field is missing, or no number of its size."""
     most = update.get("htlc_maximum_msat")
     return Terms(
-        fee_base_msat=_integer(update["fee_base_msat"], 4),
-        fee_proportional_millionths=_integer(update["fee_proportional_millionths"], 4),
-        cltv_expiry_delta=_integer(update["cltv_expiry_delta"], 2),
-        htlc_minimum_msat=_integer(update["htlc_minimum_msat"], 8),
-        htlc_maximum_msat=None if most is None else _integer(most, 8),
+        fee_base_msat=answers.amount(update["fee_base_msat"], answers.MAX_U32),
+        fee_proportional_millionths=answers.number(
+            update["fee_proportional_millionths"], answers.MAX_U32
+        ),
+        cltv_expiry_delta=answers.number(update["cltv_expiry_delta"], answers.MAX_U16),
+        htlc_minimum_msat=answers.amount(update["htlc_minimum_msat"]),
+        htlc_maximum_msat=None if most is None else answers.amount(most),
     )
-
-
-def _integer(value: Any, size: int) -> int:
-    """An unsigned integer of at most ``size`` bytes; lightningd may write ``1000msat``.
-
-    :raises (TypeError, ValueError): it is none.
-    """
-    number = int(value.removesuffix("msat")) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError("not an integer")
-    if not 0 <= number < 1 << 8 * size:
-        raise ValueError("out of range")
-    return number
