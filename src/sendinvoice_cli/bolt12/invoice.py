@@ -19,7 +19,8 @@ DEFAULT_RELATIVE_EXPIRY = 7200
 #: invoice_features with MPP/optional (bit 17): the payer may pay in parts.
 MPP_OPTIONAL = (1 << 17).to_bytes(3, "big")
 
-
+#: The five numbers of a payinfo, for the module struct.
+_PAYINFO_NUMBERS = "IIHQQ"
 #: The odd types of invoices' own fields that BOLT 12 has not defined.
 _LATER_FIELDS = frozenset(range(161, 240, 2)) - fields.FIELDS.keys()
 
@@ -44,15 +45,8 @@ class BlindedPayinfo(NamedTuple):
 
     def encode(self) -> bytes:
         """The payinfo on the wire: 28 bytes and the features."""
-        return (
-            self.fee_base_msat.to_bytes(4, "big")
-            + self.fee_proportional_millionths.to_bytes(4, "big")
-            + self.cltv_expiry_delta.to_bytes(2, "big")
-            + self.htlc_minimum_msat.to_bytes(8, "big")
-            + self.htlc_maximum_msat.to_bytes(8, "big")
-            + len(self.features).to_bytes(2, "big")
-            + self.features
-        )
+        *numbers, features = self
+        return struct.pack(f">{_PAYINFO_NUMBERS}H", *numbers, len(features)) + features
 
 
 def decode_payinfos(data: bytes) -> tuple[BlindedPayinfo, ...]:
@@ -62,7 +56,7 @@ def decode_payinfos(data: bytes) -> tuple[BlindedPayinfo, ...]:
     """
     payinfos = []
     for one in fields.decode_field(fields.INVOICE_BLINDEDPAY, data):
-        base, ppm, cltv_delta, least, most = struct.unpack_from(">IIHQQ", one)
+        base, ppm, cltv_delta, least, most = struct.unpack_from(f">{_PAYINFO_NUMBERS}", one)
         payinfos.append(BlindedPayinfo(base, ppm, cltv_delta, least, most, one[28:]))
     return tuple(payinfos)
 
