@@ -102,7 +102,8 @@ def decode(text: str, prefix: str) -> bytes:
 
 def encode(prefix: str, data: bytes) -> str:
     """Encode a TLV stream as a lower-case BOLT 12 string."""
-    return f"{prefix}1{_base32(data)}"
+    digits = base64.b32encode(data).decode("ascii").rstrip("=")
+    return f"{prefix}1{digits.translate(_FROM_RFC_4648)}"
 
 
 def check_length(text: str, prefix: str) -> None:
@@ -176,7 +177,3 @@ def _place(text: str, index: int) -> int:
             break
         index += continuation.end() - continuation.start()
     return index + 1
-
-
-def _base32(data: bytes) -> str:
-    return base64.b32encode(data).decode("ascii").rstrip("=").translate(_FROM_RFC_4648)
