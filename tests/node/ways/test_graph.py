@@ -26,8 +26,8 @@ from tests.support.requests_builder import node_id
 
 def test_aliases_and_features() -> None:
     graph, client = graph_of(Network([2], unknown=[3], silent=[4]))
-    assert graph.alias(node_id(2)) == "node 2"
-    assert graph.alias(node_id(3)) is None
+    assert graph.name(node_id(2)) == "node 2"
+    assert graph.name(node_id(3)) == node_id(3).hex()[:16]
     assert graph.is_public(node_id(2))
     assert not graph.is_public(node_id(3))
     assert graph.takes_messages(node_id(5))

@@ -75,7 +75,7 @@ def test_an_alias_that_is_no_text(alias: object) -> None:
     graph = Graph(FakeClient({"listnodes": {"nodes": [{"alias": alias}]}}), US)
     assert graph.name(node_id(2)) == node_id(2).hex()[:16]
     with pytest.raises(LightningdError):
-        graph.alias(node_id(2))
+        graph.is_public(node_id(2))
 
 
 @pytest.mark.parametrize(

@@ -195,10 +195,6 @@ class Graph:
         """Whether a node has a public channel (``listnodes``)."""
         return bool(self._node(node))
 
-    def alias(self, node: bytes) -> str | None:
-        """The name a node gives itself (``listnodes``), None when there is none."""
-        return self._node(node).get("alias")
-
     def name(self, node: bytes) -> str:
         """The name a node gives itself (``listnodes``), or else the start of its id in hex.
 
