@@ -191,7 +191,7 @@ class _Answer:
                 await host.wait(until)
             if delivery.route is not None:
                 return delivery
-            away = exchange.receiving.away
+            away = exchange.receiving.inbound.away
             error = exchange.courier.no_route_error()
             if not away or deadline.is_over:
                 raise error
@@ -199,7 +199,7 @@ class _Answer:
                 host.progress.step(f"No route to the payer; waiting for {Missing(away=len(away))}")
                 is_told = True
             host.step_aside()
-            while exchange.receiving.away == away:
+            while exchange.receiving.inbound.away == away:
                 looks_at = min(host.now() + POLL_SECONDS, deadline.at)
                 while host.now() < looks_at:
                     await host.wait(looks_at)

@@ -51,11 +51,6 @@ class Receiving:
         self.inbound = found
         return find_missing(node, found, amount_msat)
 
-    @property
-    def away(self) -> tuple[Channel, ...]:
-        """Our open channels whose peers were not connected when we last looked."""
-        return self.inbound.away
-
     def show(self) -> None:
         """Tell which channels were chosen, and warn if they cannot carry the amount.
 
