@@ -142,7 +142,7 @@ def test_the_first_node_may_be_told_of_a_channel_instead_of_the_next_node(with_p
     content_size=st.integers(0, 1500),
     first_scid=st.sampled_from([None, 1]),
 )
-def test_size_that_is_expected_of_a_packet(
+def test_placeholders_are_as_long_as_the_paths(
     count: int, hops: int, content_size: int, first_scid: int | None
 ) -> None:
     nodes = [node_id(number) for number in range(1, count + 1)]
@@ -150,10 +150,9 @@ def test_size_that_is_expected_of_a_packet(
     their_path = blinding.blind_path(theirs) if theirs else None
     content = [Record(message.INVOICE, bytes(content_size))]
     onion = message.outgoing(nodes, content, their_path, first_scid)
-    expected = message.expected_packet_size(
-        nodes, their_path, len(tlv.encode_stream(content)), first_scid
-    )
-    assert expected == onion.packet_size()
+    expected = message.outgoing(nodes, content, their_path, first_scid, blinding.placeholder)
+    sizes = [len(hop.payload) for hop in onion.hops]
+    assert [len(hop.payload) for hop in expected.hops] == sizes
 
 
 def test_a_path_named_by_a_channel() -> None:
@@ -199,10 +198,11 @@ def test_reply_path() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_size_of_a_reply_path(count: int) -> None:
-    back = message.reply_path([node_id(number) for number in range(1, count + 1)], bytes(32))
-    record = Record(message.REPLY_PATH, back.encode())
-    assert message.reply_path_size(count) == len(tlv.encode_stream([record]))
+def test_placeholder_of_a_reply_path(count: int) -> None:
+    nodes = [node_id(number) for number in range(1, count + 1)]
+    back = message.reply_path(nodes, bytes(32))
+    expected = message.reply_path(nodes, bytes(32), blinding.placeholder)
+    assert len(expected.encode()) == len(back.encode())
 
 
 def _of_size(*sizes: int) -> OnionMessage:

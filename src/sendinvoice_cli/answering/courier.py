@@ -16,6 +16,7 @@ from ..node.invoices import StoredInvoice
 from ..node.lightningd import REPLY_GRACE, Lightningd
 from ..node.ways.routes import DeadEnd, Route, Router
 from ..onion import message
+from ..onion.blinding import placeholder
 from .copies import Copies
 
 if TYPE_CHECKING:
@@ -119,8 +120,14 @@ class Courier:
         nodes = route.nodes
         if self._lightningd.node.onion_api is OnionApi.SEND_HOPS:
             nodes = nodes[1:]
-        size = 4 + message.reply_path_size(len(route.reply_nodes)) + invoice_size
-        return message.expected_packet_size(nodes, route.their_path, size, route.first_scid)
+        # Zeros do: all that counts is how many.
+        back = message.reply_path(route.reply_nodes, bytes(32), placeholder)
+        content = [
+            Record(message.REPLY_PATH, back.encode()),
+            Record(message.INVOICE, bytes(invoice_size)),
+        ]
+        onion = message.outgoing(nodes, content, route.their_path, route.first_scid, placeholder)
+        return onion.packet_size() or message.PACKET_SIZES[-1]
 
     def transmit(self, route: Route, stored: StoredInvoice) -> bool:
         """Send one copy of the invoice.

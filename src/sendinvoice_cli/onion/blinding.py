@@ -5,14 +5,14 @@ Source: BOLT 4, "Route Blinding".
 
 import hmac
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from coincurve import PrivateKey, PublicKey
 
 from ..bolt12 import tlv
-from ..bolt12.blinded_path import BlindedHop, BlindedPath
+from ..bolt12.blinded_path import POINT_SIZE, BlindedHop, BlindedPath
 from ..bolt12.tlv import Record
 
 #: Types of the fields of encrypted_data_tlv.
@@ -26,6 +26,8 @@ PAYMENT_CONSTRAINTS = 12
 ALLOWED_FEATURES = 14
 
 _ZERO_NONCE = bytes(12)
+#: Bytes of the tag of encrypted data.
+_TAG_SIZE = 16
 
 
 class PathNode(NamedTuple):
@@ -37,6 +39,10 @@ class PathNode(NamedTuple):
 
     node_id: bytes
     data: tuple[Record, ...]
+
+
+#: Makes a path of nodes: :func:`blind_path` or, when only its size matters, :func:`placeholder`.
+Blind = Callable[[Sequence[PathNode]], BlindedPath]
 
 
 def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> BlindedPath:
@@ -63,6 +69,15 @@ def blind_path(nodes: Sequence[PathNode], session_key: bytes | None = None) -> B
     return BlindedPath(nodes[0].node_id, first_path_key, tuple(hops))
 
 
+def placeholder(nodes: Sequence[PathNode]) -> BlindedPath:
+    """Zeros, as many as the path that :func:`blind_path` makes has bytes; they cost nothing."""
+    point = bytes(POINT_SIZE)
+    hops = (
+        BlindedHop(point, bytes(len(tlv.encode_stream(each.data)) + _TAG_SIZE)) for each in nodes
+    )
+    return BlindedPath(point, point, tuple(hops))
+
+
 def padded(nodes: Sequence[PathNode]) -> list[PathNode]:
     """Give all nodes of a path data of the same length.
 
@@ -72,18 +87,14 @@ def padded(nodes: Sequence[PathNode]) -> list[PathNode]:
     :param nodes: their data differ by less than 255 bytes.
     """
     sizes = [len(tlv.encode_stream(node.data)) for node in nodes]
-    size = padded_size(sizes)
+    size = max(sizes)
+    if size - 1 in sizes:
+        # Type and length of the padding take two bytes, so a difference of one cannot be filled.
+        size += 2
     return [
         node if each == size else node._replace(data=(_padding(size - each), *node.data))
         for node, each in zip(nodes, sizes, strict=True)
     ]
-
-
-def padded_size(sizes: Collection[int]) -> int:
-    """The length of data, in bytes, to which :func:`padded` brings data of these lengths."""
-    size = max(sizes)
-    # Type and length of the padding take two bytes, so a difference of one cannot be filled.
-    return size + 2 if size - 1 in sizes else size
 
 
 def _padding(size: int) -> Record:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..bolt12 import tlv
-from ..bolt12.blinded_path import POINT_SIZE, BlindedPath
+from ..bolt12.blinded_path import BlindedPath
 from ..bolt12.tlv import Record
 from . import blinding
-from .blinding import PathNode
+from .blinding import Blind, PathNode
 
 #: Types of the fields of onionmsg_tlv.
 REPLY_PATH = 2
@@ -22,13 +22,6 @@ INVOICE_ERROR = 68
 #: Bytes of payloads in the two sizes of onion packets.
 PACKET_SIZES = (1300, 32768)
 _HMAC_SIZE = 32
-#: Bytes of the tag of encrypted data, and of a next_node_id, next_path_key_override or path_id
-#: record.
-_TAG_SIZE = 16
-_NEXT_NODE_SIZE = 35
-_PATH_ID_SIZE = 34
-#: Bytes of a short_channel_id record.
-_SCID_SIZE = 10
 
 
 class OnionHop(NamedTuple):
@@ -56,7 +49,8 @@ class OnionMessage(NamedTuple):
 
     def packet_size(self) -> int | None:
         """Size of the packet's payloads in bytes: 1300 or 32768, None when too large for both."""
-        return _packet_size(sum(len(hop.with_length()) + _HMAC_SIZE for hop in self.hops))
+        needed = sum(len(hop.with_length()) + _HMAC_SIZE for hop in self.hops)
+        return next((size for size in PACKET_SIZES if needed <= size), None)
 
 
 def outgoing(
@@ -64,6 +58,7 @@ def outgoing(
     content: Sequence[Record],
     their_path: BlindedPath | None = None,
     first_scid: int | None = None,
+    blind: Blind = blinding.blind_path,
 ) -> OnionMessage:
     """Make the layers of a message.
 
@@ -75,9 +70,10 @@ def outgoing(
     :param their_path: the recipient's own blinded path.
     :param first_scid: a short_channel_id by which the first node knows a channel with the
         second; it takes 25 bytes less than the second's id (BOLT 4 allows either).
+    :param blind: makes the path over these nodes.
     """
     if their_path is None:
-        path = blinding.blind_path(_chain(nodes, first_scid=first_scid))
+        path = blind(_chain(nodes, first_scid=first_scid))
     elif len(nodes) == 1:
         path = BlindedPath(nodes[0], their_path.first_path_key, their_path.hops)
     else:
@@ -85,7 +81,7 @@ def outgoing(
         # their path, instead of its own.
         joint = Record(blinding.NEXT_PATH_KEY_OVERRIDE, their_path.first_path_key)
         chain = _chain(nodes, before_last=(joint,), first_scid=first_scid)
-        ours = blinding.blind_path(chain[:-1])
+        ours = blind(chain[:-1])
         path = BlindedPath(nodes[0], ours.first_path_key, ours.hops + their_path.hops)
     last = len(path.hops) - 1
     hops = []
@@ -96,63 +92,17 @@ def outgoing(
     return OnionMessage(nodes[0], path.first_path_key, tuple(hops))
 
 
-def expected_packet_size(
-    nodes: Sequence[bytes],
-    their_path: BlindedPath | None,
-    content_size: int,
-    first_scid: int | None = None,
-) -> int:
-    """What :meth:`OnionMessage.packet_size` will be, without making the message.
-
-    :param nodes: as for :func:`outgoing`, like their_path and first_scid.
-    :param content_size: bytes of the records for the recipient.
-    """
-    data_sizes = [_NEXT_NODE_SIZE] * (len(nodes) - 1)
-    if first_scid is not None and data_sizes:
-        data_sizes[0] = _SCID_SIZE
-    if their_path is None:
-        data_sizes.append(0)
-    else:
-        if data_sizes:
-            # next_path_key_override
-            data_sizes[-1] += _NEXT_NODE_SIZE
-        data_sizes += (len(hop.encrypted_data) - _TAG_SIZE for hop in their_path.hops)
-    *before, last = data_sizes
-    needed = sum(map(_hop_size, before)) + _hop_size(last, content_size)
-    return _packet_size(needed) or PACKET_SIZES[-1]
-
-
-def reply_path_size(nodes: int) -> int:
-    """Bytes of the record for a :func:`reply_path` over this number of nodes."""
-    data_size = blinding.padded_size(
-        (_NEXT_NODE_SIZE, _PATH_ID_SIZE) if nodes > 1 else (_PATH_ID_SIZE,)
-    )
-    size = 2 * POINT_SIZE + 1 + nodes * (POINT_SIZE + 2 + data_size + _TAG_SIZE)
-    return size + (2 if size < 253 else 4)
-
-
-def _hop_size(data_size: int, content_size: int = 0) -> int:
-    """Bytes of one layer in a packet.
-
-    :param data_size: bytes of data that will be encrypted.
-    """
-    encrypted = data_size + _TAG_SIZE
-    payload = encrypted + (2 if encrypted < 253 else 4) + content_size
-    return payload + (1 if payload < 253 else 3) + _HMAC_SIZE
-
-
-def _packet_size(needed: int) -> int | None:
-    return next((size for size in PACKET_SIZES if needed <= size), None)
-
-
-def reply_path(nodes: Sequence[bytes], path_id: bytes) -> BlindedPath:
+def reply_path(
+    nodes: Sequence[bytes], path_id: bytes, blind: Blind = blinding.blind_path
+) -> BlindedPath:
     """A blinded path to us.
 
     :param nodes: 33-byte node ids; the last is ours.
     :param path_id: 32 secret bytes; a message that carries them came along this path.
+    :param blind: as for :func:`outgoing`.
     """
     chain = _chain(nodes, last=(Record(blinding.PATH_ID, path_id),))
-    return blinding.blind_path(blinding.padded(chain))
+    return blind(blinding.padded(chain))
 
 
 def _chain(
