@@ -7,7 +7,11 @@ sizes, with 1,300 bytes of payloads or 32,768.
 
 from __future__ import annotations
 
-from sendinvoice_cli.answering.drafts import expected_size
+from types import SimpleNamespace
+from typing import Any, cast
+
+from sendinvoice_cli.answering import reading
+from sendinvoice_cli.answering.drafts import Drafts
 from sendinvoice_cli.bolt12 import fields, invoice, invoice_request, tlv
 from sendinvoice_cli.bolt12.blinded_path import BlindedHop, BlindedPath
 from sendinvoice_cli.bolt12.invoice import PaymentPath
@@ -16,6 +20,7 @@ from sendinvoice_cli.node.ways import payment_paths
 from sendinvoice_cli.node.ways.channels import Channel, Terms
 from sendinvoice_cli.node.ways.inbound import Inbound
 from sendinvoice_cli.onion import message
+from sendinvoice_cli.request import Request
 from tests.node.fake_client import node_info
 from tests.support.requests_builder import node_id, request_string
 
@@ -123,12 +128,15 @@ def test_it_would_not_with_both_paths() -> None:
 
 
 def test_sizes_that_are_expected() -> None:
-    """They are known before the invoice exists, at most some bytes too many."""
+    """They are known before the invoice exists."""
+    asked = reading.read(Request(request_string(sign=False), "a label", 50_000), _INVREQ)
+    lightningd = SimpleNamespace(node=_INFO, clock=lambda: 1_800_000_000)
     for blinded in ((), (_CHANNEL,), (_CHANNEL,) * 5):
         for has_own_path in (True, False):
             found = Inbound(blinded=blinded, has_own_path=has_own_path)
+            receiving = SimpleNamespace(inbound=found)
+            drafts = Drafts(asked, cast(Any, receiving), cast(Any, lightningd), cast(Any, None))
             if not blinded:
                 # lightningd adds this one.
                 found = found._replace(has_own_path=True)
-            expected = expected_size(_unsigned(None), int(found.has_own_path), len(blinded))
-            assert 0 <= expected - len(_signed(found)) <= 4 + 6 * len(blinded)
+            assert drafts.expected_size() == len(_signed(found))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
 from hashlib import sha256
 
 from ..bolt12 import invoice, tlv
 from ..bolt12.characters import describe
-from ..bolt12.invoice import PaymentPath
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
 from ..errors import (
@@ -22,6 +20,8 @@ from ..node.info import NodeInfo
 from ..node.invoices import StoredInvoice
 from ..node.lightningd import Lightningd
 from ..node.ways import payment_paths
+from ..node.ways.inbound import Inbound
+from ..onion.blinding import Blind, blind_path, placeholder
 from .reading import Reading
 from .receiving import Receiving, no_paths
 from .warnings import ProgressWithWarnings
@@ -30,14 +30,8 @@ from .warnings import ProgressWithWarnings
 _INVALID_PARAMS = -32602
 _INVOICE = "lni1[02-9ac-hj-np-z]+"
 
-#: Bytes of the signature record, and of the heads of the two records with payment paths.
+#: Bytes of the signature record.
 _SIGNATURE_SIZE = 66
-_PATHS_HEAD_SIZE = 4 + 2
-#: Bytes of a payment path and of what it costs: two points and the number of hops; of each hop,
-#: a point, a length, data and its tag; the payinfo. A path_id takes 34 bytes, and what a peer is
-#: told between 24 and 36, so that with padding both take at most 37.
-_OWN_PATH_SIZE = 67 + (35 + 34 + 16) + 28
-_PEERS_PATH_SIZE = 67 + 2 * (35 + 37 + 16) + 28
 
 
 class Drafts:
@@ -93,39 +87,43 @@ class Drafts:
 
         :raises UnreachableError: lightningd is gone.
         """
-        node, inbound = self._lightningd.current_node(), self._receiving.inbound
-        secret = self._lightningd.base_secret
-        paths: Sequence[PaymentPath] = ()
-        # Without any, lightningd adds one; it leads over public channels.
-        if inbound.blinded and secret is not None:
-            paths = payment_paths.build(
-                node,
-                inbound,
-                amount_msat=self._reading.amount_msat,
-                base_secret=secret,
-                payment_hash=self.payment_hash,
-                timeout=self._reading.request.timeout,
-            )
-        self._drafts.append(self._build(node, paths))
+        lightningd, inbound = self._lightningd, self._receiving.inbound
+        node, secret = lightningd.current_node(), lightningd.base_secret
+        if not inbound.blinded or secret is None:
+            # Without any paths, lightningd adds one; it leads over public channels.
+            inbound, secret = Inbound(), b""
+        self._drafts.append(self._build(node, inbound, secret))
         return self._drafts[-1]
 
     def expected_size(self) -> int:
-        """How many bytes the invoice will have; see :func:`expected_size`."""
+        """How many bytes the invoice will have."""
         inbound = self._receiving.inbound
-        own_paths = int(inbound.has_own_path or not inbound.blinded)
-        return expected_size(
-            self._build(self._lightningd.node, ()), own_paths, len(inbound.blinded)
-        )
+        if not inbound.blinded:
+            # lightningd adds this path.
+            inbound = Inbound(has_own_path=True)
+        unsigned = self._build(self._lightningd.node, inbound, b"", placeholder)
+        return len(tlv.encode_stream(unsigned)) + _SIGNATURE_SIZE
 
-    def _build(self, node: NodeInfo, paths: Sequence[PaymentPath]) -> tuple[Record, ...]:
+    def _build(
+        self, node: NodeInfo, inbound: Inbound, secret: bytes, blind: Blind = blind_path
+    ) -> tuple[Record, ...]:
+        amount_msat, timeout = self._reading.amount_msat, self._reading.request.timeout
         return invoice.build_unsigned(
             self._reading.invreq,
-            amount_msat=self._reading.amount_msat,
+            amount_msat=amount_msat,
             payment_hash=self.payment_hash,
             node_id=node.id,
             created_at=int(self._lightningd.clock()),
-            relative_expiry=self._reading.request.timeout,
-            payment_paths=paths,
+            relative_expiry=timeout,
+            payment_paths=payment_paths.build(
+                node,
+                inbound,
+                amount_msat=amount_msat,
+                base_secret=secret,
+                payment_hash=self.payment_hash,
+                timeout=timeout,
+                blind=blind,
+            ),
         )
 
     def check(self, stored: StoredInvoice) -> tuple[int, ...]:
@@ -163,14 +161,3 @@ def refusal_error(failure: LightningdError, invreq: InvoiceRequest) -> SendInvoi
     return LightningdError(
         re.sub(_INVOICE, "lni1…", failure.message), data=failure.data, rpc_code=failure.rpc_code
     )
-
-
-def expected_size(unsigned: Sequence[Record], own_paths: int, peers_paths: int) -> int:
-    """How many bytes an invoice will have; a few more where its peers' terms are small numbers.
-
-    :param unsigned: its records without payment paths and signature.
-    :param own_paths: how many payment paths begin at our node.
-    :param peers_paths: how many begin at a peer.
-    """
-    paths_size = own_paths * _OWN_PATH_SIZE + peers_paths * _PEERS_PATH_SIZE
-    return len(tlv.encode_stream(unsigned)) + _PATHS_HEAD_SIZE + paths_size + _SIGNATURE_SIZE

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from ...bolt12 import tlv
-from ...bolt12.blinded_path import BlindedPath
 from ...bolt12.invoice import BlindedPayinfo, PaymentPath
 from ...bolt12.tlv import Record
 from ...onion import blinding
-from ...onion.blinding import PathNode
+from ...onion.blinding import Blind, PathNode, blind_path
 from ..info import NodeInfo
 from .channels import Channel, Terms
 from .inbound import Inbound
@@ -34,6 +33,7 @@ def build(
     base_secret: bytes,
     payment_hash: bytes,
     timeout: int,
+    blind: Blind = blind_path,
 ) -> list[PaymentPath]:
     """Build the payment paths of an invoice.
 
@@ -41,6 +41,7 @@ def build(
     :param base_secret: the 32 bytes from which lightningd derives path_ids.
     :param payment_hash: 32 bytes, of the invoice.
     :param timeout: seconds for which the paths must be valid.
+    :param blind: makes the blinded paths.
     """
     # This path_id tells lightningd which invoice a payment is for.
     path_id = sha256(base_secret + payment_hash).digest()
@@ -50,16 +51,16 @@ def build(
     for channel in inbound.blinded:
         if channel.terms is not None:
             most_msat = _most_to_tell(channel, channel.terms, amount_msat, bits)
-            path = _blinded_path(info, channel, channel.terms, path_id, timeout)
+            path = blind(_blinded_nodes(info, channel, channel.terms, path_id, timeout))
             payinfo = _payinfo(info, channel.terms, most_msat)
             paths.append(PaymentPath(path, payinfo))
     # Some payers use only the first path, and most ways lead over the public channels.
-    return [_own_path(info, path_id), *paths] if inbound.has_own_path else paths
+    return [_own_path(info, path_id, blind), *paths] if inbound.has_own_path else paths
 
 
-def _own_path(info: NodeInfo, path_id: bytes) -> PaymentPath:
+def _own_path(info: NodeInfo, path_id: bytes, blind: Blind) -> PaymentPath:
     """The path of one hop, our node, that lightningd makes when an invoice has none."""
-    path = blinding.blind_path([PathNode(info.id, (Record(blinding.PATH_ID, path_id),))])
+    path = blind([PathNode(info.id, (Record(blinding.PATH_ID, path_id),))])
     payinfo = BlindedPayinfo(
         fee_base_msat=0,
         fee_proportional_millionths=0,
@@ -70,10 +71,10 @@ def _own_path(info: NodeInfo, path_id: bytes) -> PaymentPath:
     return PaymentPath(path, payinfo)
 
 
-def _blinded_path(
+def _blinded_nodes(
     info: NodeInfo, channel: Channel, terms: Terms, path_id: bytes, timeout: int
-) -> BlindedPath:
-    """A path of two hops: a peer, who forwards over a channel with us, and our node."""
+) -> list[PathNode]:
+    """The nodes of a path: a peer, who forwards over a channel with us, and our node."""
     max_cltv_expiry = (
         info.blockheight
         + timeout // _FASTEST_BLOCK_SECONDS
@@ -93,8 +94,7 @@ def _blinded_path(
         Record(blinding.PAYMENT_CONSTRAINTS, constraints),
     )
     for_us = (Record(blinding.PATH_ID, path_id),)
-    nodes = [PathNode(channel.peer, for_peer), PathNode(info.id, for_us)]
-    return blinding.blind_path(blinding.padded(nodes))
+    return blinding.padded([PathNode(channel.peer, for_peer), PathNode(info.id, for_us)])
 
 
 def _payinfo(info: NodeInfo, terms: Terms, htlc_maximum_msat: int) -> BlindedPayinfo:
