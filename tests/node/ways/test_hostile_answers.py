@@ -92,8 +92,8 @@ def test_channels_that_cannot_be_read(answer: dict[str, Any]) -> None:
     graph = Graph(FakeClient({"listchannels": answer}), US)
     looks: tuple[Callable[[], object], ...] = (
         lambda: graph.end_of_channel(ShortChannelIdDirection(_SCID, 0)),
-        lambda: graph.senders_to(node_id(2), with_disabled=False),
-        lambda: graph.receivers_from(node_id(2), with_disabled=False),
+        lambda: graph.neighbours(node_id(2), outwards=False, with_disabled=False),
+        lambda: graph.neighbours(node_id(2), outwards=True, with_disabled=False),
     )
     for look in looks:
         with pytest.raises(LightningdError, match="listchannels: lightningd's answer is malformed"):

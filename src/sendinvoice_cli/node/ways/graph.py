@@ -95,12 +95,7 @@ class Graph:
     @cached_property
     def _channel_peers(self) -> frozenset[bytes]:
         """The nodes that have an open channel with us."""
-        with reading("listpeerchannels"):
-            return frozenset(
-                answers.node_id(channel["peer_id"])
-                for channel in self._our_channels
-                if is_open(channel)
-            )
+        return frozenset(answers.node_id(each["peer_id"]) for each in self.open_channels())
 
     def open_channels(self) -> list[dict[str, Any]]:
         """Our open channels, as ``listpeerchannels`` shows them. Some peers may be away."""
@@ -130,14 +125,13 @@ class Graph:
         :param by_any_name: know every channel by its short_channel_id and by both aliases.
         """
         name = format_scid(scid)
-        with reading("listpeerchannels"):
-            for channel in self._our_channels:
-                aliases = channel.get("alias", {})
-                names = [aliases.get("local")]
-                if by_any_name or not channel.get("private", True):
-                    names += [channel.get("short_channel_id"), aliases.get("remote")]
-                if name in names:
-                    return answers.node_id(channel["peer_id"])
+        for channel in self._our_channels:
+            aliases = channel.get("alias", {})
+            names = [aliases.get("local")]
+            if by_any_name or not channel.get("private", True):
+                names += [channel.get("short_channel_id"), aliases.get("remote")]
+            if name in names:
+                return answers.node_id(channel["peer_id"])
         return None
 
     def message_peers(self) -> list[bytes]:
@@ -261,15 +255,8 @@ class Graph:
         peer = self.peer_by_channel(end.scid)
         return None if peer is None else sorted((self.own_id, peer))[end.direction]
 
-    def senders_to(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:
-        """Nodes with a channel towards ``node``."""
-        return self._around(node, False, with_disabled)
-
-    def receivers_from(self, node: bytes, with_disabled: bool) -> frozenset[bytes]:
-        """Nodes with a channel from ``node``."""
-        return self._around(node, True, with_disabled)
-
-    def _around(self, node: bytes, outwards: bool, with_disabled: bool) -> frozenset[bytes]:
+    def neighbours(self, node: bytes, *, outwards: bool, with_disabled: bool) -> frozenset[bytes]:
+        """Nodes with a public channel from ``node`` or, not ``outwards``, towards it."""
         key = (node, outwards, with_disabled)
         if key not in self._neighbours:
             near, far = ("source", "destination") if outwards else ("destination", "source")

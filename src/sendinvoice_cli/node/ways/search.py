@@ -12,6 +12,7 @@ follows channels, and it prefers peers that have a channel with us.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import partial
 
 from .graph import Graph
 
@@ -119,7 +120,9 @@ class _Search:
         return list(self._found.values())
 
     def _widen(self, frontier: Iterable[bytes], ways: int, *, outwards: bool) -> list[bytes]:
-        around = self._graph.receivers_from if outwards else self._graph.senders_to
+        around = partial(
+            self._graph.neighbours, outwards=outwards, with_disabled=self._with_disabled
+        )
         seen, other_side = self._from_us, self._to_target
         if not outwards:
             seen, other_side = other_side, seen
@@ -134,7 +137,7 @@ class _Search:
             # at. The two ends are known to take messages.
             if not self._takes_messages(node):
                 continue
-            for neighbour in around(node, self._with_disabled):
+            for neighbour in around(node):
                 if neighbour in self._avoid:
                     continue
                 if neighbour in other_side and self._takes_messages(neighbour):
