@@ -173,6 +173,18 @@ def test_lightningd_cannot_run_it(helper: Path) -> None:
     assert "No such file or directory" in str(failure.value)
 
 
+@pytest.mark.parametrize("plugins", [None, 7, [7], [{}], [{"name": None}], [{"name": "/x"}]])
+def test_list_of_plugins_that_is_nonsense(helper: Path, plugins: object) -> None:
+    def plugin(params: Params) -> dict[str, Any]:
+        if params["subcommand"] == "list":
+            return {"plugins": plugins}
+        raise LightningdError("plugin: already registered")
+
+    client = FakeClient({"plugin": plugin})
+    with pytest.raises(HelperUnavailableError, match="already registered"):
+        ReplySession(client, 1000).start()
+
+
 def test_a_helper_that_is_unknown_even_after_its_start(helper: Path) -> None:
     client = FakeClient({"sendinvoice-expect": _UNKNOWN, "plugin": {}})
     with pytest.raises(HelperUnavailableError, match="Unknown command"):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ...bolt12 import invoice_error
 from ...bolt12.invoice_error import InvoiceError
 from ...errors import LightningdError, MalformedError, SendInvoiceError
+from ..rpc.answers import reading
 from ..rpc.client import Client, NoAnswerError
 from .helper_path import HelperUnavailableError, helper_path
 from .reply_plugin import EXPECT, REPLIES
@@ -182,11 +183,10 @@ def _start_helper(client: Client, *, may_repeat: bool = True) -> None:
 
 def _is_active(client: Client, path: str) -> bool | None:
     """Whether the helper can be called; None when lightningd does not have it."""
-    try:
-        plugins = client.call("plugin", {"subcommand": "list"})["plugins"]
-    except LightningdError:
-        return None
-    for plugin in plugins:
-        if os.path.realpath(plugin["name"]) == os.path.realpath(path):
-            return bool(plugin["active"])
+    with suppress(LightningdError):
+        answer = client.call("plugin", {"subcommand": "list"})
+        with reading("plugin"):
+            for plugin in answer["plugins"]:
+                if os.path.realpath(plugin["name"]) == os.path.realpath(path):
+                    return bool(plugin["active"])
     return None
