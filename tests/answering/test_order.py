@@ -110,6 +110,19 @@ def test_old_lightningd_that_cannot_answer_is_told_before_anything_is_waited_for
     assert world.lightningd.log == ["getinfo", "listconfigs", "help", "help", "listinvoices"]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_request_that_is_too_long_to_be_answered_creates_nothing(dry_run: bool) -> None:
+    """Its invoice would fit into no onion message."""
+    world = World()
+    invreq = request_string(
+        {fields.INVREQ_METADATA: bytes(32_500), fields.INVREQ_PAYER_ID: node_id(PAYER)}, sign=False
+    )
+    outcome = world.run(invreq=invreq, dry_run=dry_run)
+    assert_ends(world, outcome, ExitStatus.USAGE, 0)
+    assert "fits into no onion message" in str(outcome.error)
+    assert not made(world, "createinvoice")
+
+
 def test_route_is_told_at_once_although_lightningd_goes_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

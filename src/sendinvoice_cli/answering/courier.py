@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from ..bolt12 import string
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
-from ..errors import LightningdError, NoRouteError, UnreachableError
+from ..errors import (
+    LightningdError,
+    NoRouteError,
+    UnanswerableRequestError,
+    UnreachableError,
+)
 from ..node import messages
 from ..node.info import OnionApi
 from ..node.invoices import StoredInvoice
@@ -116,6 +121,7 @@ class Courier:
         """Expected size of the onion's payloads on a route, in bytes: 1300 or 32768.
 
         :param invoice_size: bytes.
+        :raises UnanswerableRequestError: an onion message cannot carry so much.
         """
         nodes = route.nodes
         if self._lightningd.node.onion_api is OnionApi.SEND_HOPS:
@@ -127,7 +133,13 @@ class Courier:
             Record(message.INVOICE, bytes(invoice_size)),
         ]
         onion = message.outgoing(nodes, content, route.their_path, route.first_scid, placeholder)
-        return onion.packet_size() or message.PACKET_SIZES[-1]
+        size = onion.packet_size()
+        if size is None:
+            raise UnanswerableRequestError(
+                "the request is so long that an invoice for it fits into no onion message",
+                hint="ask the payer for a shorter one",
+            )
+        return size
 
     def transmit(self, route: Route, stored: StoredInvoice) -> bool:
         """Send one copy of the invoice.

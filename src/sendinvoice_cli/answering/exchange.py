@@ -156,10 +156,12 @@ class Exchange:
         """Find out what would be sent, for a dry run; changes nothing.
 
         :raises NoRouteError: it could not be sent.
+        :raises UnanswerableRequestError: the invoice would be too long for an onion message.
         """
         route = next(self.courier.routes(connect=False), None)
         if route is None:
             raise self.courier.no_route_error()
+        self.courier.packet_size(route, self.invoice_size)
         inbound = self.receiving.inbound
         self._dry_run = {
             "status": "dry-run",
