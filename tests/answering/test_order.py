@@ -83,34 +83,6 @@ def test_order_of_steps() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_old_lightningd_that_cannot_answer_is_told_before_anything_is_waited_for(
-    dry_run: bool,
-) -> None:
-    """Neither for a channel peer, nor for a connection to the payer's introduction node."""
-    world = World()
-    world.lightningd.channels[0]["peer_connected"] = False
-    usage = "sendonionmessage first_id blinding hops"
-
-    def help_(params: Mapping[str, Any]) -> dict[str, Any]:
-        if params["command"] not in usage:
-            raise LightningdError("help: Unknown command")
-        return {"help": [{"command": usage}]}
-
-    world.lightningd.answers["help"] = help_
-    invreq = request_string(
-        {
-            fields.INVREQ_PAYER_ID: node_id(PAYER),
-            fields.INVREQ_PATHS: path(node_id(9), hops=2).encode(),
-        },
-        sign=False,
-    )
-    outcome = world.run(invreq=invreq, dry_run=dry_run)
-    assert_ends(world, outcome, ExitStatus.ERROR, 0)
-    assert "cannot answer a request with blinded paths" in str(outcome.error)
-    assert world.lightningd.log == ["getinfo", "listconfigs", "help", "help", "listinvoices"]
-
-
-@pytest.mark.parametrize("dry_run", [False, True])
 def test_request_that_is_too_long_to_be_answered_creates_nothing(dry_run: bool) -> None:
     """Its invoice would fit into no onion message."""
     world = World()

@@ -16,6 +16,7 @@ from ..errors import (
     SendInvoiceError,
     UnanswerableRequestError,
 )
+from ..node import info
 from ..node.info import NodeInfo
 from ..node.invoices import StoredInvoice
 from ..node.lightningd import Lightningd
@@ -85,8 +86,10 @@ class Drafts:
     def write(self) -> tuple[Record, ...]:
         """Write a draft: all records but the signature.
 
+        :raises LightningdError: this lightningd cannot answer the request.
         :raises UnreachableError: lightningd is gone.
         """
+        info.check_paths(self._reading.invreq.paths, self._lightningd.node)
         lightningd, inbound = self._lightningd, self._receiving.inbound
         node, secret = lightningd.current_node(), lightningd.base_secret
         if not inbound.blinded or secret is None:

@@ -85,7 +85,6 @@ class Exchange:
         """Check the network, and find the invoice with the label (``listinvoices``).
 
         :raises UnanswerableRequestError: the request is for another network.
-        :raises LightningdError: this lightningd cannot answer the request.
         :raises LabelTakenError: the label belongs to another invoice, or to an expired one.
         :raises RequestExpiredError: the request has expired, and no invoice exists for it.
         """
@@ -94,7 +93,6 @@ class Exchange:
         now, timeout = self._lightningd.clock(), self.request.timeout
         if not self.exists:
             self.check_expiry()
-            info.check_paths(self.reading.invreq.paths, self._lightningd.node)
         self._warn(warnings.autoclean(self._lightningd.node.autoclean_paid_seconds, timeout))
         if not (self.exists and self.invoice.is_paid):
             ends_at = self.invoice.expires_at if self.exists else now + timeout
@@ -161,6 +159,7 @@ class Exchange:
         route = next(self.courier.routes(connect=False), None)
         if route is None:
             raise self.courier.no_route_error()
+        info.check_paths(self.reading.invreq.paths, self._lightningd.node)
         self.courier.packet_size(route, self.invoice_size)
         inbound = self.receiving.inbound
         self._dry_run = {
