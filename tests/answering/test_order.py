@@ -95,6 +95,18 @@ def test_request_that_is_too_long_to_be_answered_creates_nothing(dry_run: bool) 
     assert not made(world, "createinvoice")
 
 
+def test_invoice_that_exists_is_waited_for_although_no_message_can_carry_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An earlier copy, on another route, may be out."""
+    world = World()
+    leave_unpaid(world)
+    monkeypatch.setattr(message.OnionMessage, "packet_size", lambda _: None)
+    world.at(20, world.pay)
+    assert_ends(world, world.run(), ExitStatus.PAID, 20)
+    assert world.copies_at == []
+
+
 def test_route_is_told_at_once_although_lightningd_goes_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 from ..bolt12 import string
 from ..bolt12.invoice_request import InvoiceRequest
 from ..bolt12.tlv import Record
-from ..errors import (
-    LightningdError,
-    NoRouteError,
-    UnanswerableRequestError,
-    UnreachableError,
-)
+from ..errors import LightningdError, NoRouteError, UnanswerableRequestError, UnreachableError
 from ..node import messages
 from ..node.info import OnionApi
 from ..node.invoices import StoredInvoice
@@ -117,11 +112,10 @@ class Courier:
             data={"tried": [{"node": end.target, "reason": end.reason} for end in ends]},
         )
 
-    def packet_size(self, route: Route, invoice_size: int) -> int:
-        """Expected size of the onion's payloads on a route, in bytes: 1300 or 32768.
+    def packet_size(self, route: Route, invoice_size: int) -> int | None:
+        """Expected size of the onion's payloads on a route, in bytes: 1300 or 32768, None for more.
 
         :param invoice_size: bytes.
-        :raises UnanswerableRequestError: an onion message cannot carry so much.
         """
         nodes = route.nodes
         if self._lightningd.node.onion_api is OnionApi.SEND_HOPS:
@@ -133,13 +127,19 @@ class Courier:
             Record(message.INVOICE, bytes(invoice_size)),
         ]
         onion = message.outgoing(nodes, content, route.their_path, route.first_scid, placeholder)
-        size = onion.packet_size()
-        if size is None:
+        return onion.packet_size()
+
+    def check_size(self, route: Route, invoice_size: int) -> None:
+        """Refuse a request whose invoice would fit into no onion message on a route.
+
+        :param invoice_size: bytes.
+        :raises UnanswerableRequestError: it would not.
+        """
+        if self.packet_size(route, invoice_size) is None:
             raise UnanswerableRequestError(
                 "the request is so long that an invoice for it fits into no onion message",
                 hint="ask the payer for a shorter one",
             )
-        return size
 
     def transmit(self, route: Route, stored: StoredInvoice) -> bool:
         """Send one copy of the invoice.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnreachableError
 from ..node.events.losses import Losses
+from ..onion.message import PACKET_SIZES
 from .waiting import LAST_COPY_BEFORE
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ class Delivery:
             self.route, self.goes_at = turn
 
     def _size(self, route: Route) -> int:
-        return self._exchange.courier.packet_size(route, self._exchange.invoice_size)
+        exchange = self._exchange
+        # What is too long will be refused when it is to be wrapped.
+        return exchange.courier.packet_size(route, exchange.invoice_size) or PACKET_SIZES[-1]
 
     def _next_route(self) -> Route | None:
         if self._routes is None:

@@ -160,7 +160,7 @@ class Exchange:
         if route is None:
             raise self.courier.no_route_error()
         info.check_paths(self.reading.invreq.paths, self._lightningd.node)
-        self.courier.packet_size(route, self.invoice_size)
+        self.courier.check_size(route, self.invoice_size)
         inbound = self.receiving.inbound
         self._dry_run = {
             "status": "dry-run",

@@ -190,6 +190,7 @@ class _Answer:
             while not await self.steps.search(delivery) and host.now() < until:
                 await host.wait(until)
             if delivery.route is not None:
+                exchange.courier.check_size(delivery.route, exchange.invoice_size)
                 return delivery
             away = exchange.receiving.inbound.away
             error = exchange.courier.no_route_error()
